@@ -1,0 +1,103 @@
+"""The one table of the ways in which a request fails.
+
+A failure is raised nowhere: the step that meets it names its row, and the exchange turns the row into a
+local reply, response flags, details and counters. Rows follow Envoy 1.40; the bodies are what its users see.
+"""
+
+from typing import Final
+
+# Response flags, as %RESPONSE_FLAGS% prints them. A request can carry several, so each is one bit.
+FLAG_NAMES: Final = (
+    "UH", "UF", "UO", "NR", "URX", "NC", "DT", "DC", "LH", "UT", "LR", "UR", "UC", "DI", "FI", "RL",
+    "UAEX", "RLSE", "IH", "SI", "DPE", "UPE", "UMSDR", "OM", "DF", "DR",
+)  # fmt: skip
+
+UH: Final = 1 << 0
+UF: Final = 1 << 1
+UO: Final = 1 << 2
+NR: Final = 1 << 3
+URX: Final = 1 << 4
+NC: Final = 1 << 5
+DT: Final = 1 << 6
+DC: Final = 1 << 7
+UT: Final = 1 << 9
+LR: Final = 1 << 10
+UR: Final = 1 << 11
+UC: Final = 1 << 12
+IH: Final = 1 << 18
+SI: Final = 1 << 19
+DPE: Final = 1 << 20
+UPE: Final = 1 << 21
+UMSDR: Final = 1 << 22
+
+
+def flags_text(flags: int) -> str:
+    """The value of ``%RESPONSE_FLAGS%``: short names joined by a comma, ``-`` for none."""
+    if not flags:
+        return "-"
+    return ",".join(name for bit, name in enumerate(FLAG_NAMES) if flags >> bit & 1)
+
+
+class Failure:
+    """One way a request fails: what the client is told and what the operator can read about it."""
+
+    __slots__ = ("body", "close", "details", "flags", "status")
+
+    def __init__(self, status: int, body: bytes, flags: int, details: str, close: bool = False) -> None:
+        self.status: Final = status
+        self.body: Final = body
+        self.flags: Final = flags
+        self.details: Final = details  # %RESPONSE_CODE_DETAILS%
+        self.close: Final = close  # the downstream connection cannot be used any further
+
+
+_RESET = b"upstream connect error or disconnect/reset before headers. reset reason: "
+
+# The proxy's own decisions
+NO_ROUTE: Final = Failure(404, b"", NR, "route_not_found")
+NO_CLUSTER: Final = Failure(503, b"", NC, "cluster_not_found")
+NO_HEALTHY_UPSTREAM: Final = Failure(503, b"no healthy upstream", UH, "no_healthy_upstream")
+MISSING_HOST: Final = Failure(400, b"", 0, "missing_host_header")
+FRAGMENT_IN_PATH: Final = Failure(400, b"", 0, "path_normalization_failed")
+UPGRADE_FAILED: Final = Failure(403, b"", 0, "upgrade_failed")
+INTERNAL_ERROR: Final = Failure(500, b"", 0, "internal_error", True)
+
+# The upstream's side
+CONNECT_FAILED: Final = Failure(
+    503, _RESET + b"remote connection failure", UF, "upstream_reset_before_response_started{remote_connection_failure}"
+)
+CONNECT_TIMEOUT: Final = Failure(
+    503, _RESET + b"connection timeout", UF, "upstream_reset_before_response_started{connection_timeout}"
+)
+UPSTREAM_CLOSED: Final = Failure(
+    503, _RESET + b"connection termination", UC, "upstream_reset_before_response_started{connection_termination}"
+)
+UPSTREAM_PROTOCOL_ERROR: Final = Failure(
+    502, _RESET + b"protocol error", UPE, "upstream_reset_before_response_started{protocol_error}"
+)
+UPSTREAM_OVERFLOW: Final = Failure(
+    503, _RESET + b"overflow", UO, "upstream_reset_before_response_started{overflow}"
+)
+UPSTREAM_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "response_timeout")
+
+# The downstream's side
+BAD_REQUEST: Final = Failure(400, b"Bad Request", DPE, "http1.codec_error", True)
+LENGTH_AND_CHUNKED: Final = Failure(
+    400, b"Bad Request", DPE, "http1.content_length_and_chunked_not_allowed", True
+)
+INVALID_CHARACTERS: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_characters", True)
+UNKNOWN_TRANSFER_ENCODING: Final = Failure(
+    501, b"Not Implemented", DPE, "http1.invalid_transfer_encoding", True
+)
+HEADERS_TOO_LARGE: Final = Failure(
+    431, b"Request Header Fields Too Large", DPE, "http1.headers_too_large", True
+)
+TOO_MANY_HEADERS: Final = Failure(
+    431, b"Request Header Fields Too Large", DPE, "http1.too_many_headers", True
+)
+HTTP_10: Final = Failure(426, b"Upgrade Required", DPE, "low_version", True)
+REQUEST_TIMEOUT: Final = Failure(408, b"request timeout", 0, "request_overall_timeout", True)
+REQUEST_HEADER_TIMEOUT: Final = Failure(408, b"request header timeout", 0, "request_header_timeout", True)
+STREAM_IDLE_REQUEST: Final = Failure(408, b"stream timeout", SI, "stream_idle_timeout", True)
+STREAM_IDLE: Final = Failure(504, b"stream timeout", SI, "stream_idle_timeout", True)
+STREAM_DURATION: Final = Failure(504, b"downstream duration timeout", 0, "max_duration_timeout", True)

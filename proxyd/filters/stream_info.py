@@ -1,0 +1,47 @@
+"""What is known of one request: Envoy's StreamInfo. Filters, access loggers and formatters read it."""
+
+from proxyd.codec.headers import Headers
+
+
+class StreamInfo:
+    """Facts collected while a request passes; the exchange writes them, everyone else only reads.
+
+    Times are seconds of the monotonic clock, 0.0 where the moment has not come; ``start_time`` alone is
+    wall-clock seconds since the epoch. Addresses are ``ip:port`` text. Byte counts are of bodies.
+    """
+
+    def __init__(self) -> None:
+        self.method: bytes = b""
+        self.path: bytes = b""
+        self.original_path: bytes = b""  # before a rewrite; empty where nothing was rewritten
+        self.authority: bytes = b""
+        self.scheme: bytes = b"http"
+        self.protocol: str = ""  # HTTP/1.0, HTTP/1.1, HTTP/2; empty where no request was understood
+        self.request_headers: Headers = Headers()
+        self.response_headers: Headers = Headers()
+        self.request_id: bytes = b""
+        self.response_code: int = 0
+        self.response_code_details: str = ""
+        self.response_flags: int = 0  # bits of proxyd.errors
+        self.connection_termination_details: str = ""
+        self.upstream_transport_failure_reason: str = ""
+        self.bytes_received: int = 0
+        self.bytes_sent: int = 0
+        self.attempt_count: int = 0
+        self.start_time: float = 0.0
+        self.start: float = 0.0
+        self.request_end: float = 0.0  # last byte of the request received
+        self.upstream_first_tx: float = 0.0
+        self.upstream_last_tx: float = 0.0
+        self.response_start: float = 0.0  # first byte of the upstream's response received
+        self.response_end: float = 0.0
+        self.end: float = 0.0
+        self.upstream_host: str = ""
+        self.upstream_cluster: str = ""
+        self.upstream_local_address: str = ""
+        self.route_name: str = ""
+        self.downstream_remote_address: str = ""
+        self.downstream_direct_remote_address: str = ""
+        self.downstream_local_address: str = ""
+        self.connection_id: int = 0
+        self.local_reply_body: bytes = b""
