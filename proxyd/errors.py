@@ -52,6 +52,7 @@ class Failure:
 
 
 _RESET = b"upstream connect error or disconnect/reset before headers. reset reason: "
+_BEFORE = "upstream_reset_before_response_started{"
 
 # The proxy's own decisions
 NO_ROUTE: Final = Failure(404, b"", NR, "route_not_found")
@@ -64,20 +65,14 @@ INTERNAL_ERROR: Final = Failure(500, b"", 0, "internal_error", True)
 
 # The upstream's side
 CONNECT_FAILED: Final = Failure(
-    503, _RESET + b"remote connection failure", UF, "upstream_reset_before_response_started{remote_connection_failure}"
+    503, _RESET + b"remote connection failure", UF, _BEFORE + "remote_connection_failure}"
 )
-CONNECT_TIMEOUT: Final = Failure(
-    503, _RESET + b"connection timeout", UF, "upstream_reset_before_response_started{connection_timeout}"
-)
+CONNECT_TIMEOUT: Final = Failure(503, _RESET + b"connection timeout", UF, _BEFORE + "connection_timeout}")
 UPSTREAM_CLOSED: Final = Failure(
-    503, _RESET + b"connection termination", UC, "upstream_reset_before_response_started{connection_termination}"
+    503, _RESET + b"connection termination", UC, _BEFORE + "connection_termination}"
 )
-UPSTREAM_PROTOCOL_ERROR: Final = Failure(
-    502, _RESET + b"protocol error", UPE, "upstream_reset_before_response_started{protocol_error}"
-)
-UPSTREAM_OVERFLOW: Final = Failure(
-    503, _RESET + b"overflow", UO, "upstream_reset_before_response_started{overflow}"
-)
+UPSTREAM_PROTOCOL_ERROR: Final = Failure(502, _RESET + b"protocol error", UPE, _BEFORE + "protocol_error}")
+UPSTREAM_OVERFLOW: Final = Failure(503, _RESET + b"overflow", UO, _BEFORE + "overflow}")
 UPSTREAM_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "response_timeout")
 
 # The downstream's side

@@ -33,7 +33,7 @@ class Headers:
         self.items.append((name, value))
 
     def set(self, name: bytes, value: bytes) -> None:
-        """Make ``value`` the only one under ``name``; it takes the place of the first, else the last place."""
+        """Make ``value`` the only one under ``name``; it takes the first one's place, else the last."""
         items = self.items
         for index, (key, _) in enumerate(items):
             if key == name:

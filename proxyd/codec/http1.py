@@ -1,0 +1,571 @@
+"""HTTP/1 readers and writers: bytes in, calls out, and the reverse. No socket, no clock (RFC 9112).
+
+A reader owns one httptools parser and calls its events object as messages unfold. Leniency flags of the
+parser are never set; what it lets through is refused here by the rules of ``framing``.
+"""
+
+from typing import Final
+
+import httptools
+
+from proxyd.codec.framing import (
+    CHUNKED,
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    FRAMING_FIELDS,
+    HOP_BY_HOP,
+    HOST,
+    LENGTH,
+    NO_BODY,
+    TE,
+    TRANSFER_ENCODING,
+    UNTIL_CLOSE,
+    UPGRADE,
+    nominated,
+    request_body,
+    response_body,
+)
+from proxyd.codec.headers import Headers
+from proxyd.errors import (
+    BAD_REQUEST,
+    HEADERS_TOO_LARGE,
+    HTTP_10,
+    LENGTH_AND_CHUNKED,
+    TOO_MANY_HEADERS,
+    Failure,
+)
+
+# Header names repeat, so their lower-case form is looked up. Peers choose names: the table is bounded.
+_LOWER: Final[dict[bytes, bytes]] = {}
+_LOWER_LIMIT: Final = 2048
+_OWS: Final = b" \t"
+_TRAILER_LIMIT: Final = 100
+
+
+def _lower(name: bytes) -> bytes:
+    lower = name.lower()
+    if len(_LOWER) >= _LOWER_LIMIT:
+        _LOWER.clear()
+    _LOWER[name] = lower
+    return lower
+
+
+class RequestHead:
+    """The head of one request, framing decided, fields of one hop taken out.
+
+    ``path`` is in origin form with its query; ``authority`` comes from an absolute target, else from Host.
+    """
+
+    def __init__(self) -> None:
+        self.method: bytes = b""
+        self.path: bytes = b""
+        self.authority: bytes = b""
+        self.scheme: bytes = b""  # of an absolute target; empty otherwise
+        self.has_host: bool = False
+        self.version_minor: int = 1
+        self.headers: Headers = Headers()
+        self.body: int = NO_BODY
+        self.keep_alive: bool = True
+        self.upgrade: bytes = b""  # the protocol asked for, lower-case; empty for none
+        self.expect_continue: bool = False
+
+
+class ResponseHead:
+    """The head of one response, framing decided, fields of one hop taken out."""
+
+    def __init__(self) -> None:
+        self.status: int = 0
+        self.headers: Headers = Headers()
+        self.body: int = NO_BODY
+        self.keep_alive: bool = True
+
+
+class RequestEvents:
+    """What a RequestReader calls. Data arrives only between a head and its end."""
+
+    def on_request(self, head: RequestHead) -> None:
+        raise NotImplementedError
+
+    def on_request_data(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def on_request_end(self) -> None:
+        raise NotImplementedError
+
+
+class ResponseEvents:
+    """What a ResponseReader calls. Interim (1xx) responses other than 101 are not reported."""
+
+    def on_response(self, head: ResponseHead) -> None:
+        raise NotImplementedError
+
+    def on_response_data(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def on_response_end(self) -> None:
+        raise NotImplementedError
+
+
+class _Refused(Exception):  # noqa: N818 - ends a parser's run, is no error of this program
+    """Stops the parser from inside a callback; the reason stands in the reader."""
+
+
+class RequestReader:
+    """Reads the requests of one downstream connection."""
+
+    def __init__(
+        self, events: RequestEvents, max_header_bytes: int, max_header_count: int, accept_http_10: bool
+    ) -> None:
+        self._events: Final = events
+        self._max_bytes: Final = max_header_bytes
+        self._max_count: Final = max_header_count
+        self._accept_http_10: Final = accept_http_10
+        self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
+        self._head: RequestHead = RequestHead()
+        self._items: list[tuple[bytes, bytes]] = []
+        self._url: bytes = b""
+        self._bytes: int = 0
+        self._fed: int = 0  # bytes fed since the last complete head, while one is unfinished
+        self._count: int = 0
+        self._content_length: bytes | None = None
+        self._transfer_encoding: bytes | None = None
+        self._connection: bytes = b""
+        self._in_body: bool = False
+        self._restored: bool = False  # the parser was given a synthetic head after a refused upgrade
+        self._ended: bool = False  # nothing may follow (Connection: close or a failure)
+        self.failure: Failure | None = None
+        self.in_head: bool = False  # a head has begun and is not complete
+        self.head_seen: RequestHead | None = None  # the head that a failure belongs to, as far as it is known
+
+    def feed(self, data: bytes) -> Failure | None:
+        """Read ``data``; returns the failure that ended the connection's readability, else None.
+
+        Every byte after a failure or after a request that asked to close is ignored.
+        """
+        if self._ended:
+            return self.failure
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest: bytes = data[upgrade.args[0] :]
+            return self._after_upgrade(rest)
+        except httptools.HttpParserError as error:
+            if not self._ended:
+                self._ended = True
+                self.failure = self._failure_of(str(error))
+            return self.failure
+        if self.in_head:
+            self._fed += len(data)
+            if self._fed > self._max_bytes + 65536:
+                self._ended = True
+                self.failure = HEADERS_TOO_LARGE
+        return self.failure
+
+    def _failure_of(self, text: str) -> Failure:
+        # llhttp words the one conflict that has a name of its own in Envoy in several ways.
+        if "Transfer-Encoding" in text and "Content-Length" in text:
+            return LENGTH_AND_CHUNKED
+        return BAD_REQUEST
+
+    def _after_upgrade(self, rest: bytes) -> Failure | None:
+        """An upgrade that is not taken: the parser stopped behind the head, the request goes on as usual."""
+        head = self._head
+        self._parser = httptools.HttpRequestParser(self)
+        if head.body != NO_BODY:
+            # The parser took the body for the new protocol's bytes: a head of the same framing puts it right.
+            self._restored = True
+            framing = b"transfer-encoding: chunked"
+            if head.body == LENGTH:
+                framing = b"content-length: " + (self._content_length or b"0")
+            self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
+            self._restored = False
+        if rest and not self._ended:
+            return self.feed(rest)
+        return self.failure
+
+    # -- called by the parser ------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._restored:
+            return
+        self._head = RequestHead()
+        self._items = self._head.headers.items
+        self._url = b""
+        self._bytes = 0
+        self._fed = 0
+        self._count = 0
+        self._content_length = None
+        self._transfer_encoding = None
+        self._connection = b""
+        self.in_head = True
+
+    def on_url(self, url: bytes) -> None:
+        if self._restored:
+            return
+        self._url = self._url + url if self._url else url
+        self._bytes += len(url)
+        if self._bytes > self._max_bytes:
+            self._refuse(HEADERS_TOO_LARGE)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._restored:
+            return
+        lower = _LOWER.get(name)
+        if lower is None:
+            lower = _lower(name)
+        self._bytes += len(name) + len(value) + 4
+        self._count += 1
+        if self._in_body:  # a trailer: Envoy drops those of HTTP/1 unless told otherwise
+            if self._count > _TRAILER_LIMIT or self._bytes > self._max_bytes:
+                self._refuse(HEADERS_TOO_LARGE)
+            return
+        if self._bytes > self._max_bytes:
+            self._refuse(HEADERS_TOO_LARGE)
+        if self._count > self._max_count:
+            self._refuse(TOO_MANY_HEADERS)
+        value = value.strip(_OWS)
+        kind = FRAMING_FIELDS.get(lower, 0)
+        if kind:
+            self._framing_field(kind, lower, value)
+        else:
+            self._items.append((lower, value))
+
+    def _framing_field(self, kind: int, name: bytes, value: bytes) -> None:
+        head = self._head
+        if kind == HOST:
+            if head.has_host:
+                self._refuse(BAD_REQUEST)
+            head.has_host = True
+            head.authority = value
+        elif kind == CONTENT_LENGTH:
+            if self._content_length is not None:
+                self._refuse(BAD_REQUEST)
+            self._content_length = value
+            self._items.append((name, value))
+        elif kind == TRANSFER_ENCODING:
+            if self._transfer_encoding is not None:
+                self._refuse(BAD_REQUEST)
+            self._transfer_encoding = value
+        elif kind == CONNECTION:
+            self._connection = self._connection + b"," + value if self._connection else value
+        elif kind == UPGRADE:
+            head.upgrade = value.lower()
+        elif kind == TE:
+            if b"trailers" in value.lower():
+                self._items.append((name, b"trailers"))
+        elif kind == EXPECT:
+            if value.lower() == b"100-continue":
+                head.expect_continue = True
+            else:
+                self._items.append((name, value))
+        else:
+            assert kind == HOP_BY_HOP
+
+    def on_headers_complete(self) -> None:
+        if self._restored:
+            return
+        self.in_head = False
+        head = self._head
+        self.head_seen = head
+        parser = self._parser
+        head.method = parser.get_method()
+        version = parser.get_http_version()
+        if version == "1.1":
+            head.version_minor = 1
+        elif version == "1.0":
+            head.version_minor = 0
+            if not self._accept_http_10:
+                self._refuse(HTTP_10)
+        else:
+            self._refuse(BAD_REQUEST)
+        body = request_body(head.version_minor, self._content_length, self._transfer_encoding)
+        if isinstance(body, Failure):
+            self._refuse(body)
+            return
+        head.body = body
+        # What follows a CONNECT is not ours to read as requests.
+        head.keep_alive = parser.should_keep_alive() and head.method != b"CONNECT"
+        if self._connection:
+            self._drop_nominated(nominated(self._connection))
+        if not self._connection or b"upgrade" not in self._connection.lower():
+            head.upgrade = b""
+        self._set_target(self._url)
+        self._in_body = True
+        self._count = 0
+        self._bytes = 0
+        self._events.on_request(head)
+
+    def _drop_nominated(self, names: list[bytes]) -> None:
+        if names == [b"close"] or names == [b"keep-alive"]:
+            return
+        head = self._head
+        kept = [item for item in head.headers.items if item[0] not in names]
+        head.headers.items = kept
+
+    def _set_target(self, target: bytes) -> None:
+        """Split the four forms of a request target (RFC 9112 section 3.2)."""
+        head = self._head
+        if target[:1] == b"/" or head.method == b"CONNECT" or target == b"*":
+            head.path = target
+            return
+        scheme, found, rest = target.partition(b"://")
+        if not found or scheme.lower() not in (b"http", b"https"):
+            self._refuse(BAD_REQUEST)
+        head.scheme = scheme.lower()
+        end = len(rest)
+        for mark in (b"/", b"?", b"#"):
+            place = rest.find(mark)
+            if 0 <= place < end:
+                end = place
+        authority = rest[:end]
+        if not authority or b"@" in authority:
+            self._refuse(BAD_REQUEST)
+        head.authority = authority
+        head.has_host = True
+        path = rest[end:]
+        head.path = path if path[:1] == b"/" else b"/" + path
+
+    def on_body(self, data: bytes) -> None:
+        self._events.on_request_data(data)
+
+    def on_message_complete(self) -> None:
+        head = self._head
+        if self._restored:
+            return
+        if head.body != NO_BODY and self._parser.should_upgrade():
+            return  # the body is still to come, behind a head that asked for an upgrade
+        self._in_body = False
+        if not head.keep_alive:
+            self._ended = True
+        self._events.on_request_end()
+
+    def _refuse(self, failure: Failure) -> None:
+        self._ended = True
+        self.failure = failure
+        raise _Refused
+
+
+class ResponseReader:
+    """Reads the responses of one upstream connection, one request at a time."""
+
+    def __init__(self, events: ResponseEvents, max_header_bytes: int, max_header_count: int) -> None:
+        self._events: Final = events
+        self._max_bytes: Final = max_header_bytes
+        self._max_count: Final = max_header_count
+        self._parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
+        self._head: ResponseHead = ResponseHead()
+        self._items: list[tuple[bytes, bytes]] = []
+        self._bytes: int = 0
+        self._fed: int = 0
+        self._count: int = 0
+        self._content_length: bytes | None = None
+        self._transfer_encoding: bytes | None = None
+        self._connection: bytes = b""
+        self._to_head: bool = False
+        self._expected: bool = False  # a request is out whose response has not ended
+        self._in_body: bool = False
+        self._interim: bool = False
+        self._in_head: bool = False
+        self.failed: bool = False
+
+    def expect(self, method: bytes) -> None:
+        """A request of ``method`` has been sent; its response may now be read."""
+        self._expected = True
+        self._to_head = method == b"HEAD"
+
+    def feed(self, data: bytes) -> bool:
+        """Read ``data``; False where the peer broke the protocol, after which nothing more can be read."""
+        if self.failed:
+            return False
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.failed = True
+        except httptools.HttpParserError:
+            self.failed = True
+        if self._in_head:
+            self._fed += len(data)
+            if self._fed > self._max_bytes + 65536:
+                self.failed = True
+        return not self.failed
+
+    def finish(self) -> bool:
+        """The peer has closed; True where that rightly ends the response under way (RFC 9112, 6.3)."""
+        if self._in_body and self._head.body == UNTIL_CLOSE and not self.failed:
+            self._in_body = False
+            self._expected = False
+            self._events.on_response_end()
+            return True
+        return False
+
+    # -- called by the parser ------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if not self._expected:
+            self._refuse()  # bytes that nobody asked for
+        self._head = ResponseHead()
+        self._items = self._head.headers.items
+        self._bytes = 0
+        self._fed = 0
+        self._count = 0
+        self._content_length = None
+        self._transfer_encoding = None
+        self._connection = b""
+        self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower = _LOWER.get(name)
+        if lower is None:
+            lower = _lower(name)
+        self._bytes += len(name) + len(value) + 4
+        self._count += 1
+        if self._bytes > self._max_bytes or self._count > self._max_count:
+            self._refuse()
+        if self._in_body:
+            return  # a trailer
+        value = value.strip(_OWS)
+        kind = FRAMING_FIELDS.get(lower, 0)
+        if kind <= HOST or kind == EXPECT:
+            self._items.append((lower, value))
+        elif kind == CONTENT_LENGTH:
+            if self._content_length is not None:
+                self._refuse()
+            self._content_length = value
+            self._items.append((lower, value))
+        elif kind == TRANSFER_ENCODING:
+            if self._transfer_encoding is not None:
+                self._refuse()
+            self._transfer_encoding = value
+        elif kind == CONNECTION:
+            self._connection = self._connection + b"," + value if self._connection else value
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        head = self._head
+        parser = self._parser
+        status = parser.get_status_code()
+        if status < 100 or status == 101 or parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse()
+        if status < 200:
+            self._interim = True
+            return
+        head.status = status
+        head.body = response_body(status, self._to_head, self._content_length, self._transfer_encoding)
+        if head.body < 0:
+            self._refuse()
+        head.keep_alive = parser.should_keep_alive() and head.body != UNTIL_CLOSE
+        if self._to_head and (self._content_length is not None or self._transfer_encoding is not None):
+            head.keep_alive = self._keeps_alive(parser.get_http_version())
+        if self._connection:
+            names = nominated(self._connection)
+            head.headers.items = [item for item in head.headers.items if item[0] not in names]
+        self._in_body = True
+        self._count = 0
+        self._bytes = 0
+        self._events.on_response(head)
+        if self._to_head:
+            # The parser would wait for the body that a HEAD response only announces.
+            self._parser = httptools.HttpResponseParser(self)
+            self._in_body = False
+            self._expected = False
+            self._events.on_response_end()
+
+    def _keeps_alive(self, version: str) -> bool:
+        options = nominated(self._connection)
+        if b"close" in options:
+            return False
+        return version == "1.1" or b"keep-alive" in options
+
+    def on_body(self, data: bytes) -> None:
+        if self._in_body:
+            self._events.on_response_data(data)
+        else:
+            self._refuse()
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            return
+        if not self._in_body:
+            return
+        self._in_body = False
+        self._expected = False
+        self._events.on_response_end()
+
+    def _refuse(self) -> None:
+        self.failed = True
+        raise _Refused
+
+
+# -- writers -----------------------------------------------------------------------------------------------
+
+REASONS: Final[dict[int, bytes]] = {
+    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
+    200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
+    205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported",
+    226: b"IM Used", 300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other",
+    304: b"Not Modified", 305: b"Use Proxy", 307: b"Temporary Redirect", 308: b"Permanent Redirect",
+    400: b"Bad Request", 401: b"Unauthorized", 402: b"Payment Required", 403: b"Forbidden", 404: b"Not Found",
+    405: b"Method Not Allowed", 406: b"Not Acceptable", 407: b"Proxy Authentication Required",
+    408: b"Request Timeout", 409: b"Conflict", 410: b"Gone", 411: b"Length Required",
+    412: b"Precondition Failed", 413: b"Payload Too Large", 414: b"URI Too Long",
+    415: b"Unsupported Media Type", 416: b"Range Not Satisfiable", 417: b"Expectation Failed",
+    421: b"Misdirected Request", 422: b"Unprocessable Entity", 423: b"Locked", 424: b"Failed Dependency",
+    426: b"Upgrade Required", 428: b"Precondition Required", 429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large", 500: b"Internal Server Error", 501: b"Not Implemented",
+    502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates", 507: b"Insufficient Storage",
+    508: b"Loop Detected", 510: b"Not Extended", 511: b"Network Authentication Required",
+}  # fmt: skip
+
+_STATUS_LINES: Final[dict[int, bytes]] = {
+    status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in REASONS.items()
+}
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def status_line(status: int) -> bytes:
+    """The status line; like Envoy, codes without a registered phrase are called Unknown."""
+    line = _STATUS_LINES.get(status)
+    return line if line is not None else b"HTTP/1.1 %d Unknown\r\n" % status
+
+
+def write_request_head(
+    method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
+) -> bytes:
+    """A request head; writes the framing of ``body`` except a length, which is in ``items``."""
+    parts: list[bytes] = [method, b" ", path, b" HTTP/1.1\r\nhost: ", authority, b"\r\n"]
+    for name, value in items:
+        parts.append(name)
+        parts.append(b": ")
+        parts.append(value)
+        parts.append(b"\r\n")
+    parts.append(b"transfer-encoding: chunked\r\n\r\n" if body == CHUNKED else b"\r\n")
+    return b"".join(parts)
+
+
+def write_response_head(status: int, items: list[tuple[bytes, bytes]], body: int, connection: bytes) -> bytes:
+    """A response head; ``connection`` is the value of that field, empty for none."""
+    parts: list[bytes] = [status_line(status)]
+    for name, value in items:
+        parts.append(name)
+        parts.append(b": ")
+        parts.append(value)
+        parts.append(b"\r\n")
+    if body == CHUNKED:
+        parts.append(b"transfer-encoding: chunked\r\n")
+    if connection:
+        parts.append(b"connection: ")
+        parts.append(connection)
+        parts.append(b"\r\n\r\n")
+    else:
+        parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def write_chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body (RFC 9112 section 7.1); ``data`` must not be empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
