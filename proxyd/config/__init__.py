@@ -1,0 +1,1 @@
+"""The operator's words: Envoy v3 configuration as frozen Structs, and their loader."""

@@ -1,0 +1,156 @@
+"""Messages that the others are made of: addresses, the node, sources of data, matchers of strings."""
+
+import enum
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from proxyd.config.message import (
+    COMPUTED,
+    UINT32,
+    Int64,
+    JsonObject,
+    Message,
+    NonEmpty,
+    NonNegativeSeconds,
+    Oneof,
+    Seconds,
+    UInt32,
+)
+
+
+class Locality(Message, frozen=True, kw_only=True):
+    """Where the node runs."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Locality"
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+
+class Node(Message, frozen=True, kw_only=True):
+    """Who this proxy is, as /server_info and management servers see it."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Node"
+
+    id: str = ""
+    cluster: str = ""
+    metadata: JsonObject | None = None
+    locality: Locality | None = None
+
+
+class Protocol(enum.IntEnum):
+    """``SocketAddress.Protocol``."""
+
+    TCP = 0
+
+
+class SocketAddress(Message, frozen=True, kw_only=True):
+    """An IP address (or the hostname of an upstream) and a port; port 0 asks for a free one."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.SocketAddress"
+
+    protocol: Protocol = Protocol.TCP
+    address: NonEmpty
+    port_value: Annotated[int, Meta(ge=0, le=65535), UINT32]
+
+
+class Address(Message, frozen=True, kw_only=True):
+    """Where to listen or to connect."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Address"
+
+    socket_address: SocketAddress
+
+
+class TrafficDirection(enum.IntEnum):
+    """Which way a listener's traffic flows, as ``/listeners`` and tracing tell it."""
+
+    UNSPECIFIED = 0
+    INBOUND = 1
+    OUTBOUND = 2
+
+
+_SPECIFIER = Oneof("specifier", required=True)
+
+
+class DataSource(Message, frozen=True, kw_only=True):
+    """Data in the configuration or beside it. Readers take ``contents``; the loader has read it already.
+
+    Workers never open the file or look at the environment: all of them see what the supervisor saw.
+    """
+
+    proto: ClassVar[str] = "envoy.config.core.v3.DataSource"
+
+    filename: Annotated[NonEmpty | None, _SPECIFIER] = None
+    inline_bytes: Annotated[bytes | None, _SPECIFIER] = None
+    inline_string: Annotated[str | None, _SPECIFIER] = None
+    environment_variable: Annotated[NonEmpty | None, _SPECIFIER] = None
+    loaded: Annotated[bytes, COMPUTED] = b""
+
+    @property
+    def contents(self) -> bytes:
+        """The data themselves, wherever they were."""
+        if self.inline_string is not None:
+            return self.inline_string.encode()
+        return self.inline_bytes if self.inline_bytes is not None else self.loaded
+
+
+_FORMAT = Oneof("format", required=True)
+
+
+class SubstitutionFormatString(Message, frozen=True, kw_only=True):
+    """A line made of command operators such as ``%RESPONSE_CODE%``."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.SubstitutionFormatString"
+
+    text_format_source: Annotated[DataSource | None, _FORMAT] = None
+    json_format: Annotated[JsonObject | None, _FORMAT] = None
+    omit_empty_values: bool = False
+
+
+class HttpProtocolOptions(Message, frozen=True, kw_only=True):
+    """Limits of HTTP connections whatever their version. Default of idle_timeout: 3600 s; 0 turns it off."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.HttpProtocolOptions"
+
+    idle_timeout: Seconds | None = None
+    max_connection_duration: NonNegativeSeconds | None = None
+    max_headers_count: Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32] | None = None
+    max_stream_duration: NonNegativeSeconds | None = None
+    max_requests_per_connection: UInt32 | None = None
+
+
+class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
+    """HTTP/1 alone. Default of allow_absolute_url: true."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Http1ProtocolOptions"
+
+    allow_absolute_url: bool | None = None
+    accept_http_10: bool = False
+    default_host_for_http_10: str = ""
+
+
+class Int64Range(Message, frozen=True, kw_only=True):
+    """Numbers from ``start`` up to but not including ``end``."""
+
+    proto: ClassVar[str] = "envoy.type.v3.Int64Range"
+
+    start: Int64 = 0
+    end: Int64 = 0
+
+
+_MATCH_PATTERN = Oneof("match_pattern", required=True)
+
+
+class StringMatcher(Message, frozen=True, kw_only=True):
+    """How a string has to look."""
+
+    proto: ClassVar[str] = "envoy.type.matcher.v3.StringMatcher"
+
+    exact: Annotated[str | None, _MATCH_PATTERN] = None
+    prefix: Annotated[NonEmpty | None, _MATCH_PATTERN] = None
+    suffix: Annotated[NonEmpty | None, _MATCH_PATTERN] = None
+    contains: Annotated[NonEmpty | None, _MATCH_PATTERN] = None
+    ignore_case: bool = False
