@@ -8,8 +8,9 @@ names    m bytes    records, appended as metrics appear: length, checksum, first
 
 Every number is a signed 64-bit cell at an address divisible by 8, so a load or store is never torn. A record
 is written whole before the count of used bytes in the header covers it, and carries a checksum, because no
-memory barrier can be had from Python: a reader that sees half a record stops before it and finds it whole next
-time. A histogram's count is stored after its buckets. The memory must be zeroed; untouched pages cost nothing.
+memory barrier can be had from Python: a reader that sees half a record stops before it and finds it whole
+next time. A histogram's count is stored after its buckets. The memory must be zeroed; pages never touched
+cost nothing.
 """
 
 import os

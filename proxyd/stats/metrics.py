@@ -54,7 +54,7 @@ class Text:
 
 
 class Histogram:
-    """A distribution of whole numbers: microseconds where ``unit`` is MICROSECONDS, else bytes or requests."""
+    """A distribution of whole numbers: microseconds if ``unit`` is MICROSECONDS, else bytes or requests."""
 
     __slots__ = ("cell", "count", "counts", "name", "published", "published_count", "total", "unit")
 
@@ -89,8 +89,8 @@ class Registry:
     """All metrics of one process by name; the one writer of its block.
 
     ``memory`` is a zeroed, writable buffer (length a multiple of 8) that the supervisor reads, or None where
-    the metrics are read directly (the supervisor's own, tests). Asking again for a name gives the same object.
-    When the block is full, new metrics are not seen outside, but work on: the data plane never fails on stats.
+    the metrics are read directly (the supervisor's own, tests). Asking again for a name gives the same
+    object. When the block is full, new metrics are not seen outside but work: stats never fail the data plane.
     """
 
     def __init__(self, memory: memoryview | None = None) -> None:
@@ -131,16 +131,19 @@ class Registry:
             text = self.texts[name] = Text(name)
         return text
 
-    def zero_counters(self, prefix: str, names: tuple[str, ...]) -> None:
-        """Declare counters that Envoy has and this process never counts: shown as 0, with no cell or object."""
+    def zero_counters(self, prefix: str, names: str) -> None:
+        """Declare counters that Envoy has and this process never counts: shown as 0, no cell, no object.
+
+        ``names`` are words separated by white space, each to be put behind ``prefix``.
+        """
         self._zeros(block.ZERO_COUNTER, prefix, names)
 
-    def zero_gauges(self, prefix: str, names: tuple[str, ...]) -> None:
-        """Declare gauges that Envoy has and this process never sets."""
+    def zero_gauges(self, prefix: str, names: str) -> None:
+        """Declare gauges that Envoy has and this process never sets, as zero_counters() does."""
         self._zeros(block.ZERO_GAUGE, prefix, names)
 
     def publish(self) -> None:
-        """Copy what has changed since the last call to the block: every 100 ms or oftener, and before exit."""
+        """Copy what has changed to the block; to be called at least every 100 ms, and before exit."""
         writer = self._writer
         if writer is None:
             return
@@ -173,8 +176,8 @@ class Registry:
     def _append(self, kind: int, name: str) -> int:
         return -1 if self._writer is None else self._writer.append(kind, name)
 
-    def _zeros(self, kind: int, prefix: str, names: tuple[str, ...]) -> None:
-        for name in names:
+    def _zeros(self, kind: int, prefix: str, names: str) -> None:
+        for name in names.split():
             full = prefix + name
             if full not in self.zeros:
                 self.zeros[full] = kind

@@ -1,0 +1,144 @@
+"""The stats of the supervisor: the server as a whole, and what becomes of listeners and clusters."""
+
+from typing import Final
+
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import Scope, escape
+
+
+class ServerStats:
+    """``server.``: how the server is. State: 0 live, 1 draining, 2 pre-initializing, 3 initializing."""
+
+    def __init__(self, registry: Registry) -> None:
+        scope = Scope(registry, "server.")
+        self.concurrency: Final = scope.gauge("concurrency")
+        self.days_until_first_cert_expiring: Final = scope.gauge("days_until_first_cert_expiring")
+        self.envoy_bug_failures: Final = scope.counter("envoy_bug_failures")
+        self.hot_restart_epoch: Final = scope.gauge("hot_restart_epoch")
+        self.hot_restart_generation: Final = scope.gauge("hot_restart_generation")
+        self.live: Final = scope.gauge("live")
+        self.memory_allocated: Final = scope.gauge("memory_allocated")
+        self.memory_heap_size: Final = scope.gauge("memory_heap_size")
+        self.memory_physical_size: Final = scope.gauge("memory_physical_size")
+        self.state: Final = scope.gauge("state")
+        self.static_unknown_fields: Final = scope.counter("static_unknown_fields")
+        self.total_connections: Final = scope.gauge("total_connections")
+        self.uptime: Final = scope.gauge("uptime")
+        self.version: Final = scope.gauge("version")
+        self.initialization_time_ms: Final = scope.histogram("initialization_time_ms")
+        scope.zero_counters(_SERVER_ZERO_COUNTERS)
+        scope.zero_gauges(_SERVER_ZERO_GAUGES)
+        for other in ("main_thread.", "workers."):
+            registry.zero_counters(other, "watchdog_mega_miss watchdog_miss")
+        registry.zero_counters("http1.", _HTTP1_ZERO_COUNTERS)
+
+
+class WatchdogStats:
+    """``server.worker_<n>.``: heartbeats that came late (miss), and workers replaced for it (mega miss)."""
+
+    def __init__(self, registry: Registry, worker: int) -> None:
+        scope = Scope(registry, f"server.worker_{worker}.")
+        self.watchdog_miss: Final = scope.counter("watchdog_miss")
+        self.watchdog_mega_miss: Final = scope.counter("watchdog_mega_miss")
+
+
+class ListenerManagerStats:
+    """``listener_manager.``: listeners over reloads. ``listener_create_success`` counts each worker's."""
+
+    def __init__(self, registry: Registry) -> None:
+        scope = Scope(registry, "listener_manager.")
+        self.listener_added: Final = scope.counter("listener_added")
+        self.listener_create_failure: Final = scope.counter("listener_create_failure")
+        self.listener_create_success: Final = scope.counter("listener_create_success")
+        self.listener_modified: Final = scope.counter("listener_modified")
+        self.listener_removed: Final = scope.counter("listener_removed")
+        self.listener_stopped: Final = scope.counter("listener_stopped")
+        self.total_listeners_active: Final = scope.gauge("total_listeners_active")
+        self.total_listeners_draining: Final = scope.gauge("total_listeners_draining")
+        self.total_listeners_warming: Final = scope.gauge("total_listeners_warming")
+        self.workers_started: Final = scope.gauge("workers_started")
+        self.lds_update_duration: Final = scope.histogram("lds.update_duration")
+        scope.zero_counters(_LISTENER_MANAGER_ZERO_COUNTERS)
+        scope.zero_gauges(_LISTENER_MANAGER_ZERO_GAUGES)
+
+
+class ClusterManagerStats:
+    """``cluster_manager.``: clusters over reloads."""
+
+    def __init__(self, registry: Registry) -> None:
+        scope = Scope(registry, "cluster_manager.")
+        self.active_clusters: Final = scope.gauge("active_clusters")
+        self.cluster_added: Final = scope.counter("cluster_added")
+        self.cluster_modified: Final = scope.counter("cluster_modified")
+        self.cluster_removed: Final = scope.counter("cluster_removed")
+        self.cluster_updated: Final = scope.counter("cluster_updated")
+        self.warming_clusters: Final = scope.gauge("warming_clusters")
+        self.cds_update_duration: Final = scope.histogram("cds.update_duration")
+        scope.zero_counters(_CLUSTER_MANAGER_ZERO_COUNTERS)
+        scope.zero_gauges(_CLUSTER_MANAGER_ZERO_GAUGES)
+
+
+class ClusterUpdateStats:
+    """``cluster.<name>.``: what the supervisor, which resolves names for all workers, knows of a cluster."""
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        scope = Scope(registry, f"cluster.{escape(name)}.")
+        self.membership_change: Final = scope.counter("membership_change")
+        self.update_attempt: Final = scope.counter("update_attempt")
+        self.update_empty: Final = scope.counter("update_empty")
+        self.update_failure: Final = scope.counter("update_failure")
+        self.update_no_rebuild: Final = scope.counter("update_no_rebuild")
+        self.update_success: Final = scope.counter("update_success")
+        scope.zero_gauges("version warming_state")
+
+
+class RuntimeStats:
+    """``runtime.``: the layers of the runtime."""
+
+    def __init__(self, registry: Registry) -> None:
+        scope = Scope(registry, "runtime.")
+        self.admin_overrides_active: Final = scope.gauge("admin_overrides_active")
+        self.deprecated_feature_seen_since_process_start: Final = scope.gauge(
+            "deprecated_feature_seen_since_process_start"
+        )
+        self.deprecated_feature_use: Final = scope.counter("deprecated_feature_use")
+        self.load_error: Final = scope.counter("load_error")
+        self.load_success: Final = scope.counter("load_success")
+        self.num_keys: Final = scope.gauge("num_keys")
+        self.num_layers: Final = scope.gauge("num_layers")
+        self.override_dir_exists: Final = scope.counter("override_dir_exists")
+        self.override_dir_not_exists: Final = scope.counter("override_dir_not_exists")
+
+
+_HTTP1_ZERO_COUNTERS: Final = """
+    dropped_headers_with_underscores
+    metadata_not_supported_error
+    requests_rejected_with_underscores_in_headers
+    response_flood
+"""
+
+_SERVER_ZERO_COUNTERS: Final = """
+    debug_assertion_failures dropped_stat_flushes dynamic_unknown_fields envoy_notifications
+    main_thread.watchdog_mega_miss main_thread.watchdog_miss wip_protos
+"""
+_SERVER_ZERO_GAUGES: Final = """
+    compilation_settings.fips_mode parent_connections seconds_until_first_ocsp_response_expiring
+    stats_recent_lookups
+"""
+
+_LISTENER_MANAGER_ZERO_COUNTERS: Final = """
+    lds.init_fetch_timeout lds.update_attempt lds.update_failure lds.update_rejected
+    lds.update_success listener_in_place_updated
+"""
+_LISTENER_MANAGER_ZERO_GAUGES: Final = """
+    lds.update_time lds.version total_filter_chains_draining workers_pinned
+"""
+
+_CLUSTER_MANAGER_ZERO_COUNTERS: Final = """
+    cds.config_reload cds.init_fetch_timeout cds.update_attempt cds.update_failure
+    cds.update_rejected cds.update_success cluster_updated_via_merge update_merge_cancelled
+    update_out_of_merge_window
+"""
+_CLUSTER_MANAGER_ZERO_GAUGES: Final = """
+    cds.config_reload_time_ms cds.update_time cds.version
+"""
