@@ -90,7 +90,7 @@ class Registry:
 
     ``memory`` is a zeroed, writable buffer (length a multiple of 8) that the supervisor reads, or None where
     the metrics are read directly (the supervisor's own, tests). Asking again for a name gives the same
-    object. When the block is full, new metrics are not seen outside but work: stats never fail the data plane.
+    object. When the block is full, new metrics are not seen outside but work.
     """
 
     def __init__(self, memory: memoryview | None = None) -> None:
