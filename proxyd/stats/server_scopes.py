@@ -57,7 +57,6 @@ class ListenerManagerStats:
         self.total_listeners_draining: Final = scope.gauge("total_listeners_draining")
         self.total_listeners_warming: Final = scope.gauge("total_listeners_warming")
         self.workers_started: Final = scope.gauge("workers_started")
-        self.lds_update_duration: Final = scope.histogram("lds.update_duration")
         scope.zero_counters(_LISTENER_MANAGER_ZERO_COUNTERS)
         scope.zero_gauges(_LISTENER_MANAGER_ZERO_GAUGES)
 
@@ -73,9 +72,7 @@ class ClusterManagerStats:
         self.cluster_removed: Final = scope.counter("cluster_removed")
         self.cluster_updated: Final = scope.counter("cluster_updated")
         self.warming_clusters: Final = scope.gauge("warming_clusters")
-        self.cds_update_duration: Final = scope.histogram("cds.update_duration")
         scope.zero_counters(_CLUSTER_MANAGER_ZERO_COUNTERS)
-        scope.zero_gauges(_CLUSTER_MANAGER_ZERO_GAUGES)
 
 
 class ClusterUpdateStats:
@@ -127,18 +124,13 @@ _SERVER_ZERO_GAUGES: Final = """
 """
 
 _LISTENER_MANAGER_ZERO_COUNTERS: Final = """
-    lds.init_fetch_timeout lds.update_attempt lds.update_failure lds.update_rejected
-    lds.update_success listener_in_place_updated
+    listener_in_place_updated
 """
 _LISTENER_MANAGER_ZERO_GAUGES: Final = """
-    lds.update_time lds.version total_filter_chains_draining workers_pinned
+    total_filter_chains_draining workers_pinned
 """
 
 _CLUSTER_MANAGER_ZERO_COUNTERS: Final = """
-    cds.config_reload cds.init_fetch_timeout cds.update_attempt cds.update_failure
-    cds.update_rejected cds.update_success cluster_updated_via_merge update_merge_cancelled
+    cluster_updated_via_merge update_merge_cancelled
     update_out_of_merge_window
-"""
-_CLUSTER_MANAGER_ZERO_GAUGES: Final = """
-    cds.config_reload_time_ms cds.update_time cds.version
 """

@@ -23,7 +23,7 @@ class Distribution:
         return self.total / self.scale
 
     def quantiles(self, fractions: tuple[float, ...]) -> list[float]:
-        """The value below which each of the rising fractions (0 to 1) lies; NaN where nothing was recorded."""
+        """The value below which each of the rising fractions (0 to 1) lies; NaN where there are none."""
         count = self.count
         if not count:
             return [float("nan")] * len(fractions)
