@@ -1,0 +1,59 @@
+"""The checks of scripts/test.py on every supported Python, for those who have nox (`nox -s tests-3.13`).
+
+nox is a convenience: scripts/test.py does the same on one Python and needs nothing installed.
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+sys.path.insert(0, str(Path(__file__).parent / "scripts"))
+
+from environment import requirements
+from steps import step
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = False
+
+
+def install(session: nox.Session) -> None:
+    """Install proxyd, editable, and the tools of the dependency group "test"."""
+    pyproject = nox.project.load_toml("pyproject.toml")
+    session.install("--editable", ".", *requirements(pyproject, "test"))
+
+
+def check(session: nox.Session, *names: str) -> None:
+    """Run these steps of scripts/steps.py."""
+    for name in names:
+        session.run("python", "-m", *step(name).module, *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, layout of the code and the layer rules."""
+    install(session)
+    check(session, "lint", "format", "layers")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy strict, as on Linux and as on Windows."""
+    install(session)
+    check(session, "types", "types-windows")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole test suite; arguments after -- go to pytest."""
+    install(session)
+    check(session, "tests")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The demonstration, which checks its own answers and ends."""
+    session.run("python", "scripts/demo.py", *(session.posargs or ["--auto"]))

@@ -1,0 +1,26 @@
+"""What is checked before a change may land: one table, read by scripts/test.py and noxfile.py."""
+
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """One check: its name on the command line, what it is for, and `python -m` with these arguments."""
+
+    name: str
+    purpose: str
+    module: tuple[str, ...]
+
+
+STEPS = (
+    Step("lint", "mistakes and style", ("ruff", "check", ".")),
+    Step("format", "layout of the code", ("ruff", "format", "--check", ".")),
+    Step("types", "types, strict, as on Linux", ("mypy",)),
+    Step("types-windows", "types, strict, as on Windows", ("mypy", "--platform", "win32")),
+    Step("layers", "imports go downwards only", ("importlinter.cli", "lint-imports")),
+    Step("tests", "unit and end-to-end tests", ("pytest",)),
+)
+
+
+def step(name: str) -> Step:
+    """The step called `name`; KeyError when there is none."""
+    return {step.name: step for step in STEPS}[name]
