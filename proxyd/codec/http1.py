@@ -7,6 +7,7 @@ parser are never set; what it lets through is refused here by the rules of ``fra
 from typing import Final
 
 import httptools
+from mypy_extensions import trait
 
 from proxyd.codec.framing import (
     CHUNKED,
@@ -81,6 +82,7 @@ class ResponseHead:
         self.keep_alive: bool = True
 
 
+@trait
 class RequestEvents:
     """What a RequestReader calls. Data arrives only between a head and its end."""
 
@@ -94,6 +96,7 @@ class RequestEvents:
         raise NotImplementedError
 
 
+@trait
 class ResponseEvents:
     """What a ResponseReader calls. Interim (1xx) responses other than 101 are not reported."""
 
@@ -527,10 +530,12 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-def status_line(status: int) -> bytes:
-    """The status line; like Envoy, codes without a registered phrase are called Unknown."""
+def status_line(minor: int, status: int) -> bytes:
+    """The status line of HTTP/1.``minor``; as in Envoy, unregistered codes are called Unknown."""
     line = _STATUS_LINES.get(status)
-    return line if line is not None else b"HTTP/1.1 %d Unknown\r\n" % status
+    if line is None:
+        line = b"HTTP/1.1 %d Unknown\r\n" % status
+    return line if minor else b"HTTP/1.0" + line[8:]
 
 
 def write_request_head(
@@ -547,9 +552,11 @@ def write_request_head(
     return b"".join(parts)
 
 
-def write_response_head(status: int, items: list[tuple[bytes, bytes]], body: int, connection: bytes) -> bytes:
+def write_response_head(
+    minor: int, status: int, items: list[tuple[bytes, bytes]], body: int, connection: bytes
+) -> bytes:
     """A response head; ``connection`` is the value of that field, empty for none."""
-    parts: list[bytes] = [status_line(status)]
+    parts: list[bytes] = [status_line(minor, status)]
     for name, value in items:
         parts.append(name)
         parts.append(b": ")

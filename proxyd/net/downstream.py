@@ -1,0 +1,523 @@
+"""One HTTP/1 connection of a client: transport on one side, reader and the request's handler on the other.
+
+Requests are answered in the order in which they came. What a client pipelines behind the request under way is
+kept as it was read, and nothing more is read meanwhile.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from proxyd.codec.framing import CHUNKED, NO_BODY, UNTIL_CLOSE
+from proxyd.codec.http1 import (
+    CONTINUE,
+    LAST_CHUNK,
+    RequestEvents,
+    RequestHead,
+    RequestReader,
+    write_chunk,
+    write_response_head,
+)
+from proxyd.errors import REQUEST_HEADER_TIMEOUT, Failure
+from proxyd.net.listener import HttpListener
+from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream
+from proxyd.net.timers import NEVER, Timed
+from proxyd.net.upstream import format_address
+
+logger = logging.getLogger("http")
+
+_JOIN_LIMIT: Final = 16384
+
+# Who has stopped the reading.
+_BY_STREAM: Final = 1
+_BY_QUEUE: Final = 2
+
+# What is left of a connection's life.
+_SERVING: Final = 0
+_FLUSHING: Final = 1  # closed once everything written has gone out
+_LINGERING: Final = 2  # half-closed; the client's remaining bytes are thrown away until it closes
+
+
+class QueuedRequest:
+    """A pipelined request as far as it has been read."""
+
+    def __init__(self, head: RequestHead) -> None:
+        self.head: Final = head
+        self.data: list[bytes] = []
+        self.done: bool = head.body == NO_BODY
+        self.failure: Failure | None = None
+
+
+class Http1Downstream(Timed, RequestEvents, DownstreamStream):
+    """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
+
+    def __init__(self, listener: HttpListener) -> None:
+        super().__init__()
+        options = listener.options
+        self._listener: Final = listener
+        self._options: Final = options
+        self._stats: Final = listener.http_stats
+        self._reader: RequestReader = RequestReader(
+            self, options.max_header_bytes, options.max_header_count, options.accept_http_10
+        )
+        self._transport: asyncio.Transport | None = None
+        self._stream: Stream | None = None
+        self._queue: list[QueuedRequest] = []
+        self._failure: Failure | None = None  # to be answered once everything before it is
+        self._failed: bool = False
+        self._pending: bytes = b""  # a response head held back to go out with what follows
+        self._chunked: bool = False
+        self._minor: int = 1
+        self._to_head: bool = False
+        self._request_done: bool = True
+        self._discarding: bool = False  # the rest of an answered request
+        self._close: bool = False  # no request after this one
+        self._phase: int = _SERVING
+        self._in_turn: bool = False  # inside a callback that will go on with the queue itself
+        self._paused: int = 0
+        self._blocked: bool = False
+        self._unsent: int = 0  # bytes in the transport at the last look, while closing
+        self._requests: int = 0
+        self._now: float = 0.0
+        self._born: float = 0.0
+        self._stream_deadline: float = NEVER
+        self._head_deadline: float = NEVER
+        self._idle_deadline: float = NEVER
+        self._close_deadline: float = NEVER
+        self.info: Final = ConnectionInfo()
+
+    # -- the event loop's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        now = time.monotonic()
+        self._now = now
+        self._born = now
+        listener = self._listener
+        if not listener.admit(self):
+            self._phase = _FLUSHING
+            transport.abort()
+            return
+        peer = transport.get_extra_info("peername")
+        if peer:
+            self.info.remote_ip = peer[0]
+            self.info.remote_address = format_address(peer[0], peer[1])
+        local = transport.get_extra_info("sockname")
+        if local:
+            self.info.local_address = format_address(local[0], local[1])
+        transport.set_write_buffer_limits(self._options.buffer_limit)
+        self._start_idle(now)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._read(data)
+        except Exception:  # one broken request must not take others with it
+            self._bug()
+
+    def _bug(self) -> None:
+        logger.exception("bug: connection %s reset", self.info.remote_address)
+        self._listener.bugs += 1
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _read(self, data: bytes) -> None:
+        now = time.monotonic()
+        self._now = now
+        self._stats.downstream_cx_rx_bytes_total.value += len(data)
+        if self._phase != _SERVING:
+            return
+        self._in_turn = True
+        failure = self._reader.feed(data)
+        if failure is not None and not self._failed:
+            self._failed = True
+            self._read_failure(failure)
+        stream = self._stream
+        if stream is not None:
+            stream.on_request_flush()
+        self._in_turn = False
+        self._go_on()
+        if self._reader.in_head and self._options.request_headers_timeout > 0.0:
+            if self._head_deadline == NEVER:
+                self._head_deadline = now + self._options.request_headers_timeout
+                self._arm()
+        else:
+            self._head_deadline = NEVER
+
+    def eof_received(self) -> bool:
+        return False  # as in Envoy, a client that closes its half has gone
+
+    def connection_lost(self, error: Exception | None) -> None:
+        now = time.monotonic()
+        self._now = now
+        listener = self._listener
+        listener.wheel.disarm(self)
+        self._transport = None
+        stream = self._stream
+        self._stream = None
+        self._queue.clear()
+        local = self._phase != _SERVING
+        self._phase = _FLUSHING
+        if stream is not None:
+            try:
+                stream.on_downstream_reset(now)
+            except Exception:
+                logger.exception("bug: while connection %s closed", self.info.remote_address)
+                listener.bugs += 1
+        listener.forget(self, local, stream is not None, now - self._born)
+
+    def pause_writing(self) -> None:
+        self._blocked = True
+        if self._stream is not None:
+            self._stream.on_downstream_blocked()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        if self._stream is not None:
+            self._stream.on_downstream_writable()
+
+    # -- the reader's side
+
+    def on_request(self, head: RequestHead) -> None:
+        self._requests += 1
+        if self._stream is not None or self._queue or self._discarding or self._close:
+            self._queue.append(QueuedRequest(head))
+            self._pause(_BY_QUEUE)
+        else:
+            self._begin(head)
+
+    def on_request_data(self, data: bytes) -> None:
+        if self._queue:
+            self._queue[-1].data.append(data)
+        elif self._stream is not None:
+            self._stream.on_request_data(data, self._now)
+
+    def on_request_end(self) -> None:
+        if self._queue:
+            self._queue[-1].done = True
+        else:
+            self._request_ended()
+
+    def _request_ended(self) -> None:
+        if self._discarding:
+            self._discarding = False
+            self._request_done = True
+            self._answered()
+        elif not self._request_done and self._stream is not None:
+            self._request_done = True
+            self._stream.on_request_end(self._now)
+
+    def _read_failure(self, failure: Failure) -> None:
+        """What follows cannot be read. Whoever the bytes belonged to is told, after those before it."""
+        if self._queue:
+            last = self._queue[-1]
+            if last.done:
+                self._failure = failure
+            else:
+                last.failure = failure
+        elif self._stream is not None and not self._request_done:
+            self._request_done = True
+            self._stream.on_request_failure(failure, self._now)
+        elif self._stream is not None:
+            self._failure = failure
+        elif self._discarding:
+            self._close = True
+        else:
+            self._fail(failure)
+
+    def _begin(self, head: RequestHead) -> None:
+        listener = self._listener
+        options = self._options
+        self._request_done = head.body == NO_BODY
+        self._discarding = False
+        self._minor = head.version_minor
+        self._to_head = head.method == b"HEAD"
+        self._close = not head.keep_alive
+        if options.max_requests_per_connection and self._requests >= options.max_requests_per_connection:
+            self._close = True
+            self._stats.downstream_cx_max_requests_reached.value += 1
+        stream = listener.factory.new_stream(self)
+        self._stream = stream
+        if self._blocked:
+            stream.on_downstream_blocked()
+        stream.on_request(head, self._now)
+
+    def _fail(self, failure: Failure) -> None:
+        """Answer bytes that are no request."""
+        self._request_done = True
+        self._discarding = False
+        self._minor = 1
+        self._to_head = False
+        self._close = True
+        self._stats.downstream_cx_protocol_error.value += 1
+        stream = self._listener.factory.new_stream(self)
+        self._stream = stream
+        stream.on_request_failure(failure, self._now)
+
+    def _go_on(self) -> None:
+        """Serve what waits, one request after the other, until one takes its time."""
+        if self._in_turn:
+            return
+        self._in_turn = True
+        while self._stream is None and not self._discarding and self._phase == _SERVING:
+            if self._close:
+                self._shut()
+            elif self._queue:
+                queued = self._queue.pop(0)
+                self._begin(queued.head)
+                self._replay(queued)
+                if not self._queue:
+                    self._resume(_BY_QUEUE)
+            elif self._failure is not None:
+                failure = self._failure
+                self._failure = None
+                self._fail(failure)
+            else:
+                self._resume(_BY_QUEUE)
+                break
+        if self._discarding and self._phase == _SERVING:
+            self._shut()
+        self._in_turn = False
+
+    def _replay(self, queued: QueuedRequest) -> None:
+        for data in queued.data:
+            if self._stream is not None:
+                self._stream.on_request_data(data, self._now)
+        if queued.failure is not None:
+            if self._stream is not None and not self._request_done:
+                self._request_done = True
+                self._stream.on_request_failure(queued.failure, self._now)
+            self._close = True
+        elif queued.done and queued.head.body != NO_BODY:
+            self._request_ended()
+        if self._stream is not None:
+            self._stream.on_request_flush()
+
+    # -- the handler's side
+
+    def connection_info(self) -> ConnectionInfo:
+        return self.info
+
+    def send_continue(self) -> None:
+        if self._minor == 1:
+            self._write(CONTINUE)
+
+    def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
+        self._chunked = False
+        if body == CHUNKED or body == UNTIL_CLOSE:
+            if self._minor == 1:
+                self._chunked = True
+                body = CHUNKED
+            else:
+                self._close = True
+                body = UNTIL_CLOSE
+        if self._listener.drain_close and not self._close and not self._queue:
+            # Of a pipeline only the last response says that the connection ends.
+            self._close = True
+            self._stats.downstream_cx_drain_close.value += 1
+        connection = b""
+        if self._close:
+            connection = b"close"
+        elif self._minor == 0:
+            connection = b"keep-alive"
+        self._pending = write_response_head(self._minor, status, items, body, connection)
+
+    def send_data(self, data: bytes) -> None:
+        if self._to_head or not data:
+            return
+        if self._chunked:
+            data = write_chunk(data)
+        pending = self._pending
+        if pending:
+            self._pending = b""
+            if len(data) <= _JOIN_LIMIT:
+                self._write(pending + data)
+                return
+            self._write(pending)
+        self._write(data)
+
+    def flush(self) -> None:
+        if self._pending:
+            self._write(self._pending)
+            self._pending = b""
+
+    def end(self) -> None:
+        if self._chunked and not self._to_head:
+            self._write(self._pending + LAST_CHUNK)
+            self._pending = b""
+        else:
+            self.flush()
+        self._stream = None
+        self._stream_deadline = NEVER
+        self._resume(_BY_STREAM)
+        if self._request_done:
+            self._answered()
+        else:
+            self._discarding = True
+            self._stats.downstream_rq_response_before_rq_complete.value += 1
+            self._go_on()
+
+    def _answered(self) -> None:
+        """A request and its response are over."""
+        if not self._close and not self._queue:
+            self._start_idle(self._now)
+        self._go_on()
+
+    def close_after(self) -> None:
+        self._close = True
+
+    def reset(self) -> None:
+        self._stream = None
+        self._pending = b""
+        self._queue.clear()
+        self._flush_and_close()
+
+    def pause(self) -> None:
+        self._pause(_BY_STREAM)
+
+    def resume(self) -> None:
+        self._resume(_BY_STREAM)
+
+    def arm(self, deadline: float) -> None:
+        self._stream_deadline = deadline
+        self._arm()
+
+    # -- deadlines
+
+    def _start_idle(self, now: float) -> None:
+        timeout = self._options.idle_timeout
+        self._idle_deadline = now + timeout if timeout > 0.0 else NEVER
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self._stream_deadline if self._stream is not None else self._idle_deadline
+        if self._head_deadline < deadline:
+            deadline = self._head_deadline
+        if self._close_deadline < deadline:
+            deadline = self._close_deadline
+        if self._options.max_connection_duration > 0.0 and not self._close:
+            limit = self._born + self._options.max_connection_duration
+            if limit < deadline:
+                deadline = limit
+        self._listener.wheel.arm(self, deadline)
+
+    def on_deadline(self, now: float) -> None:
+        self._now = now
+        try:
+            self._check_deadlines(now)
+        except Exception:
+            self._bug()
+
+    def _check_deadlines(self, now: float) -> None:
+        duration = self._options.max_connection_duration
+        if self._close_deadline <= now:
+            self._check_closing()
+            return
+        if self._phase != _SERVING:
+            self._arm()
+            return
+        if self._head_deadline <= now:
+            self._head_deadline = NEVER
+            if self._stream is None and self._reader.in_head:
+                self._failed = True
+                self._stats.downstream_rq_header_timeout.value += 1
+                self._fail(REQUEST_HEADER_TIMEOUT)
+                self._go_on()
+        elif duration > 0.0 and self._born + duration <= now and not self._close:
+            self._stats.downstream_cx_max_duration_reached.value += 1
+            self._close = True
+            if self._stream is None:
+                self._go_on()
+        elif self._stream is not None:
+            if self._stream_deadline <= now:
+                self._stream.on_deadline(now)
+        elif self._idle_deadline <= now:
+            self._stats.downstream_cx_idle_timeout.value += 1
+            self._flush_and_close()
+        if self._transport is not None and self.deadline == NEVER:
+            self._arm()
+
+    # -- closing
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is under way; then its response is the last."""
+        if self._stream is None and not self._queue and not self._reader.in_head and self._phase == _SERVING:
+            self._flush_and_close()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        if self._phase == _SERVING:
+            self._phase = _FLUSHING
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _shut(self) -> None:
+        """Close after the last response. A client that may still send is given time to read it first."""
+        if self._request_done and not self._failed and not self._queue and not self._discarding:
+            self._flush_and_close()
+        else:
+            self._linger()
+
+    def _flush_and_close(self) -> None:
+        self._phase = _FLUSHING
+        if self._transport is not None:
+            self._transport.close()
+            self._set_close_deadline()
+
+    def _linger(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._options.delayed_close_timeout <= 0.0:
+            self._flush_and_close()
+            return
+        self._phase = _LINGERING
+        self._queue.clear()
+        self._discarding = False
+        if transport.is_closing():
+            return
+        transport.write_eof()
+        self._resume(_BY_STREAM | _BY_QUEUE)
+        self._set_close_deadline()
+
+    def _check_closing(self) -> None:
+        """The client has had its time to close. One that still reads what is left gets as much again."""
+        transport = self._transport
+        if transport is None:
+            return
+        unsent = transport.get_write_buffer_size()
+        if unsent and unsent < self._unsent:
+            self._set_close_deadline()
+        else:
+            self._stats.downstream_cx_delayed_close_timeout.value += 1
+            transport.abort()
+
+    def _set_close_deadline(self) -> None:
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+        timeout = self._options.delayed_close_timeout
+        self._close_deadline = time.monotonic() + (timeout if timeout > 0.0 else 1.0)
+        self._arm()
+
+    # -- the transport
+
+    def _write(self, data: bytes) -> None:
+        self._stats.downstream_cx_tx_bytes_total.value += len(data)
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def _pause(self, who: int) -> None:
+        transport = self._transport
+        if self._paused == 0 and transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._stats.downstream_flow_control_paused_reading_total.value += 1
+        self._paused |= who
+
+    def _resume(self, who: int) -> None:
+        if self._paused == 0:
+            return
+        self._paused &= ~who
+        transport = self._transport
+        if self._paused == 0 and transport is not None and not transport.is_closing():
+            transport.resume_reading()
+            self._stats.downstream_flow_control_resumed_reading_total.value += 1

@@ -1,0 +1,521 @@
+"""The one way of a request from the client to a host and back.
+
+It reads like docs/architecture.md: one method a step. A step goes on at once or parks, and the event it waits for
+resumes it. Nothing here knows a protocol version, a socket or a clock.
+"""
+
+import time
+from typing import Final
+
+from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, LENGTH, NO_BODY
+from proxyd.codec.http1 import RequestHead, ResponseHead
+from proxyd.errors import (
+    DC,
+    FRAGMENT_IN_PATH,
+    MISSING_HOST,
+    NC,
+    NO_CLUSTER,
+    NO_HEALTHY_UPSTREAM,
+    NO_ROUTE,
+    REQUEST_TIMEOUT,
+    SI,
+    STREAM_DURATION,
+    STREAM_IDLE,
+    STREAM_IDLE_REQUEST,
+    UPE,
+    UPGRADE_FAILED,
+    UPSTREAM_OVERFLOW,
+    UPSTREAM_PROTOCOL_ERROR,
+    UPSTREAM_TIMEOUT,
+    UT,
+    Failure,
+)
+from proxyd.net.cluster import Cluster, Host
+from proxyd.net.connection_manager import ConnectionManager
+from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream, StreamFactory, UpstreamStream
+from proxyd.net.timers import NEVER
+from proxyd.snapshot.route import REDIRECT, ROUTE, Route
+
+# How far an exchange has come.
+_NEW: Final = 0
+_WAITING: Final = 1  # for a connection to the host
+_SENT: Final = 2  # the head is with the host
+_STREAMING: Final = 3  # the response's head is with the client
+_DONE: Final = 4
+
+_REPLAYABLE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+
+
+class Exchange(Stream):
+    """One request and its response through the proxy."""
+
+    def __init__(self, manager: ConnectionManager, downstream: DownstreamStream) -> None:
+        super().__init__()
+        self._manager: Final = manager
+        self._downstream: Final = downstream
+        self._state: int = _NEW
+        self._route: Route | None = None
+        self._cluster: Cluster | None = None
+        self._host: Host | None = None
+        self._upstream: UpstreamStream | None = None
+        self._reused: bool = False
+        self._retried: bool = False
+        self._body: int = NO_BODY
+        self._buffered: list[bytes] = []  # request body that came before there was a connection
+        self._buffered_bytes: int = 0
+        self._request_done: bool = False
+        self._blocked: bool = False  # the client does not take the response as fast as it comes
+        self._idle_timeout: float = manager.config.stream_idle_timeout
+        self._last_activity: float = 0.0
+        self._response_deadline: float = NEVER
+        stats = manager.config.stats
+        stats.downstream_rq_total.value += 1
+        stats.downstream_rq_http1_total.value += 1
+        stats.downstream_rq_active.value += 1
+
+    # -- 1 route
+
+    def on_request(self, head: RequestHead, now: float) -> None:
+        self._take_head(head, now)
+        if head.expect_continue and not self._request_done:
+            self._downstream.send_continue()
+        if head.path.find(b"#") >= 0:
+            self._fail(FRAGMENT_IN_PATH, now)
+        elif not self.authority:
+            self._fail(MISSING_HOST, now)
+        elif head.upgrade and head.upgrade != b"h2c":
+            self._manager.config.stats.downstream_rq_ws_on_non_ws_route.value += 1
+            self._fail(UPGRADE_FAILED, now)
+        else:
+            self._choose_route(now)
+
+    def _take_head(self, head: RequestHead, now: float) -> None:
+        self.start = now
+        self.start_time = time.time()
+        self._last_activity = now
+        self.method = head.method
+        self.path = head.path
+        self.authority = head.authority
+        self.protocol = "HTTP/1.1" if head.version_minor else "HTTP/1.0"
+        self.request_headers = head.headers
+        self._body = head.body
+        if head.body == NO_BODY:
+            self._request_done = True
+            self.request_end = now
+        manager = self._manager
+        connection = self._take_connection()
+        if not head.version_minor and not head.has_host:
+            self.authority = manager.config.connection.default_host_for_http_10
+        manager.prepare_request(self, connection.remote_ip)
+
+    def _take_connection(self) -> ConnectionInfo:
+        connection = self._downstream.connection_info()
+        self.downstream_remote_address = connection.remote_address
+        self.downstream_direct_remote_address = connection.remote_address
+        self.downstream_local_address = connection.local_address
+        self.connection_id = connection.id
+        return connection
+
+    def _choose_route(self, now: float) -> None:
+        manager = self._manager
+        stats = manager.config.stats
+        route = manager.config.router.match(
+            self.authority, self.path, self.method, self.scheme, self.request_headers
+        )
+        if route is None:
+            stats.no_route.value += 1
+            self._fail(NO_ROUTE, now)
+            return
+        self._route = route
+        self.route_name = route.name
+        if route.action == ROUTE:
+            if route.idle_timeout >= 0.0:
+                self._idle_timeout = route.idle_timeout
+            if self._request_done and route.timeout > 0.0:
+                self._response_deadline = now + route.timeout
+            self._arm()
+            self._choose_cluster(route, now)
+        elif route.action == REDIRECT:
+            stats.rq_redirect.value += 1
+            location = route.redirect_location(self.scheme, self.authority, self.path)
+            self.response_code_details = "direct_response"
+            self._reply(route.status, b"", [(b"location", location)], now)
+        else:
+            stats.rq_direct_response.value += 1
+            self.response_code_details = "direct_response"
+            self._reply(route.status, route.body, [], now)
+
+    # -- 3 choose
+
+    def _choose_cluster(self, route: Route, now: float) -> None:
+        cluster = self._manager.clusters.get(route.cluster)
+        if cluster is None:
+            self._manager.config.stats.no_cluster.value += 1
+            self.response_flags |= NC
+            self.response_code_details = NO_CLUSTER.details
+            self._reply(route.not_found_status, b"", [], now)
+            return
+        self._manager.config.stats.rq_total.value += 1
+        self._cluster = cluster
+        self.upstream_cluster = cluster.config.name
+        host = cluster.choose()
+        if host is None:
+            self._fail(NO_HEALTHY_UPSTREAM, now)
+            return
+        self._prepare_upstream_headers(route)
+        self._lease(host, now)
+
+    def _prepare_upstream_headers(self, route: Route) -> None:
+        items = self.request_headers.items
+        if route.timeout > 0.0:
+            items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(route.timeout * 1000)))
+        if route.prefix_rewrite:
+            self.original_path = self.path
+            self.path = route.rewrite_path(self.path)
+            items.append((b"x-envoy-original-path", self.original_path))
+        if self._body == NO_BODY and self.method not in BODYLESS_METHODS:
+            self.request_headers.set(b"content-length", b"0")
+
+    # -- 4 lease
+
+    def _lease(self, host: Host, now: float) -> None:
+        self._host = host
+        self.upstream_host = host.address
+        self.attempt_count += 1
+        self._state = _WAITING
+        connection = host.pool.lease(self)
+        if connection is not None:
+            self.on_upstream_ready(connection, True, now)
+
+    def on_upstream_ready(self, upstream: UpstreamStream, reused: bool, now: float) -> None:
+        self._upstream = upstream
+        self._reused = reused
+        if self._blocked:
+            upstream.pause()
+        self._send(upstream, now)
+
+    # -- 5 send
+
+    def _send(self, upstream: UpstreamStream, now: float) -> None:
+        route = self._route
+        host = self._host
+        assert route is not None and host is not None
+        authority = self.authority
+        if route.host_rewrite:
+            authority = route.host_rewrite
+        elif route.auto_host_rewrite:
+            authority = host.hostname.encode()
+        if authority != self.authority:
+            self.request_headers.set(b"x-envoy-original-host", self.authority)
+        self._state = _SENT
+        self.upstream_first_tx = now
+        upstream.send_head(self.method, self.path, authority, self.request_headers.items, self._body)
+        if self._buffered:
+            for data in self._buffered:
+                upstream.send_data(data)
+            self._buffered.clear()
+            self._buffered_bytes = 0
+            self._downstream.resume()
+        if self._request_done:
+            self.upstream_last_tx = now
+            upstream.end()
+        else:
+            upstream.flush()
+
+    def on_request_data(self, data: bytes, now: float) -> None:
+        self.bytes_received += len(data)
+        self._last_activity = now
+        upstream = self._upstream
+        if upstream is not None:
+            upstream.send_data(data)
+        elif self._state == _WAITING:
+            self._buffered.append(data)
+            self._buffered_bytes += len(data)
+            if self._buffered_bytes > self._manager.config.connection.buffer_limit:
+                self._downstream.pause()
+
+    def on_request_end(self, now: float) -> None:
+        self._request_done = True
+        self.request_end = now
+        self._last_activity = now
+        route = self._route
+        if self._state < _STREAMING and route is not None and route.timeout > 0.0:
+            self._response_deadline = now + route.timeout
+            self._arm()
+        upstream = self._upstream
+        if upstream is not None:
+            self.upstream_last_tx = now
+            upstream.end()
+
+    def on_request_flush(self) -> None:
+        if self._upstream is not None:
+            self._upstream.flush()
+
+    # -- 6 receive head
+
+    def on_response(self, head: ResponseHead, now: float) -> None:
+        self.response_start = now
+        self._last_activity = now
+        self._state = _STREAMING
+        self.response_code = head.status
+        self.response_code_details = "via_upstream"
+        cluster = self._cluster
+        assert cluster is not None
+        cluster.stats.code(head.status)
+        self.response_headers.items = self._manager.prepare_response(
+            head.headers, int((now - self.upstream_first_tx) * 1000.0)
+        )
+        if self._manager.config.always_set_request_id_in_response and self.request_id:
+            self.response_headers.set(b"x-request-id", self.request_id)
+        self._downstream.send_head(head.status, self.response_headers.items, head.body)
+
+    # -- 8 stream body
+
+    def on_response_data(self, data: bytes, now: float) -> None:
+        self.bytes_sent += len(data)
+        self._last_activity = now
+        self._downstream.send_data(data)
+
+    def on_response_flush(self) -> None:
+        if self._state == _STREAMING:
+            self._downstream.flush()
+
+    def on_response_end(self, now: float) -> None:
+        self._upstream = None
+        self._state = _DONE
+        self._time_upstream(now)
+        self.response_end = now
+        self._downstream.end()
+        self._account(now)
+
+    def _time_upstream(self, now: float) -> None:
+        cluster = self._cluster
+        if cluster is not None and self.upstream_first_tx > 0.0:
+            # As in Envoy, from the end of the request to the end of the response.
+            begin = self.request_end if self.request_end > 0.0 else self.upstream_first_tx
+            duration = int((now - begin) * 1e6)
+            cluster.stats.upstream_rq_time.record(duration)
+            cluster.stats.external_upstream_rq_time.record(duration)
+
+    # -- back-pressure
+
+    def on_downstream_blocked(self) -> None:
+        self._blocked = True
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def on_downstream_writable(self) -> None:
+        self._blocked = False
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def on_upstream_blocked(self) -> None:
+        self._downstream.pause()
+
+    def on_upstream_writable(self) -> None:
+        self._downstream.resume()
+
+    # -- what can go wrong
+
+    def on_upstream_failure(self, failure: Failure, reason: str, now: float) -> None:
+        upstream = self._upstream
+        self._upstream = None
+        if self._state == _DONE:
+            return
+        cluster = self._cluster
+        assert cluster is not None
+        if self._state == _STREAMING:
+            self.response_flags |= UPE if failure is UPSTREAM_PROTOCOL_ERROR else failure.flags
+            self.response_code_details = "upstream_reset_after_response_started{protocol_error}"
+            cluster.stats.upstream_rq_rx_reset.value += 1
+            self._break_off(now)
+            return
+        if upstream is not None and self._may_replay(upstream, failure):
+            self._retry(cluster, now)
+            return
+        if upstream is not None and failure is not UPSTREAM_OVERFLOW:
+            cluster.stats.upstream_rq_rx_reset.value += 1
+        self.upstream_transport_failure_reason = reason
+        self._fail(failure, now)
+
+    def _may_replay(self, upstream: UpstreamStream, failure: Failure) -> bool:
+        """A kept-alive connection that dies as it is used again says nothing about the host.
+
+        An intended difference: Envoy answers 503 here. Only what is safe to send twice is (RFC 9110, 9.2.2).
+        """
+        return (
+            self._reused
+            and not self._retried
+            and self._body == NO_BODY
+            and self.method in _REPLAYABLE_METHODS
+            and failure is not UPSTREAM_PROTOCOL_ERROR
+            and upstream.unanswered()
+        )
+
+    def _retry(self, cluster: Cluster, now: float) -> None:
+        self._retried = True
+        cluster.stats.upstream_rq_retry.value += 1
+        host = cluster.choose()
+        if host is None:
+            self._fail(NO_HEALTHY_UPSTREAM, now)
+        else:
+            self._lease(host, now)
+
+    def on_request_failure(self, failure: Failure, now: float) -> None:
+        if self._state == _NEW and not self.start:
+            self.start = now
+            self.start_time = time.time()
+            self.protocol = "HTTP/1.1"
+            self._take_connection()
+        self._request_done = True
+        self._downstream.close_after()
+        self._fail(failure, now)
+
+    def on_downstream_reset(self, now: float) -> None:
+        if self._state == _DONE:
+            return
+        self._manager.config.stats.downstream_rq_rx_reset.value += 1
+        self.response_flags |= DC
+        self.response_code_details = "downstream_remote_disconnect"
+        if self._state < _STREAMING:
+            self.response_code = 0
+        self._drop_upstream()
+        self._state = _DONE
+        self._account(now)
+
+    def _drop_upstream(self) -> None:
+        """Give up whatever is held or awaited on the upstream's side."""
+        upstream = self._upstream
+        self._upstream = None
+        if upstream is not None:
+            if self._cluster is not None:
+                self._cluster.stats.upstream_rq_tx_reset.value += 1
+            upstream.reset()
+        elif self._state == _WAITING and self._host is not None:
+            self._host.pool.cancel(self)
+
+    def _break_off(self, now: float) -> None:
+        """The response has begun and cannot be completed: the client must see that."""
+        self._drop_upstream()
+        self._state = _DONE
+        stats = self._manager.config.stats
+        stats.rq_reset_after_downstream_response_started.value += 1
+        stats.downstream_rq_tx_reset.value += 1
+        self._downstream.flush()
+        self._downstream.reset()
+        self._account(now)
+
+    def _fail(self, failure: Failure, now: float) -> None:
+        """Answer with a row of the failure table, or break off where a response has begun."""
+        self.response_flags |= failure.flags
+        details = failure.details
+        if self.upstream_transport_failure_reason and details.endswith("}"):
+            details = f"{details[:-1]}|{self.upstream_transport_failure_reason}}}"
+        self.response_code_details = details
+        if failure.close:
+            self._downstream.close_after()
+        if self._state == _STREAMING:
+            self._break_off(now)
+            return
+        extra: list[tuple[bytes, bytes]] = []
+        if failure is UPSTREAM_OVERFLOW:
+            extra.append((b"x-envoy-overloaded", b"true"))
+        self._reply(failure.status, failure.body, extra, now)
+
+    def _reply(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]], now: float) -> None:
+        """Answer in the host's place."""
+        self._drop_upstream()
+        self._state = _DONE
+        self._buffered.clear()
+        self.response_code = status
+        self.local_reply_body = body
+        self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
+        if self._cluster is not None:
+            self._cluster.stats.code(status)
+        items = extra + self._manager.local_headers(body)
+        self.response_headers.items = items
+        downstream = self._downstream
+        downstream.send_head(status, items, LENGTH if body else NO_BODY)
+        if body:
+            downstream.send_data(body)
+        downstream.end()
+        self._account(now)
+
+    # -- deadlines
+
+    def _arm(self) -> None:
+        config = self._manager.config
+        deadline = self._response_deadline
+        if self._idle_timeout > 0.0 and self._last_activity + self._idle_timeout < deadline:
+            deadline = self._last_activity + self._idle_timeout
+        if config.max_stream_duration > 0.0 and self.start + config.max_stream_duration < deadline:
+            deadline = self.start + config.max_stream_duration
+        if config.request_timeout > 0.0 and not self._request_done:
+            deadline = min(deadline, self.start + config.request_timeout)
+        self._downstream.arm(deadline)
+
+    def on_deadline(self, now: float) -> None:
+        if self._state == _DONE:
+            return
+        config = self._manager.config
+        if self._response_deadline <= now:
+            self._time_out(now)
+        elif config.max_stream_duration > 0.0 and self.start + config.max_stream_duration <= now:
+            config.stats.downstream_rq_max_duration_reached.value += 1
+            self._fail(STREAM_DURATION, now)
+        elif (
+            config.request_timeout > 0.0
+            and not self._request_done
+            and self.start + config.request_timeout <= now
+        ):
+            config.stats.downstream_rq_timeout.value += 1
+            self._fail(REQUEST_TIMEOUT, now)
+        elif self._idle_timeout > 0.0 and self._last_activity + self._idle_timeout <= now:
+            config.stats.downstream_rq_idle_timeout.value += 1
+            self.response_flags |= SI
+            self._fail(STREAM_IDLE if self._request_done else STREAM_IDLE_REQUEST, now)
+        else:
+            self._arm()
+
+    def _time_out(self, now: float) -> None:
+        cluster = self._cluster
+        if cluster is not None:
+            cluster.stats.upstream_rq_timeout.value += 1
+        if self._host is not None:
+            self._host.stats.rq_timeout.value += 1
+        self.response_flags |= UT
+        self._fail(UPSTREAM_TIMEOUT, now)
+
+    # -- 9 account
+
+    def _account(self, now: float) -> None:
+        self.end = now
+        config = self._manager.config
+        stats = config.stats
+        code_class = self.response_code // 100
+        stats.downstream_rq_active.value -= 1
+        if code_class:
+            stats.downstream_rq_completed.value += 1
+            stats.downstream_rq_xxx[code_class].value += 1
+            listener_stats = config.listener_stats
+            listener_stats.downstream_rq_completed.value += 1
+            listener_stats.downstream_rq_xxx[code_class].value += 1
+        stats.downstream_rq_time.record(int((now - self.start) * 1e6))
+        host = self._host
+        if host is not None:
+            if self.response_code >= 500 or code_class == 0:
+                host.stats.rq_error.value += 1
+            else:
+                host.stats.rq_success.value += 1
+        for logger in self._manager.access_loggers:
+            logger.log(self)
+
+
+class ExchangeFactory(StreamFactory):
+    """Makes an exchange of each request of a listener."""
+
+    def __init__(self, manager: ConnectionManager) -> None:
+        self._manager: Final = manager
+
+    def new_stream(self, downstream: DownstreamStream) -> Stream:
+        return Exchange(self._manager, downstream)

@@ -1,0 +1,225 @@
+"""HTTP answered by this process itself, on the same server side that proxies: the admin API lives on it."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from proxyd.codec.framing import LENGTH, NO_BODY
+from proxyd.codec.http1 import RequestHead
+from proxyd.errors import DC, INTERNAL_ERROR, MISSING_HOST, Failure
+from proxyd.net.access_log import AccessLogger
+from proxyd.net.connection_manager import HttpDate
+from proxyd.net.downstream import Http1Downstream
+from proxyd.net.listener import HttpListener
+from proxyd.net.stream import DownstreamStream, Stream, StreamFactory
+from proxyd.net.timers import TimerWheel
+from proxyd.snapshot.http_connection_manager import HttpConnectionOptions
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import HttpStats, ListenerStats
+
+logger = logging.getLogger("admin")
+
+MAX_BODY: Final = 1024 * 1024
+
+_TOO_LARGE: Final = Failure(413, b"Payload Too Large", 0, "request_payload_too_large", True)
+
+
+class LocalRequest:
+    """A whole request. ``path`` is without its query; header names are lower-case."""
+
+    def __init__(
+        self, method: str, path: str, query: str, headers: list[tuple[str, str]], body: bytes
+    ) -> None:
+        self.method: Final = method
+        self.path: Final = path
+        self.query: Final = query
+        self.headers: Final = headers
+        self.body: Final = body
+
+
+class LocalReply:
+    """A whole response; ``headers`` come beside content-length, date and server."""
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status: Final = status
+        self.headers: Final = headers
+        self.body: Final = body
+
+
+Handler = Callable[[LocalRequest], Awaitable[LocalReply]]
+
+
+class LocalExchange(Stream):
+    """Collects a request, has it answered in a task, sends the answer."""
+
+    def __init__(self, service: "HttpService", downstream: DownstreamStream) -> None:
+        super().__init__()
+        self._service: Final = service
+        self._downstream: Final = downstream
+        self._body: list[bytes] = []
+        self._task: asyncio.Task[None] | None = None
+        self._done: bool = False
+        service.stats.downstream_rq_total.value += 1
+        service.stats.downstream_rq_http1_total.value += 1
+        service.stats.downstream_rq_active.value += 1
+
+    def _begin(self, now: float) -> None:
+        self.start = now
+        self.start_time = time.time()
+        info = self._downstream.connection_info()
+        self.downstream_remote_address = info.remote_address
+        self.downstream_direct_remote_address = info.remote_address
+        self.downstream_local_address = info.local_address
+        self.connection_id = info.id
+
+    def on_request(self, head: RequestHead, now: float) -> None:
+        self._begin(now)
+        self.method = head.method
+        self.path = head.path
+        self.authority = head.authority
+        self.protocol = "HTTP/1.1" if head.version_minor else "HTTP/1.0"
+        self.request_headers = head.headers
+        if not head.authority:
+            self._fail(MISSING_HOST, now)
+            return
+        if head.expect_continue:
+            self._downstream.send_continue()
+        if head.body == NO_BODY:
+            self._answer()
+
+    def on_request_data(self, data: bytes, now: float) -> None:
+        if self._done:
+            return
+        self._body.append(data)
+        self.bytes_received += len(data)
+        if self.bytes_received > MAX_BODY:
+            self._fail(_TOO_LARGE, now)
+
+    def on_request_end(self, now: float) -> None:
+        if not self._done:
+            self._answer()
+
+    def on_request_failure(self, failure: Failure, now: float) -> None:
+        if not self.start:
+            self._begin(now)
+            self.protocol = "HTTP/1.1"
+        self._fail(failure, now)
+
+    def on_downstream_reset(self, now: float) -> None:
+        if self._done:
+            return
+        self._done = True
+        self.response_flags |= DC
+        self.response_code = 0
+        if self._task is not None:
+            self._task.cancel()
+        self._account(now)
+
+    def on_deadline(self, now: float) -> None:
+        """An answer takes the time it takes."""
+
+    def _answer(self) -> None:
+        path, _, query = self.path.decode("latin-1").partition("?")
+        request = LocalRequest(
+            self.method.decode("latin-1"),
+            path,
+            query,
+            [("host", self.authority.decode("latin-1"))]
+            + [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.request_headers],
+            b"".join(self._body),
+        )
+        self._task = self._service.loop.create_task(self._run(request))
+
+    async def _run(self, request: LocalRequest) -> None:
+        try:
+            reply = await self._service.handler(request)
+        except Exception:  # a broken handler costs its own request only
+            logger.exception("bug: %s %s", request.method, request.path)
+            self._fail(INTERNAL_ERROR, time.monotonic())
+            return
+        self._send(reply.status, reply.headers, reply.body, time.monotonic())
+
+    def _fail(self, failure: Failure, now: float) -> None:
+        self.response_flags |= failure.flags
+        self.response_code_details = failure.details
+        if failure.close:
+            self._downstream.close_after()
+        self._send(failure.status, [("content-type", "text/plain")], failure.body, now)
+
+    def _send(self, status: int, headers: list[tuple[str, str]], body: bytes, now: float) -> None:
+        if self._done:
+            return
+        self._done = True
+        self.response_code = status
+        self.bytes_sent = len(body)
+        items = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        items.append((b"content-length", b"%d" % len(body)))
+        items.append((b"date", self._service.date.text()))
+        items.append((b"server", b"envoy"))
+        self.response_headers.items = items
+        self._downstream.send_head(status, items, LENGTH if body else NO_BODY)
+        self._downstream.send_data(body)
+        self._downstream.end()
+        self._account(now)
+
+    def _account(self, now: float) -> None:
+        self.end = now
+        stats = self._service.stats
+        stats.downstream_rq_active.value -= 1
+        stats.downstream_rq_time.record(int((now - self.start) * 1e6))
+        if self.response_code:
+            stats.downstream_rq_completed.value += 1
+            stats.downstream_rq_xxx[self.response_code // 100].value += 1
+        for access_logger in self._service.access_loggers:
+            access_logger.log(self)
+
+
+class HttpService(StreamFactory):
+    """One address on which a handler answers."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        handler: Handler,
+        registry: Registry,
+        stat_prefix: str,
+        access_loggers: list[AccessLogger],
+    ) -> None:
+        self.loop: Final = loop
+        self.handler: Final = handler
+        self.stats: Final = HttpStats(registry, stat_prefix)
+        self.access_loggers: Final = access_loggers
+        self.date: Final = HttpDate()
+        self._wheel: Final = TimerWheel(loop)
+        self._listener: Final = HttpListener(
+            HttpConnectionOptions(),
+            self,
+            ListenerStats(registry, stat_prefix, stat_prefix, 0),
+            self.stats,
+            self._wheel,
+            -1,
+        )
+        self._server: asyncio.AbstractServer | None = None
+
+    def new_stream(self, downstream: DownstreamStream) -> Stream:
+        return LocalExchange(self, downstream)
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Answer on a bound and listening socket, which from now on belongs to this service."""
+        self._server = await self.loop.create_server(
+            lambda: Http1Downstream(self._listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
+            sock=sock,
+            backlog=1024,
+        )
+
+    def close(self) -> None:
+        """Stop accepting and close every connection."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self._listener.connections):
+            connection.abort()
+        self._wheel.close()

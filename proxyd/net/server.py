@@ -1,0 +1,183 @@
+"""The data plane of one process: accepts on the sockets it is lent, proxies, drains."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from proxyd.net.access_log import AccessLogger, AccessLogs
+from proxyd.net.cluster import Cluster
+from proxyd.net.connection_manager import ConnectionManager, HttpDate
+from proxyd.net.downstream import Http1Downstream
+from proxyd.net.exchange import ExchangeFactory
+from proxyd.net.listener import HttpListener
+from proxyd.net.request_id import RequestIds
+from proxyd.net.timers import TimerWheel
+from proxyd.snapshot.build import ListenerSnapshot, Snapshot
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import AccessLogStats
+
+logger = logging.getLogger("main")
+
+
+class ServedListener(HttpListener):
+    """A listener of a configuration; tells the server of each connection that closes."""
+
+    def __init__(
+        self, snapshot: ListenerSnapshot, manager: ConnectionManager, wheel: TimerWheel, server: "Server"
+    ) -> None:
+        super().__init__(
+            snapshot.manager.connection,
+            ExchangeFactory(manager),
+            snapshot.stats,
+            snapshot.manager.stats,
+            wheel,
+            snapshot.connection_limit,
+        )
+        self._server: Final = server
+
+    def on_closed(self) -> None:
+        self._server.on_connection_closed()
+
+
+class Server:
+    """Runs a Snapshot. Its methods are called on the loop it was given."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        snapshot: Snapshot,
+        registry: Registry,
+        on_idle: Callable[[], None],
+    ) -> None:
+        """``on_idle`` is called once, when a drain has been asked for and no connection is left.
+
+        Raises:
+            OSError: an access log cannot be opened.
+        """
+        self._loop: Final = loop
+        self._on_idle: Final = on_idle
+        self._wheel: Final = TimerWheel(loop)
+        self._logs: Final = AccessLogs(AccessLogStats(registry))
+        self._clusters: Final = {
+            name: Cluster(config, loop, self._wheel, registry) for name, config in snapshot.clusters.items()
+        }
+        self._accepting: list[asyncio.AbstractServer] = []
+        self._sockets: list[tuple[ServedListener, socket.socket]] = []
+        self._taken: Final[set[asyncio.Task[None]]] = set()
+        self._draining: bool = False
+        self._idle_told: bool = False
+        request_ids = RequestIds()
+        date = HttpDate()
+        self._listeners: Final[list[ServedListener]] = []
+        for listener in snapshot.listeners:
+            manager = ConnectionManager(
+                listener.manager,
+                self._clusters,
+                [self._access_logger(log) for log in listener.manager.access_logs],
+                request_ids,
+                date,
+            )
+            self._listeners.append(ServedListener(listener, manager, self._wheel, self))
+
+    @property
+    def connections(self) -> int:
+        """Downstream connections now open."""
+        return sum(len(listener.connections) for listener in self._listeners)
+
+    async def listen(self, listener_index: int, sock: socket.socket) -> None:
+        """Start to accept on a bound and listening socket, which from now on belongs to this server."""
+        listener = self._listeners[listener_index]
+        self._sockets.append((listener, sock.dup()))
+        # The backlog is the socket's own already; asking for less would shrink it for all who share it.
+        server = await self._loop.create_server(
+            lambda: Http1Downstream(listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
+            sock=sock,
+            backlog=65535,
+        )
+        self._accepting.append(server)
+
+    def stop_accepting(self) -> None:
+        """Accept what is queued by now and no more. The sockets themselves are the supervisor's and stay open."""
+        for server in self._accepting:
+            server.close()
+        self._accepting.clear()
+        for listener, sock in self._sockets:
+            sock.setblocking(False)
+            self._take_queued(listener, sock)
+            sock.close()
+        self._sockets.clear()
+
+    def _take_queued(self, listener: ServedListener, sock: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = sock.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                logger.warning("while the last connections were accepted: %s", error)
+                return
+            connection.setblocking(False)
+            task = self._loop.create_task(self._serve(listener, connection))
+            self._taken.add(task)
+            task.add_done_callback(self._on_taken)
+
+    async def _serve(self, listener: ServedListener, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: Http1Downstream(listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
+                connection,
+            )
+        except OSError:
+            connection.close()
+
+    def _on_taken(self, task: "asyncio.Task[None]") -> None:
+        self._taken.discard(task)
+        self.on_connection_closed()
+
+    def set_drain_close(self, on: bool) -> None:
+        """Whether every response is to end its connection, while new ones are still accepted."""
+        for listener in self._listeners:
+            listener.drain_close = on
+
+    def drain(self, close_idle: bool) -> None:
+        """Accept no more and let each connection end with its next response.
+
+        Idle ones are waited for, since their next request may be under way; with ``close_idle`` they are closed.
+        """
+        self._draining = True
+        self.stop_accepting()
+        self.set_drain_close(True)
+        if close_idle:
+            self.close_idle()
+        self._loop.call_soon(self.on_connection_closed)
+
+    def close_idle(self) -> None:
+        """Close the connections that carry no request now."""
+        for listener in self._listeners:
+            for connection in list(listener.connections):
+                connection.close_if_idle()
+
+    def on_connection_closed(self) -> None:
+        """A connection less: where all are gone and a drain was asked for, say so."""
+        if self._draining and not self._idle_told and not self._taken and not self.connections:
+            self._idle_told = True
+            self._on_idle()
+
+    def close(self) -> None:
+        """End everything at once."""
+        self.stop_accepting()
+        for listener in self._listeners:
+            for connection in list(listener.connections):
+                connection.abort()
+        for cluster in self._clusters.values():
+            cluster.abort()
+        self._wheel.close()
+        self._logs.close()
+
+    def update_hosts(self, cluster: str, hosts: list[tuple[str, int, str]]) -> None:
+        """Replace the hosts of a resolved cluster by ``(ip, port, hostname)``; unknown clusters are ignored."""
+        live = self._clusters.get(cluster)
+        if live is not None:
+            live.update_hosts(hosts)

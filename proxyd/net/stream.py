@@ -1,0 +1,178 @@
+"""Where codecs and requests meet: the same small interface whatever protocol version is on either side.
+
+Calls go down (``send_head``, ``send_data``, ``end``, ``reset``, ``pause``, ``resume``), events come back. Nothing is
+delivered after an end or a reset.
+"""
+
+from mypy_extensions import trait
+
+from proxyd.codec.http1 import RequestHead, ResponseHead
+from proxyd.errors import Failure
+from proxyd.filters.stream_info import StreamInfo
+
+
+class ConnectionInfo:
+    """The two ends of a downstream connection, as text; empty until it is open."""
+
+    def __init__(self) -> None:
+        self.id: int = 0
+        self.remote_ip: str = ""
+        self.remote_address: str = ""  # ip:port
+        self.local_address: str = ""
+
+
+@trait
+class DownstreamStream:
+    """One request's way back to the client, as its handler uses it."""
+
+    def connection_info(self) -> ConnectionInfo:
+        raise NotImplementedError
+
+    def send_continue(self) -> None:
+        """Tell the client to go on with its body (100 Continue)."""
+        raise NotImplementedError
+
+    def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
+        """Start the response; ``body`` is a framing constant of ``codec.framing``."""
+        raise NotImplementedError
+
+    def send_data(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The response is complete."""
+        raise NotImplementedError
+
+    def close_after(self) -> None:
+        """No further request is to be taken on this connection. Before ``send_head`` the response says so."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Break the response off so that the client cannot take it for complete."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Stop reading the request's body."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Nothing more follows for now: write what was held back to go out in one piece."""
+        raise NotImplementedError
+
+    def arm(self, deadline: float) -> None:
+        """Call the handler's ``on_deadline`` at ``deadline`` at the latest, unless a later call moves it."""
+        raise NotImplementedError
+
+
+@trait
+class UpstreamStream:
+    """One request's way to a host, leased from a pool until its response has ended."""
+
+    def send_head(
+        self, method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
+    ) -> None:
+        raise NotImplementedError
+
+    def send_data(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """The request is complete."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Give the stream up; no further event comes from it."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Stop reading the response's body."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Nothing more follows for now: write what was held back to go out in one piece."""
+        raise NotImplementedError
+
+    def unanswered(self) -> bool:
+        """No byte has come from the host since the request was sent."""
+        raise NotImplementedError
+
+    def local_address(self) -> str:
+        """``ip:port`` of this side of the connection."""
+        raise NotImplementedError
+
+
+class Stream(StreamInfo):
+    """One request as both codecs see it. ``now`` is the monotonic clock at the event."""
+
+    # -- from downstream
+
+    def on_request(self, head: RequestHead, now: float) -> None:
+        raise NotImplementedError
+
+    def on_request_failure(self, failure: Failure, now: float) -> None:
+        """The request cannot be read (any further); comes in place of ``on_request`` or of its end."""
+        raise NotImplementedError
+
+    def on_request_data(self, data: bytes, now: float) -> None:
+        raise NotImplementedError
+
+    def on_request_end(self, now: float) -> None:
+        raise NotImplementedError
+
+    def on_request_flush(self) -> None:
+        """All that was read at once has been delivered."""
+
+    def on_downstream_reset(self, now: float) -> None:
+        """The client has gone; nothing can be sent."""
+        raise NotImplementedError
+
+    def on_downstream_blocked(self) -> None:
+        """More than the buffer limit waits to be written to the client."""
+
+    def on_downstream_writable(self) -> None:
+        """The client has taken enough of it."""
+
+    def on_deadline(self, now: float) -> None:
+        """A deadline given to ``DownstreamStream.arm`` may have passed."""
+
+    # -- from upstream
+
+    def on_upstream_ready(self, upstream: UpstreamStream, reused: bool, now: float) -> None:
+        """A lease that had to wait is granted."""
+        raise NotImplementedError
+
+    def on_upstream_failure(self, failure: Failure, reason: str, now: float) -> None:
+        """No connection could be had, or the one in use died; ``reason`` is the operating system's word for it."""
+        raise NotImplementedError
+
+    def on_response(self, head: ResponseHead, now: float) -> None:
+        raise NotImplementedError
+
+    def on_response_data(self, data: bytes, now: float) -> None:
+        raise NotImplementedError
+
+    def on_response_end(self, now: float) -> None:
+        raise NotImplementedError
+
+    def on_response_flush(self) -> None:
+        """All that was read at once has been delivered."""
+
+    def on_upstream_blocked(self) -> None:
+        """More than the buffer limit waits to be written to the host."""
+
+    def on_upstream_writable(self) -> None:
+        """The host has taken enough of it."""
+
+
+@trait
+class StreamFactory:
+    """Makes the handler of each request of a connection."""
+
+    def new_stream(self, downstream: DownstreamStream) -> Stream:
+        raise NotImplementedError

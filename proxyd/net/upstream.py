@@ -1,0 +1,255 @@
+"""One HTTP/1 connection to a host: transport on one side, ResponseReader and the leasing request on the other."""
+
+import asyncio
+import time
+from typing import Final
+
+from mypy_extensions import trait
+
+from proxyd.codec.framing import CHUNKED, NO_BODY
+from proxyd.codec.http1 import (
+    LAST_CHUNK,
+    ResponseEvents,
+    ResponseHead,
+    ResponseReader,
+    write_chunk,
+    write_request_head,
+)
+from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
+from proxyd.net.stream import Stream, UpstreamStream
+from proxyd.net.timers import Timed, TimerWheel
+from proxyd.stats.scopes import ClusterStats
+
+# Envoy's limits for the heads of responses.
+_MAX_RESPONSE_HEADER_BYTES: Final = 60 * 1024
+_MAX_RESPONSE_HEADERS: Final = 100
+# A head and a body up to this size go out in one write.
+_JOIN_LIMIT: Final = 16384
+
+
+@trait
+class ConnectionOwner:
+    """The pool that a connection reports to."""
+
+    def on_request_over(self, connection: "Http1Upstream", reusable: bool, now: float) -> None:
+        """Its request and response are complete; it can carry another where ``reusable``."""
+        raise NotImplementedError
+
+    def on_closed(self, connection: "Http1Upstream", local: bool, now: float) -> None:
+        """It is gone, by our own doing or the peer's."""
+        raise NotImplementedError
+
+
+class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
+    """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
+
+    def __init__(
+        self,
+        owner: ConnectionOwner,
+        wheel: TimerWheel,
+        stats: ClusterStats,
+        buffer_limit: int,
+        idle_timeout: float,
+    ) -> None:
+        super().__init__()
+        self._owner: Final = owner
+        self._wheel: Final = wheel
+        self._stats: Final = stats
+        self._buffer_limit: Final = buffer_limit
+        self._idle_timeout: Final = idle_timeout  # seconds; 0 for none
+        self._reader: ResponseReader = ResponseReader(self, _MAX_RESPONSE_HEADER_BYTES, _MAX_RESPONSE_HEADERS)
+        self._transport: asyncio.Transport | None = None
+        self._stream: Stream | None = None
+        self._pending: bytes = b""  # a request head held back to go out with what follows
+        self._body: int = NO_BODY
+        self._request_done: bool = True
+        self._response_done: bool = True
+        self._keep_alive: bool = True
+        self._closed_here: bool = False
+        self._heard: bool = False
+        self._paused: bool = False
+        self._now: float = 0.0
+        self._local_address: str = ""
+        self.born: float = time.monotonic()
+        self.requests: int = 0
+        self.leased: bool = False  # kept by the pool
+
+    # -- the pool's side
+
+    def attach(self, stream: Stream) -> None:
+        """Lease the connection to ``stream`` until its response has ended or either side breaks off."""
+        self._stream = stream
+        self.requests += 1
+
+    def close(self) -> None:
+        """Close at once; the owner hears of it when the loop has done so."""
+        self._closed_here = True
+        transport = self._transport
+        if transport is not None:
+            transport.abort()
+
+    def set_idle(self, now: float) -> None:
+        """Start to wait for the next lease."""
+        if self._idle_timeout > 0.0:
+            self._wheel.arm(self, now + self._idle_timeout)
+
+    def on_deadline(self, now: float) -> None:
+        if self._stream is None:
+            self._stats.upstream_cx_idle_timeout.value += 1
+            self.close()
+        else:
+            self._wheel.arm(self, now + self._idle_timeout)
+
+    # -- the event loop's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(self._buffer_limit)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        self._now = now
+        self._heard = True
+        self._stats.upstream_cx_rx_bytes_total.value += len(data)
+        good = self._reader.feed(data)
+        stream = self._stream
+        if not good:
+            self._broken(now)
+        elif stream is not None:
+            stream.on_response_flush()
+
+    def _broken(self, now: float) -> None:
+        self._stats.upstream_cx_protocol_error.value += 1
+        stream = self._stream
+        self._stream = None
+        self.close()
+        if stream is not None:
+            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR, "", now)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        now = time.monotonic()
+        self._now = now
+        self._wheel.disarm(self)
+        self._transport = None
+        stream = self._stream
+        if stream is not None and not self._closed_here and self._reader.finish():
+            stream = self._stream
+        self._stream = None
+        self._owner.on_closed(self, self._closed_here, now)
+        if stream is not None:
+            stream.on_upstream_failure(UPSTREAM_CLOSED, "", now)
+
+    def pause_writing(self) -> None:
+        self._stats.upstream_flow_control_backed_up_total.value += 1
+        if self._stream is not None:
+            self._stream.on_upstream_blocked()
+
+    def resume_writing(self) -> None:
+        self._stats.upstream_flow_control_drained_total.value += 1
+        if self._stream is not None:
+            self._stream.on_upstream_writable()
+
+    # -- the request's side
+
+    def send_head(
+        self, method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
+    ) -> None:
+        self._reader.expect(method)
+        self._heard = False
+        self._request_done = False
+        self._response_done = False
+        self._keep_alive = True
+        self._body = body
+        self._pending = write_request_head(method, path, authority, items, body)
+
+    def _write(self, data: bytes) -> None:
+        self._stats.upstream_cx_tx_bytes_total.value += len(data)
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def send_data(self, data: bytes) -> None:
+        if self._body == CHUNKED:
+            data = write_chunk(data)
+        pending = self._pending
+        if pending:
+            self._pending = b""
+            if len(data) <= _JOIN_LIMIT:
+                self._write(pending + data)
+                return
+            self._write(pending)
+        self._write(data)
+
+    def end(self) -> None:
+        if self._body == CHUNKED:
+            self._write(self._pending + LAST_CHUNK)
+            self._pending = b""
+        elif self._pending:
+            self._write(self._pending)
+            self._pending = b""
+        self._request_done = True
+        if self._response_done and self._stream is not None:
+            self._released(self._keep_alive)
+
+    def flush(self) -> None:
+        if self._pending:
+            self._write(self._pending)
+            self._pending = b""
+
+    def reset(self) -> None:
+        self._stream = None
+        self.close()
+
+    def pause(self) -> None:
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._stats.upstream_flow_control_paused_reading_total.value += 1
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and self._paused:
+            self._paused = False
+            self._stats.upstream_flow_control_resumed_reading_total.value += 1
+            self._transport.resume_reading()
+
+    def unanswered(self) -> bool:
+        return not self._heard
+
+    def local_address(self) -> str:
+        if not self._local_address and self._transport is not None:
+            name = self._transport.get_extra_info("sockname")
+            if name is not None:
+                self._local_address = format_address(name[0], name[1])
+        return self._local_address
+
+    # -- the reader's side
+
+    def on_response(self, head: ResponseHead) -> None:
+        self._keep_alive = head.keep_alive
+        if self._stream is not None:
+            self._stream.on_response(head, self._now)
+
+    def on_response_data(self, data: bytes) -> None:
+        if self._stream is not None:
+            self._stream.on_response_data(data, self._now)
+
+    def on_response_end(self) -> None:
+        self._response_done = True
+        stream = self._stream
+        if stream is None:
+            return
+        # What is still to come of the request could not be told from the next one: no second use then.
+        self._released(self._keep_alive and self._request_done)
+        stream.on_response_end(self._now)
+
+    def _released(self, reusable: bool) -> None:
+        self._stream = None
+        self.resume()
+        self._owner.on_request_over(self, reusable, self._now)
+
+
+def format_address(host: str, port: int) -> str:
+    """``ip:port``, brackets around an IPv6 address: Envoy's way to write an address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

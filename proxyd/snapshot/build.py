@@ -1,0 +1,95 @@
+"""From what the operator wrote to what a process runs by: the one entry to everything in this room.
+
+Compiling is pure: no sockets, no tasks, no files. What can fail about a configuration fails here.
+"""
+
+from typing import Any, Final
+
+from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.listener import Listener
+from proxyd.snapshot.clusters import BUFFER_LIMIT, ClusterSnapshot
+from proxyd.snapshot.formatter import FormatError
+from proxyd.snapshot.http_connection_manager import ConnectionManagerSnapshot
+from proxyd.snapshot.router import RouterError
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import ListenerStats
+
+_CONNECTION_LIMIT: Final = "envoy.resource_limits.listener.{}.connection_limit"
+
+
+class SnapshotError(ValueError):
+    """A configuration that is well-formed and cannot run; the text names the resource and the reason."""
+
+
+class ListenerSnapshot:
+    """One compiled listener with its single filter chain."""
+
+    def __init__(
+        self, config: Listener, registry: Registry, worker: int, workers: int, runtime: dict[str, Any]
+    ) -> None:
+        socket_address = config.address.socket_address
+        address = socket_address.address
+        if ":" in address:
+            address = f"[{address}]"
+        self.address: Final = f"{address}:{socket_address.port_value}"
+        self.name: Final = config.name or self.address
+        stat_address = config.stat_prefix or self.address
+        self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)
+        limit = config.per_connection_buffer_limit_bytes
+        self.buffer_limit: Final[int] = BUFFER_LIMIT if limit is None else limit
+        total = runtime.get(_CONNECTION_LIMIT.format(config.name))
+        # The limit is the listener's; each worker keeps its share of it. -1 for none.
+        self.connection_limit: Final[int] = -1 if total is None else -(-int(total) // workers)
+        self.manager: Final = ConnectionManagerSnapshot(
+            config.filter_chains[0].filters[0].typed_config, stat_address, self.buffer_limit, registry
+        )
+
+
+class Snapshot:
+    """A whole compiled configuration; ``listeners`` in the order of ``static_resources.listeners``."""
+
+    def __init__(self, listeners: list[ListenerSnapshot], clusters: dict[str, ClusterSnapshot]) -> None:
+        self.listeners: Final = listeners
+        self.clusters: Final = clusters
+
+
+def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int, workers: int = 1) -> Snapshot:
+    """Compile for worker number ``worker`` of ``workers``.
+
+    Raises:
+        SnapshotError: something in it cannot run; the text says what and why.
+    """
+    resources = bootstrap.static_resources
+    runtime = _runtime(bootstrap)
+    clusters: dict[str, ClusterSnapshot] = {}
+    listeners: list[ListenerSnapshot] = []
+    if resources is None:
+        return Snapshot(listeners, clusters)
+    for cluster in resources.clusters:
+        clusters[cluster.name] = ClusterSnapshot(cluster, registry)
+    for listener in resources.listeners:
+        try:
+            listeners.append(ListenerSnapshot(listener, registry, worker, workers, runtime))
+        except (RouterError, FormatError) as error:
+            name = listener.name or listener.address.socket_address.address
+            raise SnapshotError(f"listener {name}: {error}") from error
+    return Snapshot(listeners, clusters)
+
+
+def _runtime(bootstrap: Bootstrap) -> dict[str, Any]:
+    """The static runtime layers as one table of dotted keys; later layers win."""
+    table: dict[str, Any] = {}
+    layered = bootstrap.layered_runtime
+    if layered is not None:
+        for layer in layered.layers:
+            if layer.static_layer is not None:
+                _flatten("", layer.static_layer, table)
+    return table
+
+
+def _flatten(prefix: str, values: dict[str, Any], table: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            _flatten(f"{prefix}{key}.", value, table)
+        else:
+            table[prefix + key] = value

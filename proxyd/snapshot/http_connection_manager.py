@@ -1,0 +1,113 @@
+"""The HTTP of a listener in its compiled form: every option settled, routes and formats compiled."""
+
+from typing import Final
+
+from proxyd.config.access_log import FileAccessLog, StdoutAccessLog
+from proxyd.config.http_connection_manager import HttpConnectionManager, ServerHeaderTransformation
+from proxyd.snapshot.formatter import Formatter, compile_format
+from proxyd.snapshot.router import Router, compile_router
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import HttpStats, ListenerHttpStats
+
+# Envoy's defaults (HttpConnectionManager, HttpProtocolOptions).
+MAX_HEADERS_KB: Final = 60
+MAX_HEADERS_COUNT: Final = 100
+IDLE_TIMEOUT_S: Final = 3600.0
+STREAM_IDLE_TIMEOUT_S: Final = 300.0
+DELAYED_CLOSE_TIMEOUT_S: Final = 1.0
+
+OVERWRITE: Final = 0
+APPEND_IF_ABSENT: Final = 1
+PASS_THROUGH: Final = 2
+
+_SERVER_HEADER: Final = {
+    ServerHeaderTransformation.OVERWRITE: OVERWRITE,
+    ServerHeaderTransformation.APPEND_IF_ABSENT: APPEND_IF_ABSENT,
+    ServerHeaderTransformation.PASS_THROUGH: PASS_THROUGH,
+}
+
+
+class HttpConnectionOptions:
+    """What a downstream HTTP connection goes by. Times in seconds, 0.0 for none; sizes in bytes."""
+
+    def __init__(self) -> None:
+        self.max_header_bytes: int = MAX_HEADERS_KB * 1024
+        self.max_header_count: int = MAX_HEADERS_COUNT
+        self.accept_http_10: bool = False
+        self.default_host_for_http_10: bytes = b""
+        self.allow_absolute_url: bool = True
+        self.idle_timeout: float = IDLE_TIMEOUT_S
+        self.max_connection_duration: float = 0.0
+        self.max_requests_per_connection: int = 0
+        self.request_headers_timeout: float = 0.0
+        self.delayed_close_timeout: float = DELAYED_CLOSE_TIMEOUT_S
+        self.buffer_limit: int = 1024 * 1024
+
+
+class AccessLogSnapshot:
+    """One access log: ``path`` of a file, or empty with ``standard`` 1 for stdout and 2 for stderr."""
+
+    def __init__(self, path: str, standard: int, formatter: Formatter) -> None:
+        self.path: Final = path
+        self.standard: Final = standard
+        self.formatter: Final = formatter
+
+
+class ConnectionManagerSnapshot:
+    """One compiled connection manager of one listener."""
+
+    def __init__(
+        self, config: HttpConnectionManager, listener_address: str, buffer_limit: int, registry: Registry
+    ) -> None:
+        self.stats: Final = HttpStats(registry, config.stat_prefix)
+        self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
+        self.router: Final[Router] = compile_router(config.route_config)
+        self.connection: Final = _connection_options(config, buffer_limit)
+        self.access_logs: Final = [_access_log(entry.typed_config) for entry in config.access_log]
+        self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
+        self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
+        self.use_remote_address: Final[bool] = bool(config.use_remote_address)
+        self.xff_num_trusted_hops: Final[int] = config.xff_num_trusted_hops
+        self.skip_xff_append: Final[bool] = config.skip_xff_append
+        self.via: Final[bytes] = config.via.encode()
+        self.generate_request_id: Final[bool] = config.generate_request_id is not False
+        self.preserve_external_request_id: Final[bool] = config.preserve_external_request_id
+        self.always_set_request_id_in_response: Final[bool] = config.always_set_request_id_in_response
+        idle = config.stream_idle_timeout
+        self.stream_idle_timeout: Final[float] = STREAM_IDLE_TIMEOUT_S if idle is None else idle
+        self.request_timeout: Final[float] = config.request_timeout or 0.0
+        common = config.common_http_protocol_options
+        duration = None if common is None else common.max_stream_duration
+        self.max_stream_duration: Final[float] = duration or 0.0
+
+
+def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> HttpConnectionOptions:
+    options = HttpConnectionOptions()
+    options.buffer_limit = buffer_limit
+    if config.max_request_headers_kb is not None:
+        options.max_header_bytes = config.max_request_headers_kb * 1024
+    if config.request_headers_timeout is not None:
+        options.request_headers_timeout = config.request_headers_timeout
+    if config.delayed_close_timeout is not None:
+        options.delayed_close_timeout = config.delayed_close_timeout
+    http1 = config.http_protocol_options
+    if http1 is not None:
+        options.accept_http_10 = http1.accept_http_10
+        options.default_host_for_http_10 = http1.default_host_for_http_10.encode()
+        options.allow_absolute_url = http1.allow_absolute_url is not False
+    common = config.common_http_protocol_options
+    if common is not None:
+        if common.idle_timeout is not None:
+            options.idle_timeout = common.idle_timeout
+        if common.max_headers_count is not None:
+            options.max_header_count = common.max_headers_count
+        options.max_connection_duration = common.max_connection_duration or 0.0
+        options.max_requests_per_connection = common.max_requests_per_connection or 0
+    return options
+
+
+def _access_log(config: object) -> AccessLogSnapshot:
+    if isinstance(config, FileAccessLog):
+        return AccessLogSnapshot(config.path, 0, compile_format(config.log_format))
+    standard = 1 if isinstance(config, StdoutAccessLog) else 2
+    return AccessLogSnapshot("", standard, compile_format(getattr(config, "log_format", None)))
