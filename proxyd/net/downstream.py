@@ -112,11 +112,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     def data_received(self, data: bytes) -> None:
         try:
             self._read(data)
-        except Exception:  # one broken request must not take others with it
-            self._bug()
+        except Exception as error:  # noqa: BLE001 - one broken request must not take others with it
+            self._bug(error)
 
-    def _bug(self) -> None:
-        logger.exception("bug: connection %s reset", self.info.remote_address)
+    def _bug(self, error: Exception) -> None:
+        logger.error("bug: connection %s reset", self.info.remote_address, exc_info=error)
         self._listener.bugs += 1
         if self._transport is not None:
             self._transport.abort()
@@ -304,7 +304,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
         self._chunked = False
-        if body == CHUNKED or body == UNTIL_CLOSE:
+        if body in (CHUNKED, UNTIL_CLOSE):
             if self._minor == 1:
                 self._chunked = True
                 body = CHUNKED
@@ -405,8 +405,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._now = now
         try:
             self._check_deadlines(now)
-        except Exception:
-            self._bug()
+        except Exception as error:  # noqa: BLE001 - as in data_received
+            self._bug(error)
 
     def _check_deadlines(self, now: float) -> None:
         duration = self._options.max_connection_duration

@@ -1,13 +1,13 @@
 """The one way of a request from the client to a host and back.
 
-It reads like docs/architecture.md: one method a step. A step goes on at once or parks, and the event it waits for
-resumes it. Nothing here knows a protocol version, a socket or a clock.
+It reads like docs/architecture.md: one method a step. A step goes on at once or parks, and the event it waits
+for resumes it. Nothing here knows a protocol version, a socket or a clock.
 """
 
 import time
 from typing import Final
 
-from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, LENGTH, NO_BODY
+from proxyd.codec.framing import BODYLESS_METHODS, LENGTH, NO_BODY
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import (
     DC,
@@ -199,7 +199,8 @@ class Exchange(Stream):
     def _send(self, upstream: UpstreamStream, now: float) -> None:
         route = self._route
         host = self._host
-        assert route is not None and host is not None
+        assert route is not None
+        assert host is not None
         authority = self.authority
         if route.host_rewrite:
             authority = route.host_rewrite

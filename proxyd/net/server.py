@@ -99,7 +99,7 @@ class Server:
         self._accepting.append(server)
 
     def stop_accepting(self) -> None:
-        """Accept what is queued by now and no more. The sockets themselves are the supervisor's and stay open."""
+        """Accept what is queued by now and no more; the sockets stay open in the supervisor."""
         for server in self._accepting:
             server.close()
         self._accepting.clear()
@@ -144,7 +144,7 @@ class Server:
     def drain(self, close_idle: bool) -> None:
         """Accept no more and let each connection end with its next response.
 
-        Idle ones are waited for, since their next request may be under way; with ``close_idle`` they are closed.
+        Idle ones are waited for, since a request may be on its way; ``close_idle`` closes them.
         """
         self._draining = True
         self.stop_accepting()
@@ -177,7 +177,7 @@ class Server:
         self._logs.close()
 
     def update_hosts(self, cluster: str, hosts: list[tuple[str, int, str]]) -> None:
-        """Replace the hosts of a resolved cluster by ``(ip, port, hostname)``; unknown clusters are ignored."""
+        """Replace a resolved cluster's hosts by ``(ip, port, hostname)``; unknown clusters are ignored."""
         live = self._clusters.get(cluster)
         if live is not None:
             live.update_hosts(hosts)

@@ -1,7 +1,7 @@
 """Where codecs and requests meet: the same small interface whatever protocol version is on either side.
 
-Calls go down (``send_head``, ``send_data``, ``end``, ``reset``, ``pause``, ``resume``), events come back. Nothing is
-delivered after an end or a reset.
+Calls go down (``send_head``, ``send_data``, ``end``, ``reset``, ``pause``, ``resume``), events come
+back. Nothing is delivered after an end or a reset.
 """
 
 from mypy_extensions import trait
@@ -148,7 +148,7 @@ class Stream(StreamInfo):
         raise NotImplementedError
 
     def on_upstream_failure(self, failure: Failure, reason: str, now: float) -> None:
-        """No connection could be had, or the one in use died; ``reason`` is the operating system's word for it."""
+        """No connection could be had, or the one in use died; ``reason`` is the system's word for it."""
         raise NotImplementedError
 
     def on_response(self, head: ResponseHead, now: float) -> None:

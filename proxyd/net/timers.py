@@ -1,7 +1,7 @@
 """Deadlines on one timer wheel.
 
-A connection has one entry however many deadlines it lives under. Moving a deadline later touches nothing: the
-entry fires at its old place, sees the later deadline and moves there. So a request that ends in time costs the
+A connection has one entry however many deadlines it lives under. Moving a deadline later touches
+nothing: the entry fires at its old place, sees the later deadline and moves there. So a request that ends in time costs the
 wheel one comparison.
 """
 
@@ -85,7 +85,7 @@ class TimerWheel:
             self._handle.cancel()
         self._next = tick
         delay = tick / _TICKS_PER_SECOND - now
-        self._handle = self._loop.call_later(delay if delay > 0.0 else 0.0, self._turn)
+        self._handle = self._loop.call_later(max(0.0, delay), self._turn)
 
     def _turn(self) -> None:
         now = time.monotonic()

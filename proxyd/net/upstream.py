@@ -1,4 +1,4 @@
-"""One HTTP/1 connection to a host: transport on one side, ResponseReader and the leasing request on the other."""
+"""One HTTP/1 connection to a host: transport on one side, reader and the leasing request on the other."""
 
 import asyncio
 import time

@@ -40,7 +40,7 @@ class ClusterSnapshot:
 
 
 def static_hosts(config: Cluster) -> list[tuple[str, int, str]]:
-    """``(ip, port, hostname)`` of every endpoint, in the order of the file; the IP stands in for a hostname."""
+    """``(ip, port, hostname)`` of every endpoint, in file order; the IP stands in for a hostname."""
     hosts: list[tuple[str, int, str]] = []
     if config.load_assignment is None:
         return hosts
