@@ -81,8 +81,8 @@ class RangeMatcher(ValueMatcher):
 
     def matches(self, value: bytes) -> bool:
         digits = value[1:] if value[:1] in (b"-", b"+") else value
-        # Twenty digits hold any 64-bit number; int() would also take underscores and any length.
-        if not digits.isdigit() or len(digits) > 20:
+        # int() alone would also take underscores, and work long on thousands of digits.
+        if not digits.isdigit() or len(digits.lstrip(b"0")) > 20 or len(digits) > 4000:
             return False
         return self.start <= int(value) < self.end
 

@@ -34,7 +34,10 @@ class Redirect:
         """The URL to send the client to; ``matched_length`` bytes of ``path`` were matched by the route."""
         new_scheme = self.scheme or scheme
         host = self.host or self._request_host(authority, new_scheme, forwarded_proto)
-        return new_scheme + b"://" + host + self.port + self._path(path, matched_length)
+        new_path = self._path(path, matched_length)
+        if not new_path.startswith(b"/"):
+            new_path = b"/" + new_path
+        return new_scheme + b"://" + host + self.port + new_path
 
     def _path(self, path: bytes, matched_length: int) -> bytes:
         if self.path:

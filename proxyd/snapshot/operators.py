@@ -1,0 +1,241 @@
+"""The command operators of Envoy's format strings: what ``%NAME(parameter):length%`` stands for.
+
+The tables at the end say which operators there are; each is compiled to a ``Source``.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Final
+
+from proxyd import errors
+from proxyd.filters.stream_info import StreamInfo
+from proxyd.snapshot.sources import (
+    Constant,
+    Duration,
+    Fact,
+    Path,
+    QueryParameter,
+    RequestHeader,
+    ResponseHeader,
+    Source,
+    StartTime,
+    Value,
+    flags_long_text,
+    port_of,
+    underscored,
+    without_port,
+)
+from proxyd.snapshot.time_format import DEFAULT_LOCAL_TIME, DEFAULT_TIME, TimeFormat
+
+
+class FormatError(ValueError):
+    """A format that cannot be compiled; the text names the operator and what is wrong with it."""
+
+
+def compile_operator(name: str, parameter: str | None, limit: int) -> Source:
+    """The source behind ``%name(parameter):limit%``; ``limit`` is -1 where none is given.
+
+    Raises FormatError for an unknown operator, one that proxyd does not support, or wrong parameters.
+    """
+    if name in _FACTS:
+        if parameter is not None or limit >= 0:
+            raise FormatError(f"%{name}% takes neither a parameter nor a length")
+        return Fact(_FACTS[name])
+    if name in _DURATIONS:
+        if parameter is not None or limit >= 0:
+            raise FormatError(f"%{name}% takes neither a parameter nor a length")
+        begin, end = _DURATIONS[name]
+        return Duration(_MOMENTS[begin], _MOMENTS[end])
+    if name in _WITH_PARAMETER:
+        return _WITH_PARAMETER[name](name, parameter or "", limit)
+    if name in _UNSUPPORTED:
+        raise FormatError(f"%{name}% is not supported by proxyd")
+    known = [*_FACTS, *_DURATIONS, *_WITH_PARAMETER]
+    near = get_close_matches(name, known, 1)
+    hint = f"; did you mean %{near[0]}%?" if near else ""
+    raise FormatError(f"%{name}% is no operator{hint}")
+
+
+def _header_names(name: str, parameter: str) -> list[bytes]:
+    names = parameter.split("?")
+    if not names[0] or len(names) > 2:
+        raise FormatError(f"%{name}({parameter})% must name one header, or two as X?Y")
+    return [header.lower().encode() for header in names if header]
+
+
+def _request_header(name: str, parameter: str, limit: int) -> Source:
+    return RequestHeader(_header_names(name, parameter), limit)
+
+
+def _response_header(name: str, parameter: str, limit: int) -> Source:
+    return ResponseHeader(_header_names(name, parameter), limit)
+
+
+def _time(name: str, parameter: str, limit: int) -> Source:
+    if limit >= 0:
+        raise FormatError(f"%{name}% takes no length")
+    local = name.endswith("_LOCAL")
+    spec = parameter or (DEFAULT_LOCAL_TIME if local else DEFAULT_TIME)
+    try:
+        return StartTime(TimeFormat(spec, local), name.startswith("EMIT"))
+    except ValueError as error:
+        raise FormatError(f"%{name}({parameter})%: {error}") from None
+
+
+def _query_parameter(name: str, parameter: str, limit: int) -> Source:
+    if not parameter:
+        raise FormatError(f"%{name}% must name a query parameter, as %{name}(X)%")
+    return QueryParameter(parameter.encode(), limit)
+
+
+def _path(name: str, parameter: str, limit: int) -> Source:
+    query, _, which = parameter.partition(":")
+    if query not in ("", "WQ", "NQ") or which not in ("", "ORIG", "PATH", "ORIG_OR_PATH"):
+        raise FormatError(f"%{name}({parameter})%: expected WQ or NQ, then :ORIG, :PATH or :ORIG_OR_PATH")
+    return Path(query != "NQ", which, limit)
+
+
+def _environment(name: str, parameter: str, limit: int) -> Source:
+    if not parameter:
+        raise FormatError(f"%{name}% must name a variable, as %{name}(X)%")
+    value = os.environ.get(parameter, "-")
+    return Constant(value if limit < 0 else value[:limit])
+
+
+def _details(name: str, parameter: str, limit: int) -> Source:
+    if limit >= 0:
+        raise FormatError(f"%{name}% takes no length")
+    if parameter == "ALLOW_WHITESPACES":
+        return Fact(lambda info: info.response_code_details or None)
+    return Fact(lambda info: underscored(info.response_code_details))
+
+
+def _common_duration(name: str, parameter: str, limit: int) -> Source:
+    begin, _, rest = parameter.partition(":")
+    end, _, unit = rest.partition(":")
+    per_second = {"ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}.get(unit or "ms")
+    if limit >= 0 or not begin or not end or per_second is None:
+        raise FormatError(f"%{name}({parameter})%: expected two moments and ms, us or ns, joined by colons")
+    for moment in (begin, end):
+        if moment not in _MOMENTS:
+            raise FormatError(
+                f"%{name}({parameter})%: the moment {moment} is not supported by proxyd "
+                f"(supported: {', '.join(_MOMENTS)})"
+            )
+    return Duration(_MOMENTS[begin], _MOMENTS[end], per_second)
+
+
+_FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
+    "ACCESS_LOG_TYPE": lambda _: "DownstreamEnd",
+    "BYTES_RECEIVED": lambda info: info.bytes_received,
+    "BYTES_SENT": lambda info: info.bytes_sent,
+    "CONNECTION_ID": lambda info: info.connection_id,
+    "CONNECTION_TERMINATION_DETAILS": lambda info: info.connection_termination_details or None,
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": lambda info: info.downstream_direct_remote_address or None,
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(
+        info.downstream_direct_remote_address
+    ),
+    "DOWNSTREAM_DIRECT_REMOTE_PORT": lambda info: port_of(info.downstream_direct_remote_address),
+    "DOWNSTREAM_LOCAL_ADDRESS": lambda info: info.downstream_local_address or None,
+    "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.downstream_local_address),
+    "DOWNSTREAM_LOCAL_PORT": lambda info: port_of(info.downstream_local_address),
+    "DOWNSTREAM_REMOTE_ADDRESS": lambda info: info.downstream_remote_address or None,
+    "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.downstream_remote_address),
+    "DOWNSTREAM_REMOTE_PORT": lambda info: port_of(info.downstream_remote_address),
+    "HOSTNAME": lambda _: _HOSTNAME,
+    "LOCAL_REPLY_BODY": lambda info: info.local_reply_body,
+    "PROTOCOL": lambda info: info.protocol or None,
+    "QUERY_PARAMS": lambda info: info.path.partition(b"?")[2] or None,
+    "RESPONSE_CODE": lambda info: info.response_code,
+    "RESPONSE_FLAGS": lambda info: errors.flags_text(info.response_flags),
+    "RESPONSE_FLAGS_LONG": lambda info: flags_long_text(info.response_flags),
+    "ROUTE_NAME": lambda info: info.route_name or None,
+    "UNIQUE_ID": lambda _: str(uuid.uuid4()),
+    "UPSTREAM_CLUSTER": lambda info: info.upstream_cluster or None,
+    "UPSTREAM_HOST": lambda info: info.upstream_host or None,
+    "UPSTREAM_LOCAL_ADDRESS": lambda info: info.upstream_local_address or None,
+    "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.upstream_local_address),
+    "UPSTREAM_LOCAL_PORT": lambda info: port_of(info.upstream_local_address),
+    # The connection's peer is the chosen host: nothing stands in between.
+    "UPSTREAM_REMOTE_ADDRESS": lambda info: info.upstream_host or None,
+    "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.upstream_host),
+    "UPSTREAM_REMOTE_PORT": lambda info: port_of(info.upstream_host),
+    "UPSTREAM_REQUEST_ATTEMPT_COUNT": lambda info: info.attempt_count,
+    "UPSTREAM_TRANSPORT_FAILURE_REASON": lambda info: underscored(info.upstream_transport_failure_reason),
+}
+
+# Moments of a stream under the names that %COMMON_DURATION% gives them
+_MOMENTS: Final[dict[str, Callable[[StreamInfo], float]]] = {
+    "DS_RX_BEG": lambda info: info.start,
+    "DS_RX_END": lambda info: info.request_end,
+    "US_TX_BEG": lambda info: info.upstream_first_tx,
+    "US_TX_END": lambda info: info.upstream_last_tx,
+    "US_RX_BEG": lambda info: info.response_start,
+    "US_RX_END": lambda info: info.response_end,
+    "DS_TX_END": lambda info: info.end,
+}
+
+_DURATIONS: Final = {
+    "DURATION": ("DS_RX_BEG", "DS_TX_END"),
+    "REQUEST_DURATION": ("DS_RX_BEG", "DS_RX_END"),
+    "REQUEST_TX_DURATION": ("DS_RX_BEG", "US_TX_END"),
+    "RESPONSE_DURATION": ("DS_RX_BEG", "US_RX_BEG"),
+    "RESPONSE_TX_DURATION": ("US_RX_BEG", "DS_TX_END"),
+}
+
+_WITH_PARAMETER: Final[dict[str, Callable[[str, str, int], Source]]] = {
+    "COMMON_DURATION": _common_duration,
+    "EMIT_TIME": _time,
+    "EMIT_TIME_LOCAL": _time,
+    "ENVIRONMENT": _environment,
+    "PATH": _path,
+    "QUERY_PARAM": _query_parameter,
+    "REQ": _request_header,
+    "RESP": _response_header,
+    "RESPONSE_CODE_DETAILS": _details,
+    "START_TIME": _time,
+    "START_TIME_LOCAL": _time,
+}
+
+# Operators of Envoy 1.40 that ask for what proxyd does not keep: TLS, metadata, filter state, gRPC, traces,
+# sizes on the wire. They are refused by name, so that nobody takes them for misspelt.
+_UNSUPPORTED_NAMES: Final = """
+    CEL CLUSTER_METADATA COALESCE CUSTOM_FLAGS DOWNSTREAM_CX_RTT
+    DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT
+    DOWNSTREAM_DETECTED_CLOSE_TYPE DOWNSTREAM_DIRECT_LOCAL_ADDRESS
+    DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT
+    DOWNSTREAM_DIRECT_LOCAL_PORT DOWNSTREAM_HANDSHAKE_DURATION DOWNSTREAM_HEADER_BYTES_RECEIVED
+    DOWNSTREAM_HEADER_BYTES_SENT DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_LOCAL_CLOSE_REASON
+    DOWNSTREAM_LOCAL_DNS_SAN DOWNSTREAM_LOCAL_EMAIL_SAN DOWNSTREAM_LOCAL_IP_SAN
+    DOWNSTREAM_LOCAL_OTHERNAME_SAN DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN
+    DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START
+    DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1 DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256
+    DOWNSTREAM_PEER_CHAIN_SERIALS DOWNSTREAM_PEER_DNS_SAN DOWNSTREAM_PEER_EMAIL_SAN
+    DOWNSTREAM_PEER_FINGERPRINT_1 DOWNSTREAM_PEER_FINGERPRINT_256 DOWNSTREAM_PEER_IP_SAN
+    DOWNSTREAM_PEER_ISSUER DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256 DOWNSTREAM_PEER_ISSUER_SERIAL
+    DOWNSTREAM_PEER_OTHERNAME_SAN DOWNSTREAM_PEER_SERIAL DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN
+    DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_GROUP DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION
+    DOWNSTREAM_TRANSPORT_FAILURE_REASON DOWNSTREAM_WIRE_BYTES_RECEIVED DOWNSTREAM_WIRE_BYTES_SENT
+    DYNAMIC_METADATA FILTER_CHAIN_NAME FILTER_STATE GRPC_STATUS GRPC_STATUS_NUMBER METADATA
+    REQUESTED_SERVER_NAME REQUEST_HEADERS_BYTES RESPONSE_HEADERS_BYTES RESPONSE_TRAILERS_BYTES
+    ROUNDTRIP_DURATION ROUTE_RESOLUTION_TIME_US SPAN_ID STREAM_ID TLS_JA3_FINGERPRINT
+    TLS_JA4_FINGERPRINT TRACE_ID TRAILER UPSTREAM_CLUSTER_RAW UPSTREAM_CONNECTION_ID
+    UPSTREAM_CONNECTION_IDS_ATTEMPTED UPSTREAM_CONNECTION_POOL_READY_DURATION
+    UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT
+    UPSTREAM_DETECTED_CLOSE_TYPE UPSTREAM_FILTER_STATE UPSTREAM_HEADER_BYTES_RECEIVED
+    UPSTREAM_HEADER_BYTES_SENT UPSTREAM_HOSTS_ATTEMPTED UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT
+    UPSTREAM_HOST_NAME UPSTREAM_HOST_NAMES_ATTEMPTED UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT
+    UPSTREAM_HOST_NAME_WITHOUT_PORT UPSTREAM_LOCAL_CLOSE_REASON UPSTREAM_LOCAL_DNS_SAN
+    UPSTREAM_LOCAL_IP_SAN UPSTREAM_LOCAL_URI_SAN UPSTREAM_METADATA UPSTREAM_PEER_CERT
+    UPSTREAM_PEER_CERT_V_END UPSTREAM_PEER_CERT_V_START UPSTREAM_PEER_DNS_SAN UPSTREAM_PEER_IP_SAN
+    UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT UPSTREAM_PEER_URI_SAN UPSTREAM_PROTOCOL
+    UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID UPSTREAM_SERVER_NAME UPSTREAM_TLS_CIPHER UPSTREAM_TLS_GROUP
+    UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION UPSTREAM_WIRE_BYTES_RECEIVED UPSTREAM_WIRE_BYTES_SENT
+    VIRTUAL_CLUSTER_NAME
+"""
+_UNSUPPORTED: Final = frozenset(_UNSUPPORTED_NAMES.split())
+
+_HOSTNAME: Final = socket.gethostname()
