@@ -1,0 +1,111 @@
+"""What the command line says to a running supervisor, and what it answers.
+
+One connection to ``control.sock`` carries one command: a ``Request`` frame goes in, any number of
+``Progress`` frames (at least one every ``PROGRESS_INTERVAL`` seconds, so that a client can tell slow from
+hung) and one final reply come out. Frames are a big-endian 32-bit length and msgpack. Later versions may add
+fields with defaults and messages; anything else raises ``VERSION``.
+"""
+
+import msgspec
+
+VERSION = 1
+MAX_FRAME = 64 << 20  # bytes; a statistics page of thousands of clusters is the largest thing sent
+MAX_REQUEST = 4 << 20  # bytes; configuration given on the command line is the largest thing received
+PROGRESS_INTERVAL = 2.0  # seconds
+
+
+class Reload(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Drain and swap. What is None or empty stays as ``proxyd start`` (or the last reload) had it."""
+
+    wait: bool = False  # answer only when the old generation has drained
+    workers: int | None = None
+    config_path: str | None = None  # absolute: the supervisor has its own working directory
+    config_yaml: str | None = None
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """End the instance; answered when all workers have gone."""
+
+    now: bool = False  # without draining
+
+
+class Status(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class Stats(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """The page of the admin API's /stats."""
+
+    pattern: str = ""  # regular expression, as /stats?filter=
+    format: str = "text"  # text, json, prometheus
+    used_only: bool = False
+
+
+class ReopenLogs(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+Command = Reload | Stop | Status | Stats | ReopenLogs
+
+
+class Request(msgspec.Struct, frozen=True):
+    version: int
+    command: Command
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    text: str
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The command was not carried out; nothing has changed. One reason a line."""
+
+    reasons: tuple[str, ...]
+
+
+class Reloaded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    generation: int
+    workers: int
+    seconds: float  # from the command to the swap
+    carried: int  # connections of older generations still served when the new one took over
+    drained: bool  # whether the older generations have gone (always so with ``wait``)
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    worker: int  # slot, 0..N-1
+    pid: int
+    generation: int
+    state: str  # workers.control: starting, ready, draining, stopped, died
+    connections: int
+    requests: int  # handled so far
+    uptime_s: float
+
+
+class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    addresses: tuple[str, ...]  # the real ones, "ip:port"
+
+
+class StatusReport(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    name: str
+    pid: int
+    version: str
+    state: str  # Envoy's server state: LIVE, DRAINING, PRE_INITIALIZING, INITIALIZING
+    uptime_s: float
+    generation: int
+    config: str  # where the configuration came from
+    admin: str | None  # "ip:port"
+    listeners: tuple[ListenerStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+    last_reload: str  # one line: what the last reload did, "" where there was none
+
+
+class StatsPage(msgspec.Struct, frozen=True, tag=True):
+    text: str
+
+
+Reply = Progress | Done | Refused | Reloaded | StatusReport | StatsPage

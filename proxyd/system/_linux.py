@@ -1,0 +1,34 @@
+"""Linux's answer to ``contract.System``, gathered from the files beside it."""
+
+import sys
+
+assert sys.platform == "linux"
+# ruff: noqa: E402 - after this line type checkers for other systems read no further
+
+from proxyd.system._linux_files import connect_control as connect_control
+from proxyd.system._linux_files import listen_control as listen_control
+from proxyd.system._linux_files import lock_file as lock_file
+from proxyd.system._linux_files import open_private_directory as open_private_directory
+from proxyd.system._linux_files import run_bases as run_bases
+from proxyd.system._linux_limits import cpu_count as cpu_count
+from proxyd.system._linux_limits import raise_descriptor_limit as raise_descriptor_limit
+from proxyd.system._linux_limits import tune_malloc as tune_malloc
+from proxyd.system._linux_memory import create_memory as create_memory
+from proxyd.system._linux_memory import create_sealed_memory as create_sealed_memory
+from proxyd.system._linux_memory import map_memory as map_memory
+from proxyd.system._linux_memory import read_memory as read_memory
+from proxyd.system._linux_process import child_exits as child_exits
+from proxyd.system._linux_process import die_with_parent as die_with_parent
+from proxyd.system._linux_process import fork as fork
+from proxyd.system._linux_process import ignore_operator_signals as ignore_operator_signals
+from proxyd.system._linux_process import kill as kill
+from proxyd.system._linux_process import operator_signals as operator_signals
+from proxyd.system._linux_process import reap as reap
+from proxyd.system._linux_process import spawn_python as spawn_python
+from proxyd.system._linux_process import wait as wait
+from proxyd.system._linux_sockets import channel_pair as channel_pair
+from proxyd.system._linux_sockets import claim_port as claim_port
+from proxyd.system._linux_sockets import default_backlog as default_backlog
+from proxyd.system._linux_sockets import listen as listen
+from proxyd.system._linux_sockets import receive_descriptors as receive_descriptors
+from proxyd.system._linux_sockets import send_descriptors as send_descriptors

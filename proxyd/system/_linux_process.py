@@ -1,0 +1,127 @@
+"""Processes and signals on Linux: posix_spawn, fork, parent-death signal, SIGCHLD."""
+
+import sys
+
+assert sys.platform == "linux"
+# ruff: noqa: E402 - after this line type checkers for other systems read no further
+
+import ctypes
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Callable, Mapping
+
+import proxyd
+from proxyd.system.contract import ChildExit
+
+_PR_SET_PDEATHSIG = 1
+_CRASHED = 70  # EX_SOFTWARE: what a forked child exits with after an exception nobody expected
+
+_OPERATOR_SIGNALS = {
+    signal.SIGTERM: "stop",
+    signal.SIGINT: "stop",
+    signal.SIGHUP: "reload",
+    signal.SIGUSR1: "reopen_logs",
+}
+_TERMINAL_SIGNALS = [*_OPERATOR_SIGNALS, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN]
+
+# The directory of the running proxyd goes behind the standard library and before site-packages: the child
+# finds the same copy (also a checkout that is not installed), yet no file there shadows a standard module.
+_BOOT = """\
+import sys
+at = next((i for i, p in enumerate(sys.path) if p.endswith("-packages")), len(sys.path))
+sys.path.insert(at, {root!r})
+import runpy
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+def spawn_python(module: str, channel: socket.socket, stderr: int) -> int:
+    root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
+    # -P keeps the working directory off the module path. The signals stay blocked until the child ignores
+    # them, else a Ctrl-C while it imports would kill it.
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", "-c", _BOOT.format(root=root, module=module)],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, channel.fileno(), 0),
+            (os.POSIX_SPAWN_DUP2, stderr, 2),
+        ],
+        setsigmask=_TERMINAL_SIGNALS,
+        setsigdef=[signal.SIGPIPE, signal.SIGCHLD],
+    )
+
+
+def fork(run: Callable[[], int]) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = _CRASHED
+    try:
+        code = run()
+    except BaseException:  # noqa: BLE001 - the child must never return into its parent's code
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+
+def wait(pid: int) -> int:
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return 0
+    return os.waitstatus_to_exitcode(status)
+
+
+def reap() -> list[ChildExit]:
+    exits: list[ChildExit] = []
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return exits
+        if not pid:
+            return exits
+        exits.append(ChildExit(pid, os.waitstatus_to_exitcode(status)))
+
+
+def child_exits() -> socket.socket:
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    # The handler must exist for the signal to be caught at all; the byte in the socket is what counts.
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    return reader
+
+
+def die_with_parent(parent: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG refused")
+    if os.getppid() != parent:  # it died before the call: no signal will come any more
+        os._exit(0)
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def operator_signals() -> Mapping[signal.Signals, str]:
+    return _OPERATOR_SIGNALS
+
+
+def ignore_operator_signals() -> None:
+    for number in _TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERMINAL_SIGNALS)

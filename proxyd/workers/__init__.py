@@ -1,0 +1,1 @@
+"""The worker process: what only a worker (and the zygote it is forked from) does."""
