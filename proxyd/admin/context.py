@@ -57,6 +57,16 @@ class HostView:
 
 
 @dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The limits of a cluster at one priority, where it has any that are enforced."""
+
+    max_connections: int
+    max_pending_requests: int
+    max_requests: int
+    max_retries: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterView:
     """One cluster and its present hosts."""
 
@@ -64,6 +74,8 @@ class ClusterView:
     hosts: Sequence[HostView]
     observability_name: str = ""  # alt_stat_name; empty for the name itself
     added_via_api: bool = False
+    default_priority: Thresholds | None = None
+    high_priority: Thresholds | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from proxyd.stats.view import HistogramView, StatsView
 
 MODES: Final = (CUMULATIVE, SUMMARY)
 
-# Label, and the pattern whose group "value" becomes the label while group "cut" is cut out of the name. In the
-# order of Envoy's labels.
+# Label, and the pattern whose group "value" becomes the label while group "cut" is cut out of the name; in
+# the order of Envoy's labels.
 _TAGS: Final = tuple(
     (label, re.compile(pattern))
     for label, pattern in (
@@ -87,7 +87,7 @@ def _simple(lines: list[str], stats: Mapping[str, int], kind: str) -> None:
 def _histogram(family: str, labels: _Labels, histogram: HistogramView, mode: str) -> Iterable[str]:
     distribution = histogram.cumulative
     if mode == SUMMARY:
-        # The last interval, as Envoy: a summary is of what happened lately.
+        # Of the last interval, as in Envoy. Its sum and count are too; here they go on growing, for rate().
         quantiles = histogram.interval.quantiles(QUANTILES)
         for quantile, value in zip(QUANTILES, quantiles, strict=True):
             yield f"{family}{_braces(labels, quantile=number(quantile))} {number(value)}"

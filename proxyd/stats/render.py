@@ -49,6 +49,13 @@ def to_json(view: StatsView, mode: str = SUMMARY) -> str:
     return json.dumps({"stats": stats}, separators=(",", ":"))
 
 
+def histogram_summary(histogram: HistogramView) -> list[tuple[float, float]]:
+    """For each of PERCENTILES the value in the last interval and since the start; NaN where there is none."""
+    interval = histogram.interval.quantiles(QUANTILES)
+    cumulative = histogram.cumulative.quantiles(QUANTILES)
+    return list(zip(interval, cumulative, strict=True))
+
+
 def disjoint(counts: list[int]) -> list[int]:
     """Counts of each bucket from those that count everything up to it."""
     return [count - before for count, before in zip(counts, [0, *counts[:-1]], strict=True)]
@@ -76,10 +83,8 @@ def _histogram_text(name: str, histogram: HistogramView, mode: str) -> str:
 
 
 def _summary_text(histogram: HistogramView) -> str:
-    interval = histogram.interval.quantiles(QUANTILES)
-    cumulative = histogram.cumulative.quantiles(QUANTILES)
-    values = zip(PERCENTILES, interval, cumulative, strict=True)
-    return " ".join(f"P{percentile:g}({number(i)},{number(c)})" for percentile, i, c in values)
+    values = zip(PERCENTILES, histogram_summary(histogram), strict=True)
+    return " ".join(f"P{percentile:g}({number(i)},{number(c)})" for percentile, (i, c) in values)
 
 
 def _buckets_text(distribution: Distribution) -> str:
@@ -135,11 +140,9 @@ def _filled_json(distribution: Distribution) -> list[dict[str, object]]:
 
 
 def _quantiles_json(histogram: HistogramView) -> list[dict[str, object]]:
-    interval = histogram.interval.quantiles(QUANTILES)
-    cumulative = histogram.cumulative.quantiles(QUANTILES)
     return [
-        {"cumulative": _json_number(c), "interval": _json_number(i)}
-        for i, c in zip(interval, cumulative, strict=True)
+        {"cumulative": _json_number(cumulative), "interval": _json_number(interval)}
+        for interval, cumulative in histogram_summary(histogram)
     ]
 
 

@@ -252,7 +252,10 @@ class ClusterStats:
 
 
 class HostStats:
-    """The numbers of one upstream host (``ip:port``), as /clusters shows them; hidden from /stats."""
+    """The numbers of one upstream host, as /clusters shows them; hidden from /stats.
+
+    ``host_address`` is ``ip:port``, ``[ip]:port`` in IPv6.
+    """
 
     def __init__(self, registry: Registry, cluster: str, host_address: str) -> None:
         scope = Scope(registry, f"host.{cluster};{host_address}.")
@@ -261,6 +264,7 @@ class HostStats:
         self.cx_total: Final = scope.counter("cx_total")
         self.rq_active: Final = scope.gauge("rq_active")
         self.rq_error: Final = scope.counter("rq_error")
+        self.rq_pending_active: Final = scope.gauge("rq_pending_active")
         self.rq_success: Final = scope.counter("rq_success")
         self.rq_timeout: Final = scope.counter("rq_timeout")
         self.rq_total: Final = scope.counter("rq_total")
