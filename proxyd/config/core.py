@@ -12,7 +12,6 @@ from proxyd.config.message import (
     JsonObject,
     Message,
     NonEmpty,
-    NonNegativeSeconds,
     Oneof,
     Seconds,
     UInt32,
@@ -116,9 +115,9 @@ class HttpProtocolOptions(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = "envoy.config.core.v3.HttpProtocolOptions"
 
     idle_timeout: Seconds | None = None
-    max_connection_duration: NonNegativeSeconds | None = None
+    max_connection_duration: Seconds | None = None
     max_headers_count: Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32] | None = None
-    max_stream_duration: NonNegativeSeconds | None = None
+    max_stream_duration: Seconds | None = None
     max_requests_per_connection: UInt32 | None = None
 
 

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions
-from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, NonNegativeSeconds, Seconds, UInt32
+from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, Seconds, UInt32
 from proxyd.config.route import RouteConfiguration
 
 
@@ -82,6 +82,6 @@ class HttpConnectionManager(
     max_request_headers_kb: Annotated[int, Meta(gt=0, le=8192), UINT32] | None = None
     stream_idle_timeout: Seconds | None = None
     request_timeout: Seconds | None = None
-    request_headers_timeout: NonNegativeSeconds | None = None
+    request_headers_timeout: Seconds | None = None
     drain_timeout: Seconds | None = None
     delayed_close_timeout: Seconds | None = None

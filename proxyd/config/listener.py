@@ -1,8 +1,6 @@
 """Listeners: where clients connect, and what is done with their bytes."""
 
-from typing import Annotated, ClassVar
-
-from msgspec import Meta
+from typing import ClassVar
 
 from proxyd.config.core import Address, TrafficDirection
 from proxyd.config.http_connection_manager import HttpConnectionManager
@@ -48,7 +46,7 @@ class Listener(Message, frozen=True, kw_only=True):
     address: Address
     additional_addresses: tuple[AdditionalAddress, ...] = ()
     stat_prefix: str = ""
-    filter_chains: Annotated[tuple[FilterChain, ...], Meta(min_length=1)]
+    filter_chains: tuple[FilterChain, ...] = ()
     per_connection_buffer_limit_bytes: UInt32 | None = None
     traffic_direction: TrafficDirection = TrafficDirection.UNSPECIFIED
     tcp_backlog_size: UInt32 | None = None

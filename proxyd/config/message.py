@@ -54,9 +54,10 @@ JsonObject = dict[str, Any]
 
 UInt32 = Annotated[int, Meta(ge=0, le=0xFFFFFFFF), UINT32]
 Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1), INT64]
-Seconds = Annotated[float, DURATION]
-NonNegativeSeconds = Annotated[float, Meta(ge=0), DURATION]
-PositiveSeconds = Annotated[float, Meta(gt=0), DURATION]
+# Envoy refuses every negative duration, and what its clock cannot count in nanoseconds.
+MAX_SECONDS: Final = 9_223_372_035
+Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS), DURATION]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS), DURATION]
 
 NonEmpty = Annotated[str, Meta(min_length=1)]
 

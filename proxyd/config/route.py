@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from proxyd.config.core import DataSource, Int64Range, StringMatcher
-from proxyd.config.message import UINT32, HeaderName, HeaderText, Message, NonEmpty, Oneof, Seconds, UInt32
+from proxyd.config.message import UINT32, HeaderName, HeaderText, Message, NonEmpty, Oneof, Seconds
 
 _HEADER_MATCH = Oneof("header_match_specifier")
 
@@ -113,7 +113,7 @@ class RedirectAction(Message, frozen=True, kw_only=True):
     https_redirect: Annotated[bool | None, _SCHEME_REWRITE] = None
     scheme_redirect: Annotated[str | None, _SCHEME_REWRITE] = None
     host_redirect: HeaderText = ""
-    port_redirect: UInt32 = 0
+    port_redirect: Annotated[int, Meta(ge=0, le=65535), UINT32] = 0
     path_redirect: Annotated[HeaderText | None, _PATH_REWRITE] = None
     prefix_rewrite: Annotated[HeaderText | None, _PATH_REWRITE] = None
     response_code: RedirectResponseCode = RedirectResponseCode.MOVED_PERMANENTLY

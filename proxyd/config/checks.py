@@ -1,0 +1,184 @@
+"""What no single field can tell: names that have to exist, and what may not stand twice.
+
+The checks look at Structs and answer with field paths; ``load`` finds the place in the text. They run even
+when fields have mistakes of their own: a blank where a name should be is no reason to complain again.
+"""
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType
+from proxyd.config.core import DataSource, SubstitutionFormatString
+from proxyd.config.http_connection_manager import HttpConnectionManager
+from proxyd.config.listener import Listener
+from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
+from proxyd.config.route import Route, RouteConfiguration
+
+MAX_DIRECT_RESPONSE: Final = 4096  # bytes
+
+Names = dict[str, None]  # in their order, quickly found
+
+
+class Finding(NamedTuple):
+    """A mistake before its place in the text is known."""
+
+    path: str
+    message: str
+    rests_on: tuple[str, ...] = ()  # no mistake unless these fields have been read rightly
+
+
+def check(bootstrap: Bootstrap) -> Iterator[Finding]:
+    """Everything that is wrong with the whole."""
+    resources = bootstrap.static_resources
+    yield from _runtime(bootstrap)
+    yield from _addresses(bootstrap)
+    yield from _unique("static_resources.listeners", "listener", [each.name for each in resources.listeners])
+    yield from _unique("static_resources.clusters", "cluster", [each.name for each in resources.clusters])
+    for index, cluster in enumerate(resources.clusters):
+        yield from _cluster(f"static_resources.clusters[{index}]", cluster)
+    names = dict.fromkeys(cluster.name for cluster in resources.clusters)
+    for index, listener in enumerate(resources.listeners):
+        yield from _listener(f"static_resources.listeners[{index}]", listener, names)
+
+
+def is_ip(text: str) -> bool:
+    """Whether the text is an IPv4 or IPv6 address as Envoy writes them: no brackets, no leading zeros."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unique(path: str, what: str, names: list[str]) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name and first.setdefault(name, index) != index:
+            yield Finding(
+                f"{path}[{index}].name", f"duplicate {what} {quote(name)}: {path}[{first[name]}] has it"
+            )
+
+
+def _runtime(bootstrap: Bootstrap) -> Iterator[Finding]:
+    layers = bootstrap.layered_runtime.layers if bootstrap.layered_runtime else ()
+    yield from _unique("layered_runtime.layers", "layer", [layer.name for layer in layers])
+    writable = [index for index, layer in enumerate(layers) if layer.admin_layer is not None]
+    for index in writable[1:]:
+        yield Finding(f"layered_runtime.layers[{index}].admin_layer", "only one layer can be an admin_layer")
+
+
+def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
+    """Listening addresses are IPs, each used once; a wildcard beside an address is no conflict."""
+    places = []
+    if bootstrap.admin is not None and bootstrap.admin.address is not None:
+        places.append(("admin.address", bootstrap.admin.address))
+    for index, listener in enumerate(bootstrap.static_resources.listeners):
+        path = f"static_resources.listeners[{index}]"
+        places.append((f"{path}.address", listener.address))
+        for number, additional in enumerate(listener.additional_addresses):
+            places.append((f"{path}.additional_addresses[{number}].address", additional.address))
+    taken: dict[tuple[object, int], str] = {}
+    for path, address in places:
+        socket = address.socket_address
+        if not is_ip(socket.address):
+            if socket.address:
+                yield Finding(
+                    f"{path}.socket_address.address",
+                    f"{quote(socket.address)} is not an IP address: only an IP address can be listened on",
+                )
+            continue
+        key = (ipaddress.ip_address(socket.address), socket.port_value)
+        if socket.port_value and taken.setdefault(key, path) != path:
+            where = f"{socket.address}:{socket.port_value}"
+            yield Finding(f"{path}.socket_address", f"{where} is already listened on by {taken[key]}")
+
+
+def _cluster(path: str, cluster: Cluster) -> Iterator[Finding]:
+    for key in cluster.typed_extension_protocol_options:
+        if key != HTTP_OPTIONS_KEY:
+            hint = did_you_mean(key, [HTTP_OPTIONS_KEY])
+            yield Finding(f"{path}.typed_extension_protocol_options[{quote(key)}]", f"unknown options{hint}")
+    if cluster.type is not DiscoveryType.STATIC or cluster.load_assignment is None:
+        return
+    for locality, group in enumerate(cluster.load_assignment.endpoints):
+        for index, host in enumerate(group.lb_endpoints):
+            address = host.endpoint.address.socket_address.address
+            if address and not is_ip(address):
+                place = f"{path}.load_assignment.endpoints[{locality}].lb_endpoints[{index}]"
+                yield Finding(
+                    f"{place}.endpoint.address.socket_address.address",
+                    f"{quote(address)} is not an IP address: STATIC needs one, STRICT_DNS resolves names",
+                    (f"{path}.type", f"{path}.cluster_type"),
+                )
+
+
+def _listener(path: str, listener: Listener, clusters: Names) -> Iterator[Finding]:
+    if not listener.filter_chains:
+        yield Finding(path, "a listener needs a filter chain")
+    if len(listener.filter_chains) > 1:
+        yield Finding(f"{path}.filter_chains[1]", f"more than one filter chain is {NOT_SUPPORTED}")
+    for index, chain in enumerate(listener.filter_chains):
+        filters = f"{path}.filter_chains[{index}].filters"
+        if not chain.filters:
+            yield Finding(filters, f"a filter chain without filters is {NOT_SUPPORTED}")
+        for number, each in enumerate(chain.filters):
+            if number < len(chain.filters) - 1:
+                yield Finding(f"{filters}[{number}]", f"{each.name} has to be the last filter")
+            yield from _manager(f"{filters}[{number}].typed_config", each.typed_config, clusters)
+
+
+def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iterator[Finding]:
+    if not manager.http_filters:
+        yield Finding(f"{path}.http_filters", "the last filter has to be envoy.filters.http.router")
+    for index in range(len(manager.http_filters) - 1):
+        yield Finding(f"{path}.http_filters[{index}]", "envoy.filters.http.router has to be the last filter")
+    for index, log in enumerate(manager.access_log):
+        if (log_format := log.typed_config.log_format) is not None:
+            yield from _format(f"{path}.access_log[{index}].typed_config.log_format", log_format)
+    yield from _routes(f"{path}.route_config", manager.route_config, clusters)
+
+
+def _format(path: str, log_format: SubstitutionFormatString) -> Iterator[Finding]:
+    source = log_format.text_format_source
+    if source is not None:
+        try:
+            source.contents.decode()
+        except UnicodeDecodeError:
+            yield Finding(f"{path}.text_format_source", "not UTF-8")
+
+
+def _routes(path: str, config: RouteConfiguration, clusters: Names) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for index, host in enumerate(config.virtual_hosts):
+        for number, domain in enumerate(host.domains):
+            place = f"{path}.virtual_hosts[{index}].domains[{number}]"
+            if mistake := _domain_mistake(domain):
+                yield Finding(place, mistake)
+            elif domain and first.setdefault(domain.lower(), place) != place:
+                yield Finding(place, f"duplicate domain {quote(domain)}: {first[domain.lower()]} has it")
+        for number, route in enumerate(host.routes):
+            yield from _route(f"{path}.virtual_hosts[{index}].routes[{number}]", route, clusters)
+
+
+def _domain_mistake(domain: str) -> str | None:
+    """Envoy takes an asterisk in the middle for a letter that no host has; here it is a mistake."""
+    if domain.count("*") > 1 or "*" in domain[1:-1]:
+        return f'{quote(domain)} can never match: "*" stands alone, as the first character or as the last'
+    return None
+
+
+def _route(path: str, route: Route, clusters: Names) -> Iterator[Finding]:
+    name = route.route.cluster if route.route is not None else ""
+    # A cluster whose own name could not be read may be the one that is meant.
+    if name and name not in clusters and "" not in clusters:
+        hint = did_you_mean(name, clusters)
+        yield Finding(f"{path}.route.cluster", f"unknown cluster {quote(name)}{hint}", ("dynamic_resources",))
+    if route.direct_response is not None and route.direct_response.body is not None:
+        yield from _body(f"{path}.direct_response.body", route.direct_response.body)
+
+
+def _body(path: str, body: DataSource) -> Iterator[Finding]:
+    if (size := len(body.contents)) > MAX_DIRECT_RESPONSE:
+        yield Finding(path, f"the body is {size} bytes long: at most {MAX_DIRECT_RESPONSE} are possible")

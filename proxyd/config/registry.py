@@ -1,0 +1,30 @@
+"""The one registry of what a ``typed_config`` can hold: ``@type`` to Struct, and names that imply a type."""
+
+from typing import Final
+
+from proxyd.config.access_log import FileAccessLog, StderrAccessLog, StdoutAccessLog
+from proxyd.config.cluster import HTTP_OPTIONS_KEY, HttpProtocolOptions
+from proxyd.config.http_connection_manager import HttpConnectionManager, Router
+from proxyd.config.message import Message
+
+# Envoy goes by ``@type`` alone. Where it is missing, proxyd goes by the extension's well-known name.
+_BY_NAME: Final[dict[str, type[Message]]] = {
+    "envoy.access_loggers.file": FileAccessLog,
+    "envoy.access_loggers.stderr": StderrAccessLog,
+    "envoy.access_loggers.stdout": StdoutAccessLog,
+    "envoy.filters.http.router": Router,
+    "envoy.filters.network.http_connection_manager": HttpConnectionManager,
+    HTTP_OPTIONS_KEY: HttpProtocolOptions,
+}
+
+_BY_PROTO: Final = {struct.proto: struct for struct in _BY_NAME.values()}
+
+
+def by_name(name: str) -> type[Message] | None:
+    """The Struct of an extension by its well-known name."""
+    return _BY_NAME.get(name)
+
+
+def by_type(proto: str) -> type[Message] | None:
+    """The Struct of an extension by its message's full name, the part of a type URL behind the slash."""
+    return _BY_PROTO.get(proto)
