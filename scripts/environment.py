@@ -149,7 +149,7 @@ def _only_one_at_a_time(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    lock = folder.parent / f".{folder.name.lstrip('.')}.lock"
+    lock = folder.with_name(folder.name + ".lock")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("w")

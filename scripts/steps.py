@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """One check: its name on the command line, what it is for, and `python -m` with these arguments."""
+    """One check: its name on the command line, what it is for, and the program of the environment with its arguments."""
 
     name: str
     purpose: str
-    module: tuple[str, ...]
+    command: tuple[str, ...]
 
 
 STEPS = (
@@ -16,7 +16,7 @@ STEPS = (
     Step("format", "layout of the code", ("ruff", "format", "--check", ".")),
     Step("types", "types, strict, as on Linux", ("mypy",)),
     Step("types-windows", "types, strict, as on Windows", ("mypy", "--platform", "win32")),
-    Step("layers", "imports go downwards only", ("importlinter.cli", "lint-imports")),
+    Step("layers", "imports go downwards only", ("lint-imports",)),
     Step("tests", "unit and end-to-end tests", ("pytest",)),
 )
 

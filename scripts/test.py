@@ -53,11 +53,15 @@ def _choose(arguments: list[str]) -> tuple[list[Step], list[str]]:
 
 def _run(environment: env.Environment, step: Step, more: list[str]) -> str | None:
     """Run one step, its output going straight to ours; how long it took, or None when it failed."""
-    command = [str(environment.python), "-m", *step.module, *more]
-    env.say(f"\n== {step.name}: {step.purpose} ({' '.join(command[1:])})")
+    program, *arguments = (*step.command, *more)
+    env.say(f"\n== {step.name}: {step.purpose} ({' '.join([program, *arguments])})")
     began = time.monotonic()
     done = subprocess.run(
-        command, cwd=env.ROOT, stdin=subprocess.DEVNULL, env=environment.variables(), check=False
+        [environment.program(program), *arguments],
+        cwd=env.ROOT,
+        stdin=subprocess.DEVNULL,
+        env=environment.variables(),
+        check=False,
     )
     if done.returncode != 0:
         return None
