@@ -11,6 +11,7 @@ from typing import Final
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.log_writer import CLOSE, REOPEN, SYNC, WRITE, LogWriter, Request
 from proxyd.snapshot.formatter import Formatter
+from proxyd.snapshot.http_connection_manager import AccessLogSnapshot
 from proxyd.stats.scopes import AccessLogStats
 
 BATCH_BYTES: Final = 64 * 1024
@@ -83,7 +84,7 @@ class Reopening:
         self._requests: Final = requests
 
     def wait(self, timeout: float) -> bool:
-        """Whether within ``timeout`` seconds all were opened again, with every earlier line in the old file."""
+        """Whether all were opened again within ``timeout`` seconds, earlier lines being in the old files."""
         if not _wait(self._requests, timeout):
             return False
         return not any(request.failed for request in self._requests)
@@ -140,7 +141,7 @@ class AccessLogs:
         return reopened
 
     def close(self, timeout: float = 1.0) -> bool:
-        """Write what there is, at most for ``timeout`` seconds, and close; nothing may be logged afterwards."""
+        """Write what there is, for at most ``timeout`` seconds, and close; nothing may be logged after."""
         written = _wait(self._ask_all(CLOSE), timeout)
         self.flush_all()
         self._files.clear()
@@ -168,6 +169,16 @@ class AccessLogger:
     def log(self, info: StreamInfo) -> None:
         """Log a request that has ended."""
         self._file.write(self._formatter.format_line(info))
+
+
+def open_loggers(logs: AccessLogs, configured: list[AccessLogSnapshot]) -> list[AccessLogger]:
+    """The loggers of one connection manager. Raises OSError, with the path, if a file cannot be opened."""
+    return [
+        AccessLogger(
+            log.formatter, logs.open_file(log.path) if log.path else logs.open_standard(log.standard)
+        )
+        for log in configured
+    ]
 
 
 def _wait(requests: list[Request], timeout: float) -> bool:

@@ -54,7 +54,7 @@ class LogWriter:
         self.reopen_failed: int = 0
         self.done_bytes: int = 0  # handed to the thread and dealt with, one way or the other
         self._standard: Final = standard
-        self._descriptor: int = standard if standard else _open(path)
+        self._descriptor: int = standard or _open(path)
         self._piped: bool = self._descriptor < 0 or _is_piped(self._descriptor)
         self._torn: bool = False  # the file may end in the middle of a line
         self._closing: bool = False
@@ -103,8 +103,8 @@ class LogWriter:
     def _write_file(self, lines: list[bytes]) -> None:
         """Write all lines at once: with O_APPEND no other process's line gets in between.
 
-        A full disk may take a part. The line that it tore is ended before anything else is written and is
-        then written again, and so does every other process after a failure, as its neighbour may have torn one.
+        A full disk may take a part. The line that it tore is ended before anything else is written, and is
+        then written again. Any failure counts as torn: a process beside this one may have torn its line.
         """
         while lines:
             head = b"\n" if self._torn else b""
@@ -177,7 +177,7 @@ class LogWriter:
 
 
 def _open(path: str) -> int:
-    """A descriptor that appends to ``path``; -1 for a FIFO, which is opened when there is something to say."""
+    """A descriptor that appends to ``path``; -1 for a FIFO, which is opened when there is a line."""
     try:
         if stat.S_ISFIFO(os.stat(path).st_mode):
             return -1

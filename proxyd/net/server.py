@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from proxyd.net.access_log import AccessLogger, AccessLogs
+from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
 from proxyd.net.cluster import Cluster
 from proxyd.net.connection_manager import ConnectionManager, HttpDate
 from proxyd.net.downstream import Http1Downstream
@@ -75,7 +75,7 @@ class Server:
             manager = ConnectionManager(
                 listener.manager,
                 self._clusters,
-                [self._access_logger(log) for log in listener.manager.access_logs],
+                open_loggers(self._logs, listener.manager.access_logs),
                 request_ids,
                 date,
             )
@@ -125,8 +125,8 @@ class Server:
 
     async def _serve(self, listener: ServedListener, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: Http1Downstream(listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
+            await self._loop.connect_accepted_socket(  # type: ignore[type-var]
+                lambda: Http1Downstream(listener),  # a protocol by shape
                 connection,
             )
         except OSError:
@@ -175,6 +175,14 @@ class Server:
             cluster.abort()
         self._wheel.close()
         self._logs.close()
+
+    def flush_logs(self) -> None:
+        """Hand the collected access log lines over; to be called every second."""
+        self._logs.flush_all()
+
+    def begin_reopen_logs(self) -> Reopening:
+        """Open every access log again; the result's ``wait`` blocks and belongs on another thread."""
+        return self._logs.begin_reopen()
 
     def update_hosts(self, cluster: str, hosts: list[tuple[str, int, str]]) -> None:
         """Replace a resolved cluster's hosts by ``(ip, port, hostname)``; unknown clusters are ignored."""

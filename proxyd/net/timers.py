@@ -1,8 +1,8 @@
 """Deadlines on one timer wheel.
 
-A connection has one entry however many deadlines it lives under. Moving a deadline later touches
-nothing: the entry fires at its old place, sees the later deadline and moves there. So a request that ends in time costs the
-wheel one comparison.
+A connection has one entry however many deadlines it lives under. Moving a deadline later touches nothing:
+the entry fires at its old place, sees the later deadline and moves there. So a request that ends in time
+costs the wheel one comparison.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from proxyd.config.access_log import FileAccessLog, StdoutAccessLog
+from proxyd.config.access_log import AccessLog, FileAccessLog, StdoutAccessLog
 from proxyd.config.http_connection_manager import HttpConnectionManager, ServerHeaderTransformation
 from proxyd.snapshot.formatter import Formatter, compile_format
 from proxyd.snapshot.router import Router, compile_router
@@ -63,7 +63,7 @@ class ConnectionManagerSnapshot:
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
         self.router: Final[Router] = compile_router(config.route_config)
         self.connection: Final = _connection_options(config, buffer_limit)
-        self.access_logs: Final = [_access_log(entry.typed_config) for entry in config.access_log]
+        self.access_logs: Final = compile_access_logs(config.access_log)
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
         self.use_remote_address: Final[bool] = bool(config.use_remote_address)
@@ -104,6 +104,15 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
         options.max_connection_duration = common.max_connection_duration or 0.0
         options.max_requests_per_connection = common.max_requests_per_connection or 0
     return options
+
+
+def compile_access_logs(config: tuple[AccessLog, ...]) -> list[AccessLogSnapshot]:
+    """The access logs of a connection manager or of the admin API, formats compiled.
+
+    Raises:
+        FormatError: a format names an operator that does not exist or is not supported.
+    """
+    return [_access_log(entry.typed_config) for entry in config]
 
 
 def _access_log(config: object) -> AccessLogSnapshot:
