@@ -1,0 +1,91 @@
+"""Clients that keep a proxy busy from a thread of their own and note every request that was not answered."""
+
+import asyncio
+import threading
+from typing import Self
+
+_DEADLINE = 30.0
+
+
+class Load:
+    """``connections`` clients ask for ``path`` without a pause until the ``with`` block ends.
+
+    With ``keep_alive`` each holds its connection for as long as the proxy lets it, else one each time.
+    A connection that ends with an announced ``connection: close`` is no failure; anything else is.
+    """
+
+    def __init__(self, port: int, *, keep_alive: bool, connections: int = 8, path: str = "/name") -> None:
+        self._port = port
+        self._keep_alive = keep_alive
+        self._connections = connections
+        close = "" if keep_alive else "connection: close\r\n"
+        self._request = f"GET {path} HTTP/1.1\r\nhost: load\r\n{close}\r\n".encode()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self.sent = 0
+        self.answered = 0
+        self.failures: list[str] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Let every client finish its request and end."""
+        self._stopping = True
+        self._thread.join(_DEADLINE)
+        assert not self._thread.is_alive(), "the load did not end"
+
+    def wait_for(self, more: int) -> None:
+        """Return when ``more`` further requests have been answered."""
+        with self._changed:
+            goal = self.answered + more
+            assert self._changed.wait_for(lambda: self.answered >= goal, _DEADLINE), self._progress()
+
+    def _progress(self) -> str:
+        return f"{self.answered} answered, failures: {self.failures[:5]}"
+
+    async def _run(self) -> None:
+        await asyncio.gather(*(self._client() for _ in range(self._connections)))
+
+    async def _client(self) -> None:
+        while not self._stopping:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            except OSError as error:
+                self._failed(f"connect: {error}")
+                return
+            try:
+                await self._converse(reader, writer)
+            finally:
+                writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not self._stopping:
+            self.sent += 1
+            try:
+                writer.write(self._request)
+                async with asyncio.timeout(_DEADLINE):
+                    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                    length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+                    await reader.readexactly(length)
+            except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+                self._failed(f"{type(error).__name__}: {error}")
+                return
+            if not head.startswith(b"http/1.1 200"):
+                self._failed(head.decode("latin-1"))
+                return
+            with self._changed:
+                self.answered += 1
+                self._changed.notify_all()
+            if not self._keep_alive or b"connection: close" in head:
+                return
+
+    def _failed(self, why: str) -> None:
+        with self._changed:
+            self.failures.append(why)
+            self._changed.notify_all()
