@@ -12,6 +12,7 @@ from proxyd.config.core import DataSource
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, Mistake, nearest, quote
 from proxyd.config.nodes import Mapping, Node, Scalar, Sequence
+from proxyd.config.places import locate
 from proxyd.config.reading import Reader, Refused, describe, is_null
 from proxyd.config.schema import Field, Kind, Schema, Shape, camel, schema_of, type_url
 
@@ -55,7 +56,7 @@ class _Binder:
                 if not is_null(child):
                     values[field.name] = self._field(field, node, child)
             self.trail.pop()
-        self._fill(schema, node, values, strange)
+        self._fill(schema, node, values, keys, strange)
         self._check_oneofs(schema, node, keys.keys() & values.keys(), keys, strange)
         made = schema.struct(**values)
         return self._load(made, node, values) if isinstance(made, DataSource) else made
@@ -78,13 +79,19 @@ class _Binder:
             near = nearest(name, (*known, *known.values()))
             meant = known.get(near, near)
             spelling = meant if name == name.lower() else near
-            self.reader.note(
-                key, f"unknown field (did you mean {quote(spelling)}?)" if near else "unknown field"
-            )
+            hint = f" (did you mean {quote(spelling)}?)" if near else ""
+            self.reader.note(key, f"unknown field{hint}")
         self.trail.pop()
         return meant
 
-    def _fill(self, schema: Schema, node: Mapping, values: dict[str, Any], strange: set[str]) -> None:
+    def _fill(
+        self,
+        schema: Schema,
+        node: Mapping,
+        values: dict[str, Any],
+        keys: dict[str, Scalar],
+        strange: set[str],
+    ) -> None:
         """Give required fields that are missing a blank, and say so."""
         for field in schema.fields.values():
             if not field.required or field.name in values:
@@ -94,7 +101,7 @@ class _Binder:
             explained = {field.name, *facts.oneof_of(schema.proto, field.name)} if strange else ()
             if implied is None and not strange.intersection(explained):
                 self.trail.append("." + field.name)
-                self.reader.note(node, "is required")
+                self.reader.note(keys.get(field.name, node), "is required")
                 self.trail.pop()
 
     def _check_oneofs(
@@ -114,10 +121,10 @@ class _Binder:
         try:
             return data_source.load(source, self.reader.environment)
         except ValueError as error:
-            place = next(
-                child for key, child in node.entries if key.text in values or camel(key.text) in values
-            )
-            self.reader.note(place, str(error))
+            name = next(iter(values))
+            self.trail.append("." + name)
+            self.reader.note(locate(node, name), str(error))
+            self.trail.pop()
             return source
 
     # Fields
@@ -125,7 +132,7 @@ class _Binder:
     def _field(self, field: Field, parent: Mapping, node: Node) -> Any:
         try:
             if field.shape is Shape.ONE:
-                return self._value(field, node, _name_in(parent))
+                return self._value(field, node, parent)
             many = self._list(field, parent, node) if field.shape is Shape.LIST else self._map(field, node)
             if broken := scalars.broken_rule(many, field.rules):
                 self.reader.note(node, broken)
@@ -142,7 +149,7 @@ class _Binder:
             try:
                 if is_null(item):
                     self.reader.refuse(item, "null cannot stand in a list")
-                values.append(self._value(field, item, _name_in(parent)))
+                values.append(self._value(field, item, parent))
             except Refused:
                 values.append(_blank_item(field))
             self.trail.pop()
@@ -159,18 +166,18 @@ class _Binder:
                 if key.text in seen:
                     self.reader.refuse(key, _duplicate(key, seen[key.text]))
                 seen[key.text] = key
-                values[key.text] = self._value(field, child, key.text)
+                values[key.text] = self._value(field, child, key)
             except Refused:
                 values.setdefault(key.text, _blank_item(field))
             self.trail.pop()
         return values
 
-    def _value(self, field: Field, node: Node, name: str) -> Any:
-        """One value; ``name`` is what an extension is called where it stands."""
+    def _value(self, field: Field, node: Node, beside: Node) -> Any:
+        """One value; ``beside`` tells what an extension is called: the mapping it is in or, in a map, its key."""
         if field.kind is Kind.MESSAGE:
             return self.message(schema_of(field.choices[0]), node)
         if field.kind is Kind.EXTENSION:
-            return self._extension(field, node, name)
+            return self._extension(field, node, _name_in(beside))
         return self.reader.value(field, node)
 
     # Extensions
@@ -231,8 +238,10 @@ def _blank_item(field: Field) -> Any:
     return "" if field.kind is Kind.STRING else 0
 
 
-def _name_in(node: Mapping) -> str:
-    """What the extension beside ``typed_config`` is called."""
+def _name_in(node: Node) -> str:
+    """What an extension is called."""
+    if not isinstance(node, Mapping):
+        return node.text if isinstance(node, Scalar) else ""
     names = (child.text for key, child in node.entries if key.text == "name" and isinstance(child, Scalar))
     return next(names, "")
 

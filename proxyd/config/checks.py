@@ -85,8 +85,7 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
         if not is_ip(socket.address):
             if socket.address:
                 yield Finding(
-                    f"{path}.socket_address.address",
-                    f"{quote(socket.address)} is not an IP address: only an IP address can be listened on",
+                    f"{path}.socket_address.address", f"{quote(socket.address)} is not an IP address"
                 )
             continue
         key = (ipaddress.ip_address(socket.address), socket.port_value)

@@ -2,7 +2,7 @@
 
 import difflib
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 NOT_SUPPORTED: Final = "not supported by proxyd"
@@ -37,17 +37,15 @@ def quote(text: str) -> str:
     return '"' + shown.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') + '"'
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Collection[str]) -> str:
     """`` (did you mean "x"?)`` for the known word nearest to this one, nothing when none is near."""
-    near = nearest(word, tuple(known))
+    near = nearest(word, tuple(known)) if len(known) <= MAX_KNOWN else ""
     return f" (did you mean {quote(near)}?)" if near else ""
 
 
 @functools.lru_cache(maxsize=256)
 def nearest(word: str, known: tuple[str, ...]) -> str:
     """The known word nearest to this one, or nothing."""
-    if len(known) > MAX_KNOWN:
-        return ""
     # Case is folded: "http1" is as near to "HTTP1" as can be.
     folded = {candidate.lower(): candidate for candidate in known}
     matches = difflib.get_close_matches(word[:200].lower(), folded, n=1, cutoff=0.7)

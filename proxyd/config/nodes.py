@@ -24,10 +24,9 @@ class Node:
 
     __slots__ = ("column", "line", "source")
 
-    def __init__(self, source: str, line: int, column: int) -> None:
-        self.source: Final = source
-        self.line: Final = line
-        self.column: Final = column
+    source: str
+    line: int
+    column: int
 
 
 class Scalar(Node):
@@ -36,7 +35,7 @@ class Scalar(Node):
     __slots__ = ("plain", "text")
 
     def __init__(self, source: str, line: int, column: int, text: str, plain: bool) -> None:
-        super().__init__(source, line, column)
+        self.source, self.line, self.column = source, line, column
         self.text: Final = text
         self.plain: Final = plain
 
@@ -47,7 +46,7 @@ class Sequence(Node):
     __slots__ = ("items",)
 
     def __init__(self, source: str, line: int, column: int) -> None:
-        super().__init__(source, line, column)
+        self.source, self.line, self.column = source, line, column
         self.items: Final[list[Node]] = []
 
 
@@ -57,7 +56,7 @@ class Mapping(Node):
     __slots__ = ("entries",)
 
     def __init__(self, source: str, line: int, column: int) -> None:
-        super().__init__(source, line, column)
+        self.source, self.line, self.column = source, line, column
         self.entries: Final[list[tuple[Scalar, Node]]] = []
 
 
@@ -70,7 +69,7 @@ class TextError(Exception):
 
 
 # libyaml where PyYAML was built with it, ten times slower without.
-_Parser = getattr(yaml, "CParser", None) or type("_Parser", (yaml.SafeLoader,), {})
+_Parser: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _STRING_TAG: Final = "tag:yaml.org,2002:str"
 _PLAIN_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "null"))
@@ -97,6 +96,8 @@ def parse(text: str, source: str) -> Node:
             builder.take(event)
     except yaml.YAMLError as error:
         raise TextError(_explain(error, text, source)) from None
+    except UnicodeEncodeError:  # a command line can carry bytes that are no text
+        raise TextError(Mistake(source, 0, 0, "", "not UTF-8")) from None
     if builder.root is None:
         raise TextError(Mistake(source, 0, 0, "", "the file is empty"))
     return builder.root

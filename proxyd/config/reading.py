@@ -130,10 +130,11 @@ def _read_enum(field: Field, text: str) -> Any:
         if number in iter(enumeration):
             return enumeration(number)
         text = next((name for name, value in known.items() if value == number), text)
+    supported = ", ".join(enumeration.__members__)
     if text.upper() in known:
-        supported = ", ".join(enumeration.__members__)
         raise ValueError(f"{text.upper()} is {NOT_SUPPORTED} (supported: {supported})")
-    raise ValueError(f"unknown value {quote(text)}" + did_you_mean(text, [*enumeration.__members__, *known]))
+    hint = did_you_mean(text, [*enumeration.__members__, *known]) or f" (supported: {supported})"
+    raise ValueError(f"unknown value {quote(text)}{hint}")
 
 
 def is_null(node: Node) -> bool:

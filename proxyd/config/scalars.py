@@ -122,7 +122,7 @@ def broken_rule(value: Any, rules: tuple[msgspec.Meta, ...], unit: str = "") -> 
         if rule.pattern is not None and re.search(rule.pattern, value) is None:
             return str((rule.extra or {})["says"])
         if _outside(value, rule):
-            return f"must be {_bounds(rule, unit)}, is {_number(value)}{unit}"
+            return f"{_bounds(value, rule, unit)}, is {_number(value)}{unit}"
     return None
 
 
@@ -135,9 +135,14 @@ def _outside(value: Any, rule: msgspec.Meta) -> bool:
     )
 
 
-def _bounds(rule: msgspec.Meta, unit: str) -> str:
-    words = (("at least", rule.ge), ("more than", rule.gt), ("at most", rule.le), ("less than", rule.lt))
-    return " and ".join(f"{word} {_number(bound)}{unit}" for word, bound in words if bound is not None)
+def _bounds(value: Any, rule: msgspec.Meta, unit: str) -> str:
+    bounds = [("at least", rule.ge), ("more than", rule.gt), ("at most", rule.le), ("less than", rule.lt)]
+    if rule.ge == 0:
+        if value < 0:
+            return "must not be negative"
+        del bounds[0]
+    words = (f"{word} {_number(bound)}{unit}" for word, bound in bounds if bound is not None)
+    return "must be " + " and ".join(words)
 
 
 def _number(value: float) -> str:
