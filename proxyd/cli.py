@@ -1,0 +1,341 @@
+"""The command `proxyd`: words of the operator in, one clear line and an exit code out.
+
+Exit codes: 0 done, 1 refused or failed (why is on standard error), 2 a command line that makes no sense.
+This is the only place that ends a process. Commands import what they need when they run: `proxyd stats` has
+no use for the data plane, and an operator's shell loop feels every import.
+"""
+
+import functools
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from proxyd import __version__, cli_text
+
+if TYPE_CHECKING:
+    from proxyd.config.load import Loaded
+    from proxyd.supervisor.commands import Command, Reply
+    from proxyd.supervisor.options import StartOptions
+
+LOG_LEVELS: Final = ("trace", "debug", "info", "warning", "warn", "error", "err", "critical", "off")
+WATCH_INTERVAL: Final = 1.0  # seconds
+_DATA_PLANE: Final = "proxyd.net.exchange"  # the whole data plane is compiled, or not, as this module is
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class Failure(click.ClickException):
+    """Ends the command with exit code 1; the text goes to standard error as it stands."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, err=True, file=file)
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Turn what an operator can do something about into a Failure; anything else is a bug and stays one."""
+    from proxyd.config.mistakes import ConfigErrors
+    from proxyd.supervisor.instance import InstanceError
+
+    try:
+        yield
+    except ConfigErrors as errors:
+        raise Failure(cli_text.mistakes(errors.mistakes)) from None
+    except InstanceError as error:
+        raise Failure(f"proxyd: {error}") from None
+
+
+# -- options that several commands have ----------------------------------------------------------------------
+
+
+def _options(*options: Callable[[_Function], _Function]) -> Callable[[_Function], _Function]:
+    """The decorators as one, in the order in which --help lists them."""
+    return lambda function: functools.reduce(lambda made, option: option(made), reversed(options), function)
+
+
+_configuration = _options(
+    click.option(
+        "-c", "--config", "--config-path", "config_path", metavar="FILE", help="Envoy v3 YAML or JSON."
+    ),
+    click.option("--config-yaml", metavar="YAML", help="YAML merged over the file, or alone."),
+    click.option("--listen", metavar="ADDRESS:PORT", help="Without a file: listen there, and ..."),
+    click.option(
+        "--upstream", "upstreams", multiple=True, metavar="HOST:PORT", help="... forward to it (repeatable)."
+    ),
+)
+_instance = _options(
+    click.option("--name", help="The instance, where several run."),
+    click.option(
+        "--run-dir", metavar="DIR", help="Where run directories are kept, if not in the usual place."
+    ),
+)
+_workers = click.option(
+    "--workers",
+    "--concurrency",
+    type=click.IntRange(min=1),
+    help="Worker processes [default: one a processor].",
+)
+
+
+def _envoy_level(_: click.Context, __: click.Parameter, value: str) -> str:
+    return {"warn": "warning", "err": "error"}.get(value, value)
+
+
+def _component_levels(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[tuple[str, str], ...]:
+    """`upstream:debug,http:trace` as pairs."""
+    pairs = []
+    for part in value.split(",") if value else ():
+        component, _, level = part.partition(":")
+        if not component or level not in LOG_LEVELS:
+            raise click.BadParameter(f"expected COMPONENT:LEVEL, got {part!r}", context, parameter)
+        pairs.append((component, _envoy_level(context, parameter, level)))
+    return tuple(pairs)
+
+
+# -- the commands --------------------------------------------------------------------------------------------
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(version_line())
+        context.exit()
+
+
+def version_line() -> str:
+    """Version, interpreter, data plane (compiled or plain) and event loop."""
+    found = importlib.util.find_spec(_DATA_PLANE)
+    compiled = bool(
+        found and found.origin and found.origin.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
+    )
+    try:
+        loop = f"uvloop {importlib.metadata.version('uvloop')}"
+    except importlib.metadata.PackageNotFoundError:
+        loop = "asyncio"
+    data_plane = "compiled" if compiled else "plain"
+    interpreter = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"proxyd {__version__} ({interpreter}, {data_plane} data plane, {loop})"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show it."
+)
+def cli() -> None:
+    """A multiprocess HTTP proxy that runs Envoy v3 configuration."""
+
+
+@cli.command()
+@_configuration
+@_workers
+@_instance
+@click.option(
+    "--admin", "admin_address", metavar="ADDRESS:PORT", help="Admin API, instead of the configuration's."
+)
+@click.option("--admin-address-path", metavar="FILE", help="Write the admin API's real address there.")
+@click.option("--drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True)
+@click.option(
+    "-l",
+    "--log-level",
+    type=click.Choice(LOG_LEVELS),
+    default="info",
+    show_default=True,
+    callback=_envoy_level,
+)
+@click.option(
+    "--component-log-level", "component_log_levels", metavar="NAME:LEVEL,...", callback=_component_levels
+)
+@click.option("--log-path", metavar="FILE", help="Log there instead of to standard error.")
+@click.option("--log-format", metavar="FORMAT", help="In the terms of Envoy's --log-format.")
+def start(**given: Any) -> None:
+    """Start proxyd in the foreground.
+
+    Without -c: ./proxyd.yaml, then the system's file, then a built-in page that says what to do next.
+    SIGTERM and SIGINT drain and end it, a second one ends it at once; SIGHUP reloads; SIGUSR1 reopens logs.
+    """
+    with _failures_told():
+        options = _start_options(given)
+        from proxyd.supervisor.main import run
+
+        code = run(options)
+    raise click.exceptions.Exit(code)
+
+
+@cli.command()
+@_configuration
+def validate(**given: Any) -> None:
+    """Check a configuration, start nothing.
+
+    All its mistakes are told at once.
+    """
+    loaded = _load(given)
+    click.echo(f"configuration '{loaded.origin}' OK")
+
+
+@cli.command()
+@_configuration
+def config(**given: Any) -> None:
+    """Print what would run, as canonical Envoy YAML."""
+    loaded = _load(given)
+    from proxyd.config.canonical import to_yaml
+
+    click.echo(to_yaml(loaded.bootstrap), nl=False)
+
+
+@cli.command()
+@click.option("--wait", is_flag=True, help="Return only when the old workers have drained.")
+@click.option("-c", "--config", "config_path", metavar="FILE", help="Use this file from now on.")
+@click.option("--config-yaml", metavar="YAML", help="Use this overlay from now on.")
+@_workers
+@_instance
+def reload(
+    wait: bool, config_path: str | None, config_yaml: str | None, workers: int | None, **where: Any
+) -> None:
+    """Drain and swap: take over the configuration.
+
+    New workers start on the configuration as it is now, then the old ones drain. No connection is lost. Returns when the new workers have taken over; if they cannot, nothing has changed.
+    """
+    from proxyd.supervisor.commands import Reload, Reloaded
+
+    path = os.path.abspath(config_path) if config_path is not None else None
+    reply = _call(Reload(wait=wait, workers=workers, config_path=path, config_yaml=config_yaml), **where)
+    assert isinstance(reply, Reloaded)
+    click.echo(cli_text.reloaded(reply))
+
+
+@cli.command()
+@click.option("--now", is_flag=True, help="Without draining.")
+@_instance
+def stop(now: bool, **where: Any) -> None:
+    """Drain and end the running instance.
+
+    Returns when it has ended.
+    """
+    from proxyd.supervisor.commands import Stop
+
+    _call(Stop(now=now), **where)
+    click.echo("stopped")
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@_instance
+def status(as_json: bool, **where: Any) -> None:
+    """Show the instance, its listeners and workers."""
+    from proxyd.supervisor.commands import Status, StatusReport
+
+    report = _call(Status(), **where)
+    assert isinstance(report, StatusReport)
+    click.echo(cli_text.status_json(report) if as_json else cli_text.status(report), nl=False)
+
+
+@cli.command()
+@click.argument("pattern", default="")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--used", is_flag=True, help="Only what has ever been counted.")
+@click.option("--watch", is_flag=True, help="Again every second, with changes, until Ctrl-C.")
+@_instance
+def stats(pattern: str, as_json: bool, used: bool, watch: bool, **where: Any) -> None:
+    """Print statistics.
+
+    PATTERN is a regular expression that the names shall match.
+    """
+    from proxyd.supervisor.commands import Stats, StatsPage
+
+    command = Stats(pattern=pattern, format="json" if as_json else "text", used_only=used)
+
+    def page() -> str:
+        reply = _call(command, **where)
+        assert isinstance(reply, StatsPage)
+        return reply.text
+
+    if watch:
+        _watch(page)
+    else:
+        click.echo(page().rstrip("\n"))
+
+
+@cli.command()
+@_instance
+def reopen_logs(**where: Any) -> None:
+    """Reopen log files after a rotation.
+
+    Returns when all workers have.
+    """
+    from proxyd.supervisor.commands import ReopenLogs
+
+    _call(ReopenLogs(), **where)
+    click.echo("logs reopened")
+
+
+# -- how they do it ------------------------------------------------------------------------------------------
+
+
+def _start_options(given: dict[str, Any]) -> "StartOptions":
+    """The command line as StartOptions; what was not said keeps the default that stands there."""
+    from proxyd.supervisor.options import StartOptions
+
+    return StartOptions(**{name: value for name, value in given.items() if value is not None})
+
+
+def _load(given: dict[str, Any]) -> "Loaded":
+    """Load and compile what `start` with these options would run, or fail with every mistake."""
+    with _failures_told():
+        from proxyd.config.load import ConfigErrors, Mistake, Sources, load
+        from proxyd.snapshot.build import SnapshotError, compile_snapshot
+        from proxyd.stats.metrics import Registry
+
+        loaded = load(Sources(**given))
+        try:
+            compile_snapshot(loaded.bootstrap, Registry(None), worker=0)
+        except SnapshotError as error:
+            raise ConfigErrors([Mistake(loaded.origin, 0, 0, "", str(error))]) from None
+        return loaded
+
+
+def _call(command: "Command", name: str | None, run_dir: str | None) -> "Reply":
+    """Let the running instance carry out a command; a refusal is a Failure."""
+    with _failures_told():
+        from proxyd.supervisor.commands import Refused
+        from proxyd.supervisor.instance import find
+
+        reply = find(name, run_dir).call(command)
+    if isinstance(reply, Refused):
+        raise Failure("\n".join(reply.reasons))
+    return reply
+
+
+def _watch(page: Callable[[], str]) -> None:
+    """Print the page every second, on a terminal in place, until Ctrl-C."""
+    before = page()
+    click.echo(before.rstrip("\n"))
+    try:
+        while True:
+            time.sleep(WATCH_INTERVAL)
+            now = page()
+            click.clear()
+            click.echo(cli_text.changes(before, now))
+            before = now
+    except KeyboardInterrupt:
+        pass
+
+
+def main() -> None:
+    """The entry point of the command."""
+    try:
+        import proxyd.system  # noqa: F401 - refuses systems that proxyd does not run on
+    except ImportError as error:
+        sys.exit(f"proxyd: {error}")
+    cli(prog_name="proxyd")

@@ -1,0 +1,108 @@
+"""What the commands print: tables for people, JSON for machines."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from proxyd.config.mistakes import Mistake
+    from proxyd.supervisor.commands import Reloaded, StatusReport
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def mistakes(found: "Sequence[Mistake]") -> str:
+    """Every mistake on its line, and how many there are."""
+    count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+    return "\n".join([*map(str, found), f"proxyd: {count} in the configuration"])
+
+
+def reloaded(reply: "Reloaded") -> str:
+    """One line: what a reload did."""
+    old = "have drained" if reply.drained else "drain"
+    workers, connections = plural(reply.workers, "worker"), plural(reply.carried, "connection")
+    return (
+        f"generation {reply.generation} has taken over with {workers} in {reply.seconds:.2f} s; "
+        f"the old workers {old}, {connections} carried through"
+    )
+
+
+def status_json(report: "StatusReport") -> str:
+    """The report's fields as indented JSON, the tag of the message left out."""
+    fields = {name: getattr(report, name) for name in report.__struct_fields__}
+    return msgspec.json.format(msgspec.json.encode(fields), indent=2).decode() + "\n"
+
+
+def status(report: "StatusReport") -> str:
+    """The report for people."""
+    facts = [
+        ("instance", f"{report.name} (pid {report.pid}, proxyd {report.version})"),
+        ("state", f"{report.state}, generation {report.generation}, up {duration(report.uptime_s)}"),
+        ("config", report.config),
+        ("admin", f"http://{report.admin}/" if report.admin else "none"),
+        *((f"listener {listener.name}", ", ".join(listener.addresses)) for listener in report.listeners),
+    ]
+    if report.last_reload:
+        facts.append(("last reload", report.last_reload))
+    lines = table(facts)
+    header = ("WORKER", "PID", "GENERATION", "STATE", "CONNECTIONS", "REQUESTS", "UP")
+    rows = [
+        (
+            str(worker.worker),
+            str(worker.pid),
+            str(worker.generation),
+            worker.state,
+            str(worker.connections),
+            str(worker.requests),
+            duration(worker.uptime_s),
+        )
+        for worker in report.workers
+    ]
+    return "\n".join([*lines, "", *table([header, *rows])]) + "\n"
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Aligned columns, two spaces apart; columns of numbers stand to the right, under their heading."""
+    lines = list(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    numeric = [
+        len(lines) > 1 and all(cell.isdecimal() for cell in column[1:]) for column in zip(*lines, strict=True)
+    ]
+    return [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: `4 s`, `3 min 20 s`, `2 d 5 h`."""
+    rest = int(seconds)
+    parts = []
+    for size, unit in _UNITS:
+        count, rest = divmod(rest, size)
+        parts.append((count, unit))
+    significant = list(itertools.dropwhile(lambda part: part[0] == 0, parts))[:2] or [(0, "s")]
+    return " ".join(f"{count} {unit}" for count, unit in significant if count or len(significant) == 1)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def changes(before: str, now: str) -> str:
+    """A page of statistics, each number with its change since the page before."""
+    old = dict(line.rsplit(": ", 1) for line in before.splitlines() if ": " in line)
+    lines = []
+    for line in now.splitlines():
+        name, _, value = line.rpartition(": ")
+        past = old.get(name, "0")
+        if value.isdecimal() and past.isdecimal() and value != past:
+            line = f"{line}  ({int(value) - int(past):+d})"
+        lines.append(line)
+    return "\n".join(lines)
