@@ -205,7 +205,8 @@ def reload(
 ) -> None:
     """Drain and swap: take over the configuration.
 
-    New workers start on the configuration as it is now, then the old ones drain. No connection is lost. Returns when the new workers have taken over; if they cannot, nothing has changed.
+    New workers start on the configuration as it is now, then the old ones drain; no connection is lost.
+    Returns when the new workers have taken over; if they cannot, nothing has changed.
     """
     from proxyd.supervisor.commands import Reload, Reloaded
 
