@@ -16,7 +16,7 @@ MODES: Final = (CUMULATIVE, SUMMARY)
 # Label, and the pattern whose group "value" becomes the label while group "cut" is cut out of the name; in
 # the order of Envoy's labels.
 _TAGS: Final = tuple(
-    (label, re.compile(pattern))
+    (label, re.compile(pattern, re.DOTALL))
     for label, pattern in (
         ("envoy_response_code", r"_rq(?P<cut>_(?P<value>\d{3}))$"),
         ("envoy_response_code_class", r"_rq_(?P<cut>(?P<value>\d))xx$"),

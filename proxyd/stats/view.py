@@ -1,5 +1,6 @@
 """Statistics as they were at one moment, summed over all processes: what the renderers print."""
 
+import math
 from typing import Final
 
 from proxyd.stats.histogram import BUCKETS, lower_bound, width
@@ -52,7 +53,7 @@ class Distribution:
         below = 0
         index = 0
         for bound in bounds:
-            limit = bound * self.scale  # values are whole numbers: those up to limit are at most limit
+            limit = math.floor(bound * self.scale)  # recorded values are whole numbers
             while index < BUCKETS - 1 and lower_bound(index) + width(index) - 1 <= limit:
                 below += self.counts[index]
                 index += 1
