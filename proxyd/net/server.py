@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
@@ -63,8 +63,7 @@ class Server:
         self._clusters: Final = {
             name: Cluster(config, loop, self._wheel, registry) for name, config in snapshot.clusters.items()
         }
-        self._accepting: list[asyncio.AbstractServer] = []
-        self._sockets: list[tuple[ServedListener, socket.socket]] = []
+        self._accepting: list[tuple[ServedListener, asyncio.AbstractServer, socket.socket]] = []
         self._taken: Final[set[asyncio.Task[None]]] = set()
         self._draining: bool = False
         self._idle_told: bool = False
@@ -89,25 +88,30 @@ class Server:
     async def listen(self, listener_index: int, sock: socket.socket) -> None:
         """Start to accept on a bound and listening socket, which from now on belongs to this server."""
         listener = self._listeners[listener_index]
-        self._sockets.append((listener, sock.dup()))
+        copy = sock.dup()  # the loop closes its own when it stops accepting, what is queued is taken after
         # The backlog is the socket's own already; asking for less would shrink it for all who share it.
         server = await self._loop.create_server(
             lambda: Http1Downstream(listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
             sock=sock,
             backlog=65535,
         )
-        self._accepting.append(server)
+        self._accepting.append((listener, server, copy))
 
-    def stop_accepting(self) -> None:
-        """Accept what is queued by now and no more; the sockets stay open in the supervisor."""
-        for server in self._accepting:
+    def stop_accepting(self, listeners: Collection[int] | None = None) -> None:
+        """Accept what is queued by now and no more; the sockets stay open in the supervisor.
+
+        ``listeners`` are the indexes of those to stop, all by default.
+        """
+        stopped = None if listeners is None else [self._listeners[index] for index in listeners]
+        accepting, self._accepting = self._accepting, []
+        for listener, server, sock in accepting:
+            if stopped is not None and listener not in stopped:
+                self._accepting.append((listener, server, sock))
+                continue
             server.close()
-        self._accepting.clear()
-        for listener, sock in self._sockets:
             sock.setblocking(False)
             self._take_queued(listener, sock)
             sock.close()
-        self._sockets.clear()
 
     def _take_queued(self, listener: ServedListener, sock: socket.socket) -> None:
         while True:

@@ -5,6 +5,7 @@ import sys
 assert sys.platform == "linux"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -103,11 +104,27 @@ def child_exits() -> socket.socket:
     return reader
 
 
+def forget_child_exits() -> None:
+    writer = signal.set_wakeup_fd(-1)
+    if writer >= 0:
+        os.close(writer)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 def die_with_parent(parent: int) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG refused")
     if os.getppid() != parent:  # it died before the call: no signal will come any more
         os._exit(0)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # PyPy and systems without a wheel
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 def kill(pid: int) -> None:

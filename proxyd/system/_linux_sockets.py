@@ -48,13 +48,12 @@ def claim_port(host: str, port: int) -> socket.socket:
     return sock
 
 
-def listen(host: str, port: int, backlog: int, shared: bool) -> socket.socket:
+def bind(host: str, port: int, shared: bool) -> socket.socket:
     sock = _stream_socket(host)
     try:
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
-        sock.listen(backlog)
         sock.setblocking(False)
     except OSError:
         sock.close()

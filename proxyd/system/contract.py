@@ -4,6 +4,7 @@ Descriptors are plain ints that the caller owns; whoever receives one closes it.
 configuration, statistics or messages.
 """
 
+import asyncio
 import mmap
 import signal
 import socket
@@ -53,6 +54,9 @@ class System(Protocol):
     def child_exits(self) -> socket.socket:
         """A socket that becomes readable whenever a child may have ended. Main thread, once a process."""
 
+    def forget_child_exits(self) -> None:
+        """In a forked child: undo ``child_exits``."""
+
     def die_with_parent(self, parent: int) -> None:
         """From now on the end of process ``parent`` (the thread that made this process) kills this one.
 
@@ -87,6 +91,11 @@ class System(Protocol):
         Empty bytes: the other side has closed. Raises BlockingIOError when nothing is there.
         """
 
+    # -- event loop -----------------------------------------------------------------------------------------
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """The fastest loop there is on this system; all others of the process's life are its own too."""
+
     # -- memory ---------------------------------------------------------------------------------------------
 
     def create_memory(self, name: str, size: int) -> int:
@@ -112,8 +121,11 @@ class System(Protocol):
         ``port`` 0 lets the system choose. Raises OSError: EADDRINUSE, EACCES, EADDRNOTAVAIL.
         """
 
-    def listen(self, host: str, port: int, backlog: int, shared: bool) -> socket.socket:
-        """A non-blocking listening socket; ``shared``: several may have this address (SO_REUSEPORT)."""
+    def bind(self, host: str, port: int, shared: bool) -> socket.socket:
+        """A non-blocking socket bound, not yet listening; ``shared``: several may have the address.
+
+        A socket that does not listen gets no connections: binding can be undone without losing any.
+        """
 
     def default_backlog(self) -> int:
         """The longest accept queue the system grants."""

@@ -1,0 +1,128 @@
+"""One end of a control channel on an event loop: sends without waiting, calls back with what arrives."""
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from proxyd.system import native
+from proxyd.workers.frames import FrameError, FrameReader, encode
+
+MAX_QUEUED: Final = 32 << 20  # bytes; a peer this far behind is stuck, and the channel is closed
+_READ_SIZE: Final = 1 << 16
+
+Incoming = TypeVar("Incoming")
+
+
+class Channel(Generic[Incoming]):
+    """Messages over one stream socket, which belongs to the channel.
+
+    ``on_message`` gets each message; descriptors that come with one are closed, no message here has any.
+    ``on_closed`` is called once when the other side has gone, speaks nonsense or is stuck, and not for
+    ``close``.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        decoder: "msgspec.msgpack.Decoder[Incoming]",
+        on_message: Callable[[Incoming], None],
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._loop: Final = loop
+        self._sock: Final = sock
+        self._decoder: Final = decoder
+        self._encoder: Final = msgspec.msgpack.Encoder()
+        self._on_message: Final = on_message
+        self._on_closed: Final = on_closed
+        self._reader: Final = FrameReader()
+        self._queue: Final[deque[tuple[bytes, list[int]]]] = deque()
+        self._queued: int = 0
+        self.closed: bool = False
+        loop.add_reader(sock.fileno(), self._readable)
+
+    def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
+        """Send or queue a message. The descriptors are duplicated: the caller may close its own at once.
+
+        After the channel has closed this does nothing.
+        """
+        if self.closed:
+            return
+        idle = not self._queue
+        for data, attached in encode(self._encoder.encode(message), descriptors):
+            self._queue.append((data, [os.dup(descriptor) for descriptor in attached]))
+            self._queued += len(data)
+        if self._queued > MAX_QUEUED:
+            self._fail()
+        elif idle:
+            self._writable()
+
+    def close(self) -> None:
+        """Stop; what is still queued is dropped."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        for _, attached in self._queue:
+            _close_all(attached)
+        self._queue.clear()
+        self._sock.close()
+
+    def _fail(self) -> None:
+        self.close()
+        self._loop.call_soon(self._on_closed)  # never from inside a caller's send()
+
+    def _writable(self) -> None:
+        try:
+            while self._queue:
+                data, attached = self._queue[0]
+                if attached:
+                    sent = native.send_descriptors(self._sock, data, attached)
+                    _close_all(attached)
+                else:
+                    sent = self._sock.send(data)
+                self._queued -= sent
+                if sent < len(data):
+                    self._queue[0] = (data[sent:], [])
+                else:
+                    self._queue.popleft()
+        except (BlockingIOError, InterruptedError):
+            self._loop.add_writer(self._sock.fileno(), self._writable)
+        except OSError:
+            self._fail()
+        else:
+            self._loop.remove_writer(self._sock.fileno())
+
+    def _readable(self) -> None:
+        try:
+            data, descriptors = native.receive_descriptors(self._sock, _READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            self._fail()
+            return
+        try:
+            frames = self._reader.feed(data, descriptors)
+            messages = [self._decoder.decode(payload) for payload, _ in frames]
+        except (FrameError, msgspec.DecodeError):
+            self._fail()
+            return
+        for _, unexpected in frames:
+            _close_all(unexpected)
+        for message in messages:
+            if self.closed:  # by the one before
+                return
+            self._on_message(message)
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,200 @@
+"""THE dialogue between supervisor, zygote and worker: every message, and the states of a worker.
+
+```
+supervisor                         zygote (one a generation)             worker (forked by the zygote)
+    │── starts ───────────────────────▶│ imports the worker's code
+    │◀─────────────────────── Hello ───│
+    │── Begin + stderr ───────────────▶│
+    │── Spawn + descriptors ──────────▶│── fork ─────────────────────────────▶│ compiles the configuration
+    │◀───────────────────── Spawned ───│                                      │
+    │◀────────────────────────────────────────────────── Ready or Refused ────│
+    │── Serve ───────────────────────────────────────────────────────────────▶│ accepts
+    │◀──────────────────────────────────────────────────────────── Serving ───│
+    │── Hosts, SetLogLevels, SetDrainClose, ReopenLogs ──────────────────────▶│
+    │◀─────────────────────────────────────────────────────── LogsReopened ───│
+    │── Drain ───────────────────────────────────────────────────────────────▶│ accepts no more
+    │◀─────────────────────────────────────────── Draining, later Drained ────│ exits 0
+    │◀────────────────────── Exited ───│◀── SIGCHLD ──────────────────────────│
+```
+
+A worker prepares everything that can fail before it says Ready, and touches no connection before Serve: a
+generation that is refused has accepted nothing, and the sockets bound for it have not listened.
+
+End-of-file on a channel means that the other side is gone: the zygote and the worker then exit at once.
+Descriptors travel from the supervisor to the zygote alone (``frames`` has how); a worker inherits them.
+"""
+
+from typing import Final
+
+import msgspec
+
+PROTOCOL: Final = 1  # of all messages here; a zygote or worker of another version is refused
+
+# States of a worker, as the supervisor sees it. Any other change is a bug.
+STARTING: Final = "starting"  # forked, preparing
+READY: Final = "ready"  # has said Ready; serves once told so
+DRAINING: Final = "draining"  # accepts no more, finishes what it has
+STOPPED: Final = "stopped"  # has gone after it was told to
+DIED: Final = "died"  # has gone without being told to
+TRANSITIONS: Final[dict[str, frozenset[str]]] = {
+    STARTING: frozenset({READY, STOPPED, DIED}),
+    READY: frozenset({DRAINING, STOPPED, DIED}),
+    DRAINING: frozenset({STOPPED, DIED}),
+    STOPPED: frozenset(),
+    DIED: frozenset(),
+}
+
+
+class HostSet(msgspec.Struct, frozen=True):
+    """The hosts of one STRICT_DNS cluster. Sets of a cluster are numbered; an older one is never applied."""
+
+    cluster: str
+    number: int
+    hosts: tuple[tuple[str, int, str], ...]  # ip, port, hostname
+
+
+class LogSettings(msgspec.Struct, frozen=True):
+    """Where and how proxyd's own log is written, alike in all processes."""
+
+    path: str | None  # None: standard error
+    format: str
+    levels: dict[str, str]  # logger ("" for all others) to trace … off
+
+
+class Boot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a worker starts from, beside its descriptors.
+
+    Those come in this order: control channel, statistics memory, configuration, one listening socket for
+    each entry of ``listeners``.
+    """
+
+    worker_id: int  # of this process, never used again
+    slot: int  # 0..workers-1
+    workers: int
+    generation: int
+    listeners: tuple[int, ...]  # for each socket the index of its listener
+    hosts: tuple[HostSet, ...]
+    log: LogSettings
+    serve: bool  # do not wait for Serve: this worker takes the place of one that died
+    drain_close: bool  # see SetDrainClose
+
+
+# Supervisor to zygote.
+
+
+class Begin(msgspec.Struct, frozen=True, tag=True):
+    """Comes with one descriptor: standard error from now on."""
+
+
+class Spawn(msgspec.Struct, frozen=True, tag=True):
+    """Comes with the descriptors of ``Boot``."""
+
+    boot: Boot
+
+
+ToZygote = Begin | Spawn
+
+
+# Zygote to supervisor.
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """The code is imported, workers can be forked."""
+
+    protocol: int
+    version: str  # of proxyd
+
+
+class Spawned(msgspec.Struct, frozen=True, tag=True):
+    worker_id: int
+    pid: int
+
+
+class SpawnFailed(msgspec.Struct, frozen=True, tag=True):
+    worker_id: int
+    reason: str
+
+
+class Exited(msgspec.Struct, frozen=True, tag=True):
+    worker_id: int
+    status: int  # exit code, or minus the signal
+
+
+FromZygote = Hello | Spawned | SpawnFailed | Exited
+
+
+# Supervisor to worker.
+
+
+class Serve(msgspec.Struct, frozen=True, tag=True):
+    """Accept connections from now on."""
+
+
+class Hosts(msgspec.Struct, frozen=True, tag=True):
+    set: HostSet
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Accept no more, finish, say Drained and exit; what is left after ``seconds`` is cut."""
+
+    seconds: float
+    close_idle: bool  # close connections without a request instead of waiting for their next one
+
+
+class StopListening(msgspec.Struct, frozen=True, tag=True):
+    """Accept no more on these listeners (indexes), but live on."""
+
+    listeners: tuple[int, ...]
+
+
+class SetDrainClose(msgspec.Struct, frozen=True, tag=True):
+    """Whether each response ends its connection (``/healthcheck/fail``)."""
+
+    on: bool
+
+
+class SetLogLevels(msgspec.Struct, frozen=True, tag=True):
+    levels: dict[str, str]
+
+
+class ReopenLogs(msgspec.Struct, frozen=True, tag=True):
+    number: int
+
+
+ToWorker = Serve | Hosts | Drain | StopListening | SetDrainClose | SetLogLevels | ReopenLogs
+
+
+# Worker to supervisor.
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """This worker cannot run what it was given; it exits."""
+
+    reason: str
+
+
+class Serving(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class Draining(msgspec.Struct, frozen=True, tag=True):
+    """Nothing more will be accepted; this many connections are open."""
+
+    connections: int
+
+
+class Drained(msgspec.Struct, frozen=True, tag=True):
+    """No connection is left (``cut``: this many had to be closed at the deadline)."""
+
+    cut: int
+
+
+class LogsReopened(msgspec.Struct, frozen=True, tag=True):
+    number: int
+
+
+FromWorker = Ready | Refused | Serving | Draining | Drained | LogsReopened

@@ -1,0 +1,227 @@
+"""A worker: one process, one event loop, one core. Forked by the zygote, ruled by the supervisor."""
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from proxyd.config.encoding import decode
+from proxyd.net.server import Server
+from proxyd.snapshot.build import SnapshotError, compile_snapshot
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import ProcessStats
+from proxyd.system import native
+from proxyd.workers import logs
+from proxyd.workers.channel import Channel
+from proxyd.workers.control import (
+    Boot,
+    Drain,
+    Drained,
+    Draining,
+    Hosts,
+    HostSet,
+    LogsReopened,
+    Ready,
+    Refused,
+    ReopenLogs,
+    Serve,
+    Serving,
+    SetDrainClose,
+    SetLogLevels,
+    StopListening,
+    ToWorker,
+)
+
+logger = logging.getLogger("main")
+
+TICK: Final = 0.1  # seconds between two rounds of publishing and two heartbeats
+REOPEN_TIMEOUT: Final = 5.0  # seconds
+FLUSH_TICKS: Final = 10  # the access logs are flushed once a second
+
+EXIT_REFUSED: Final = 3  # what it was given cannot run; it has said so
+EXIT_ORPHANED: Final = 4  # the supervisor has gone
+
+
+def run(boot: Boot, descriptors: Sequence[int]) -> int:
+    """Be the worker that ``boot`` describes; takes the descriptors. Returns the exit code."""
+    native.tune_malloc()
+    loop = native.new_event_loop()
+    asyncio.set_event_loop(loop)
+    worker = Worker(loop, boot, descriptors)
+    loop.create_task(worker.start())
+    loop.run_forever()
+    return worker.exit_code
+
+
+class Worker:
+    """Prepares, serves, drains; see ``control`` for what is said meanwhile."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, boot: Boot, descriptors: Sequence[int]) -> None:
+        control, memory, self._config, *listening = descriptors
+        self.exit_code: int = 0
+        self._loop: Final = loop
+        self._boot: Final = boot
+        self._sockets: list[tuple[int, socket.socket]] = [
+            (listener, socket.socket(fileno=descriptor))
+            for listener, descriptor in zip(boot.listeners, listening, strict=True)
+        ]
+        self._memory: Final = native.map_memory(memory)
+        os.close(memory)
+        self._registry: Final = Registry(memoryview(self._memory))
+        self._process: Final = ProcessStats(self._registry)
+        self._server: Server | None = None
+        self._host_numbers: Final[dict[str, int]] = {}
+        self._deadline: asyncio.TimerHandle | None = None
+        self._next_tick: float = 0.0
+        self._ticks: int = 0
+        self._ended: bool = False
+        self._channel: Final[Channel[ToWorker]] = Channel(
+            loop,
+            socket.socket(fileno=control),
+            msgspec.msgpack.Decoder(ToWorker),
+            self._on_message,
+            self._on_orphaned,
+        )
+
+    async def start(self) -> None:
+        """Prepare everything that can fail, say so, and serve at once where that was asked for."""
+        boot = self._boot
+        try:
+            logs.configure(boot.log)
+            self._server = self._prepare()
+        except (SnapshotError, msgspec.DecodeError, OSError, ValueError) as error:
+            self._refuse(str(error))
+            return
+        except Exception as error:  # whatever it is, the generation must not come up
+            logger.exception("worker %d cannot start", boot.slot)
+            self._refuse(f"{type(error).__name__}: {error}")
+            return
+        self._loop.set_exception_handler(self._on_bug)
+        gc.collect()
+        gc.freeze()  # code and configuration stay; no collection need look at them again
+        self._next_tick = self._loop.time()
+        self._tick()
+        self._channel.send(Ready())
+        if boot.serve:
+            await self._serve()
+
+    def _prepare(self) -> Server:
+        boot = self._boot
+        bootstrap = decode(native.read_memory(self._config))
+        os.close(self._config)
+        snapshot = compile_snapshot(bootstrap, self._registry, boot.slot, boot.workers)
+        server = Server(self._loop, snapshot, self._registry, self._on_idle)
+        for hosts in boot.hosts:
+            self._host_numbers[hosts.cluster] = hosts.number
+            server.update_hosts(hosts.cluster, list(hosts.hosts))
+        server.set_drain_close(boot.drain_close)
+        return server
+
+    async def _serve(self) -> None:
+        assert self._server is not None
+        while self._sockets:  # a Drain meanwhile takes away what is left
+            listener, sock = self._sockets.pop()
+            await self._server.listen(listener, sock)
+        self._channel.send(Serving())
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        lag = max(0, int((now - self._next_tick) * 1e6))
+        self._process.loop_lag_us.value = lag
+        if lag > self._process.loop_lag_max_us.value:
+            self._process.loop_lag_max_us.value = lag
+        self._ticks += 1
+        if self._ticks % FLUSH_TICKS == 0 and self._server is not None:
+            self._server.flush_logs()
+        self._registry.publish()
+        self._registry.heartbeat(time.monotonic())
+        self._next_tick = now + TICK
+        self._loop.call_later(TICK, self._tick)
+
+    # -- what the supervisor says
+
+    def _on_message(self, message: ToWorker) -> None:
+        server = self._server
+        if server is None or self._ended:  # refused, or on its way out
+            return
+        if isinstance(message, Serve):
+            self._loop.create_task(self._serve())
+        elif isinstance(message, Hosts):
+            self._update_hosts(server, message.set)
+        elif isinstance(message, Drain):
+            self._drain(server, message)
+        elif isinstance(message, StopListening):
+            server.stop_accepting(message.listeners)
+        elif isinstance(message, SetDrainClose):
+            server.set_drain_close(message.on)
+        elif isinstance(message, SetLogLevels):
+            logs.set_levels(message.levels)
+        else:
+            self._loop.create_task(self._reopen_logs(server, message))
+
+    def _update_hosts(self, server: Server, hosts: HostSet) -> None:
+        if hosts.number > self._host_numbers.get(hosts.cluster, -1):
+            self._host_numbers[hosts.cluster] = hosts.number
+            server.update_hosts(hosts.cluster, list(hosts.hosts))
+
+    async def _reopen_logs(self, server: Server, message: ReopenLogs) -> None:
+        logs.reopen()
+        reopening = server.begin_reopen_logs()
+        if not await self._loop.run_in_executor(None, reopening.wait, REOPEN_TIMEOUT):
+            logger.error("worker %d could not reopen all access logs", self._boot.slot)
+        self._channel.send(LogsReopened(message.number))
+
+    def _drain(self, server: Server, message: Drain) -> None:
+        """The first Drain stops accepting; a later one may set another time and close idle connections."""
+        if self._deadline is None:
+            for _, sock in self._sockets:  # never served
+                sock.close()
+            self._sockets = []
+            server.drain(message.close_idle)
+            self._channel.send(Draining(server.connections))
+        else:
+            self._deadline.cancel()
+            if message.close_idle:
+                server.close_idle()
+        self._deadline = self._loop.call_later(message.seconds, self._finish)
+
+    # -- ends
+
+    def _on_idle(self) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        assert self._server is not None
+        cut = self._server.connections
+        self._server.close()
+        # Connections that were cut close in the loop's next turn: count them before the last word.
+        self._loop.call_soon(self._say_drained, cut)
+
+    def _say_drained(self, cut: int) -> None:
+        self._registry.publish()
+        self._channel.send(Drained(cut))
+        self._loop.stop()
+
+    def _refuse(self, reason: str) -> None:
+        self._channel.send(Refused(reason))
+        self.exit_code = EXIT_REFUSED
+        self._loop.stop()
+
+    def _on_orphaned(self) -> None:
+        self._registry.publish()
+        self.exit_code = EXIT_ORPHANED
+        self._loop.stop()
+
+    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._process.envoy_bug_failures.value += 1
+        exception = context.get("exception")
+        logger.error("bug: %s", context.get("message"), exc_info=exception)
