@@ -82,13 +82,13 @@ def test_what_becomes_a_label(name: str, shown: str) -> None:
 
 def test_labels_have_envoys_names_and_order(registry: Registry) -> None:
     registry.counter("cluster.backend.upstream_rq_200").value = 7
-    registry.counter("listener.127.0.0.1_80.worker_1.downstream_cx_total").value = 3
+    registry.counter("listener.[__1]_80.worker_1.downstream_cx_total").value = 3
     registry.counter("server.static_unknown_fields")
     assert prometheus.render(view_of(registry)).splitlines() == [
         "# TYPE envoy_cluster_upstream_rq counter",
         'envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="backend"} 7',
         "# TYPE envoy_listener_worker_downstream_cx_total counter",
-        'envoy_listener_worker_downstream_cx_total{envoy_worker_id="1",envoy_listener_address="127.0.0.1_80"} 3',
+        'envoy_listener_worker_downstream_cx_total{envoy_worker_id="1",envoy_listener_address="[__1]_80"} 3',
         "# TYPE envoy_server_static_unknown_fields counter",
         "envoy_server_static_unknown_fields{} 0",
     ]
