@@ -120,7 +120,7 @@ def _running(environment: env.Environment, port: int, admin_port: int) -> Iterat
 
 @contextlib.contextmanager
 def _origin(name: str) -> Iterator[int]:
-    """A running origin's port. The origin ends with its standard input, so also when this script is killed."""
+    """A running origin's port. It ends with its standard input, so also when this script is killed."""
     script = Path(__file__).with_name("demo_origin.py")
     with subprocess.Popen(
         [sys.executable, script, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

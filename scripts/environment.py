@@ -144,11 +144,11 @@ def _shown(path: Path) -> str:
 @contextlib.contextmanager
 def _only_one_at_a_time(folder: Path) -> Iterator[None]:
     """Let scripts started together make the environment one after the other, where the system has locks."""
-    try:
-        import fcntl
-    except ImportError:
+    if sys.platform == "win32":
         yield
         return
+    import fcntl
+
     lock = folder.with_name(folder.name + ".lock")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
