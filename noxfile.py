@@ -29,7 +29,7 @@ def install(session: nox.Session) -> None:
 def check(session: nox.Session, *names: str) -> None:
     """Run these steps of scripts/steps.py."""
     for name in names:
-        session.run("python", "-m", *step(name).module, *session.posargs)
+        session.run(*step(name).command, *session.posargs)
 
 
 @nox.session

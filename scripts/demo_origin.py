@@ -48,8 +48,8 @@ _PAGE = """<!doctype html>
 <p>Origin on port {port}, process {pid}. Reload, and the other one answers.</p>
 <p>Request <code>{request_id}</code></p>
 <p><a href="/api/echo">what arrived here</a> · <a href="/stream">a stream</a> ·
-   <a href="/slow?seconds=2">too slow</a> · <a href="/hello">direct response</a> · <a href="/old">redirect</a> ·
-   <a href="/nowhere">no route</a></p>
+   <a href="/slow?seconds=2">too slow</a> · <a href="/hello">direct response</a> ·
+   <a href="/old">redirect</a> · <a href="/nowhere">no route</a></p>
 </html>
 """
 

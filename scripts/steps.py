@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """One check: its name on the command line, what it is for, and the program of the environment with its arguments."""
+    """One check: its name, what it is for, and a program of the environment with its arguments."""
 
     name: str
     purpose: str
