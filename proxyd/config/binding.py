@@ -173,7 +173,7 @@ class _Binder:
         return values
 
     def _value(self, field: Field, node: Node, beside: Node) -> Any:
-        """One value; ``beside`` tells what an extension is called: the mapping it is in or, in a map, its key."""
+        """One value; ``beside``, the mapping it is in or its key in a map, names an extension."""
         if field.kind is Kind.MESSAGE:
             return self.message(schema_of(field.choices[0]), node)
         if field.kind is Kind.EXTENSION:

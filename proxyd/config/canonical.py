@@ -15,7 +15,10 @@ REDACTED: Final = "[redacted]"
 
 
 def to_yaml(bootstrap: Bootstrap) -> str:
-    """The configuration as a file that Envoy accepts and that loads to the same Structs, secrets included."""
+    """The configuration as a file that Envoy accepts and that loads to the same Structs, secrets included.
+
+    A literal ``${`` is printed for Envoy, to which it means nothing: proxyd asks for ``$${``.
+    """
     tree = _Printer(redact=False).message(bootstrap)
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 

@@ -203,7 +203,9 @@ def _is_plain(event: Any) -> bool | None:
 def _explain(error: yaml.YAMLError, text: str, source: str) -> Mistake:
     """A mistake of syntax in the operator's words where we know better than libyaml."""
     if isinstance(error, yaml.reader.ReaderError):
-        before = text.encode()[: error.position].decode(errors="ignore")
+        before = text[: error.position]
+        if error.encoding != "unicode":  # libyaml counts bytes
+            before = text.encode()[: error.position].decode(errors="ignore")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         return Mistake(source, line, column, "", "not a printable character")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)

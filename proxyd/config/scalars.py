@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from proxyd.config.message import MAX_SECONDS
 from proxyd.config.mistakes import quote
 
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
@@ -141,6 +142,8 @@ def _bounds(value: Any, rule: msgspec.Meta, unit: str) -> str:
         if value < 0:
             return "must not be negative"
         del bounds[0]
+    if value <= MAX_SECONDS and rule.le is not None and rule.le >= MAX_SECONDS:
+        del bounds[-2]  # a bound that nobody has in mind says nothing about a value below the other one
     words = (f"{word} {_number(bound)}{unit}" for word, bound in bounds if bound is not None)
     return "must be " + " and ".join(words)
 
@@ -151,5 +154,7 @@ def _number(value: float) -> str:
 
 
 def write_duration(seconds: float) -> str:
-    """The inverse of ``read_duration``."""
-    return f"{_number(float(seconds))}s"
+    """The inverse of ``read_duration``, with no, three, six or nine decimals as protobuf prints it."""
+    whole, _, decimals = f"{seconds:.9f}".partition(".")
+    decimals = decimals.rstrip("0")
+    return f"{whole}.{decimals.ljust(-(-len(decimals) // 3) * 3, '0')}s" if decimals else f"{whole}s"

@@ -19,7 +19,7 @@ from proxyd.config.cluster import (
     LocalityLbEndpoints,
 )
 from proxyd.config.core import Address, SocketAddress
-from proxyd.config.data_source import read_file
+from proxyd.config.data_source import UnreadableError, read_file
 from proxyd.config.http_connection_manager import HttpConnectionManager, HttpFilter, Router
 from proxyd.config.listener import Filter, FilterChain, Listener
 from proxyd.config.mistakes import ConfigErrors, Mistake, quote
@@ -77,8 +77,8 @@ def _read(path: str) -> Text:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
         raise ConfigErrors([Mistake(path, line, column, "", "not UTF-8")]) from None
-    except ValueError as error:
-        raise ConfigErrors([Mistake(path, 0, 0, "", str(error).removesuffix(f" {path}"))]) from None
+    except UnreadableError as error:
+        raise ConfigErrors([Mistake(path, 0, 0, "", str(error))]) from None
 
 
 def _from_options(sources: Sources) -> Bootstrap:
