@@ -121,18 +121,25 @@ def _line(endpoint: Endpoint) -> str:
     if not endpoint.changes and not endpoint.parameters:
         return f"<tr><td><a href='{path}'>{path}</a></td><td></td><td>{escape(endpoint.help)}</td></tr>\n"
     method = "post" if endpoint.changes else "get"
-    # Parameters are read from the query, and a form that posts cannot put its fields there: its flags are
-    # further buttons with an address of their own.
+    # Parameters are read from the query, and a form that posts cannot put its fields there: flags and choices
+    # are further buttons with an address of their own.
     fields = "" if endpoint.changes else "".join(_field(parameter) for parameter in endpoint.parameters)
-    variants = "".join(
-        f"<button formaction='{path}?{escape(parameter.name)}'>{escape(parameter.name)}</button>"
-        for parameter in endpoint.parameters
-        if endpoint.changes and parameter.flag
-    )
+    variants = "".join(_buttons(path, parameter) for parameter in endpoint.parameters if endpoint.changes)
     name = path if endpoint.changes else f"<a href='{path}'>{path}</a>"
-    button = "Do it" if endpoint.changes else "Show"
+    button = "POST" if endpoint.changes else "Show"
     form = f"<form method='{method}' action='{path}'>{fields}<button>{button}</button>{variants}</form>"
     return f"<tr><td>{name}</td><td>{form}</td><td>{escape(endpoint.help)}</td></tr>\n"
+
+
+def _buttons(path: str, parameter: Parameter) -> str:
+    """For a parameter of something that changes: a button for each value it can have, none for free text."""
+    name = escape(parameter.name)
+    if parameter.flag:
+        return f"<button formaction='{path}?{name}'>{name}</button>"
+    return "".join(
+        f"<button formaction='{path}?{name}={escape(choice)}'>{escape(choice)}</button>"
+        for choice in parameter.choices
+    )
 
 
 def _field(parameter: Parameter) -> str:

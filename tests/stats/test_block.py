@@ -1,7 +1,11 @@
 """The shared block: what a reader sees while the writer works, when it is full, and when layouts differ."""
 
+import mmap
 import os
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -146,3 +150,48 @@ def test_closed_reader_and_writer_let_the_memory_go() -> None:
         registry.close()
         reader.close()
     owner.clear()  # BufferError if somebody still held it
+
+
+WRITER = """
+import mmap, sys
+from proxyd.stats.metrics import PLAIN, Registry
+with open(sys.argv[1], "r+b") as file:
+    memory = mmap.mmap(file.fileno(), 0)
+registry = Registry(memoryview(memory))
+histogram = registry.histogram("h", PLAIN)
+counters = []
+for step in range(1500):
+    counters.append(registry.counter(f"counter.number.{step}.{'x' * (step % 40)}"))
+    for counter in counters[-20:]:
+        counter.value += 1 << 33
+        registry.publish()
+    histogram.record(step)
+registry.publish()
+"""
+
+
+def test_another_process_reads_whole_names_and_rising_numbers_while_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "block"
+    with path.open("w+b") as file:
+        file.truncate(1 << 20)
+        shared = mmap.mmap(file.fileno(), 0)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)])
+    reader = BlockReader(memoryview(shared))
+    before: dict[str, int] = {}
+    recorded = 0
+    running = True
+    while running:
+        running = writer.poll() is None
+        now = read_counters(reader)
+        for step, name in enumerate(now):
+            assert name == f"counter.number.{step}.{'x' * (step % 40)}"
+            assert now[name] >= before.get(name, 0)
+            assert now[name] % (1 << 33) == 0
+        histogram = next((entry for entry in reader.entries() if entry.kind == block.HISTOGRAM_PLAIN), None)
+        read = reader.histogram(histogram.cell) if histogram else None
+        count = sum(read[1]) if read else 0
+        assert count >= recorded
+        before, recorded = now, count
+    assert writer.returncode == 0
+    assert len(before) == recorded == 1500
+    reader.close()

@@ -57,6 +57,7 @@ def test_type(view: StatsView, kind: str, number: int) -> None:
         r"^http\..+\.(rq|cx)_total$",
         "(a|b)",
         "[*+(]+x",
+        "[)]",
         r"[]\]a]*",
         "a{2,3}",
         "x{y",
