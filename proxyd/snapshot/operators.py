@@ -30,6 +30,8 @@ from proxyd.snapshot.sources import (
 )
 from proxyd.snapshot.time_format import DEFAULT_LOCAL_TIME, DEFAULT_TIME, TimeFormat
 
+_HOSTNAME: Final = socket.gethostname()
+
 
 class FormatError(ValueError):
     """A format that cannot be compiled; the text names the operator and what is wrong with it."""
@@ -237,5 +239,3 @@ _UNSUPPORTED_NAMES: Final = """
     VIRTUAL_CLUSTER_NAME
 """
 _UNSUPPORTED: Final = frozenset(_UNSUPPORTED_NAMES.split())
-
-_HOSTNAME: Final = socket.gethostname()
