@@ -59,14 +59,14 @@ class LogWriter:
         self._torn: bool = False  # the file may end in the middle of a line
         self._closing: bool = False
         self._queue: Final[SimpleQueue[Request]] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._runner: threading.Thread | None = None
 
     def put(self, request: Request) -> None:
         """Hand ``request`` over; returns at once."""
-        if self._thread is None:
+        if self._runner is None:
             # Not before the first line: a process that only looks at a configuration starts no threads.
-            self._thread = threading.Thread(target=self._run, name=f"log {self.path}", daemon=True)
-            self._thread.start()
+            self._runner = threading.Thread(target=self._run, name=f"log {self.path}", daemon=True)
+            self._runner.start()
         if request.kind == CLOSE:
             self._closing = True
         self._queue.put(request)
