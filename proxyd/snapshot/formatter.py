@@ -28,6 +28,9 @@ DEFAULT_FORMAT: Final = (
 _COMMAND: Final = re.compile(r"%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::([0-9]+))?%")
 _NOT_LOGGABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
+# What the default line has between the point of its time and its method
+_MILLISECONDS: Final = [b'%03dZ] "' % milliseconds for milliseconds in range(1000)]
+
 JsonFormat = Mapping[str, object]
 
 
@@ -93,13 +96,13 @@ class DefaultFormatter(Formatter):
     def __init__(self) -> None:
         self._times: Final = TimeFormat(DEFAULT_TIME)
         self._second: int = -1
-        self._written: str = ""
+        self._written: bytes = b""
 
     def format(self, info: StreamInfo) -> bytes:
         micros = int(info.start_time * 1_000_000 + 0.5)
         second = micros // 1_000_000
         if second != self._second:
-            self._written = self._times.format(second)[:-4]  # up to the digits of the second
+            self._written = b"[" + self._times.format(second)[:-4].encode()  # up to the milliseconds
             self._second = second
         forwarded_for = b"-"
         user_agent = b"-"
@@ -116,20 +119,32 @@ class DefaultFormatter(Formatter):
         request_id = info.request_id
         if not request_id:
             request_id = info.request_headers.get(b"x-request-id") or b"-"
-        service_time = info.response_headers.get(b"x-envoy-upstream-service-time")
         flags = info.response_flags
-        # latin-1 carries every byte of the client's through text and back.
-        return (
-            f"[{self._written}{micros % 1_000_000 // 1000:03d}Z] "
-            f'"{(info.method or b"-").decode("latin-1")} '
-            f'{(info.original_path or info.path or b"-").decode("latin-1")} {info.protocol or "-"}" '
-            f"{info.response_code} {flags_text(flags) if flags else '-'} "
-            f"{info.bytes_received} {info.bytes_sent} {_milliseconds(info)} "
-            f"{'-' if service_time is None else service_time.decode('latin-1')} "
-            f'"{forwarded_for.decode("latin-1")}" "{user_agent.decode("latin-1")}" '
-            f'"{request_id.decode("latin-1")}" "{(info.authority or b"-").decode("latin-1")}" '
-            f'"{info.upstream_host or "-"}"\n'
-        ).encode("latin-1", "replace")
+        return b"".join(
+            [
+                self._written,
+                _MILLISECONDS[micros % 1_000_000 // 1000],
+                info.method or b"-",
+                b" ",
+                info.original_path or info.path or b"-",
+                (
+                    f' {info.protocol or "-"}" {info.response_code} {flags_text(flags) if flags else "-"} '
+                    f"{info.bytes_received} {info.bytes_sent} {_milliseconds(info)} "
+                ).encode(),
+                info.response_headers.get(b"x-envoy-upstream-service-time") or b"-",
+                b' "',
+                forwarded_for,
+                b'" "',
+                user_agent,
+                b'" "',
+                request_id,
+                b'" "',
+                info.authority or b"-",
+                b'" "',
+                info.upstream_host.encode() or b"-",
+                b'"\n',
+            ]
+        )
 
     def format_line(self, info: StreamInfo) -> bytes:
         line = self.format(info)
