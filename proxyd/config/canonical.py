@@ -78,8 +78,11 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_string(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    # A block may be too small for the text or a word too plain for it: the dumper quotes what it must.
-    style = "|" if "\n" in text else "" if isinstance(scalars.resolve(text), str) else '"'
+    # The dumper quotes by YAML 1.1, which takes fewer words for numbers and more characters for line ends.
+    if not isinstance(scalars.resolve(text), str) or not text.replace("\n", "").isprintable():
+        style = '"'
+    else:
+        style = "|" if "\n" in text else ""
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

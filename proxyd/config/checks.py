@@ -8,9 +8,10 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType
-from proxyd.config.core import DataSource, SubstitutionFormatString
+from proxyd.config.core import DataSource
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
 from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
@@ -34,6 +35,8 @@ def check(bootstrap: Bootstrap) -> Iterator[Finding]:
     resources = bootstrap.static_resources
     yield from _runtime(bootstrap)
     yield from _addresses(bootstrap)
+    if bootstrap.admin is not None:
+        yield from _access_logs("admin.access_log", bootstrap.admin.access_log)
     yield from _unique("static_resources.listeners", "listener", [each.name for each in resources.listeners])
     yield from _unique("static_resources.clusters", "cluster", [each.name for each in resources.clusters])
     for index, cluster in enumerate(resources.clusters):
@@ -133,19 +136,19 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
         yield Finding(f"{path}.http_filters", "the last filter has to be envoy.filters.http.router")
     for index in range(len(manager.http_filters) - 1):
         yield Finding(f"{path}.http_filters[{index}]", "envoy.filters.http.router has to be the last filter")
-    for index, log in enumerate(manager.access_log):
-        if (log_format := log.typed_config.log_format) is not None:
-            yield from _format(f"{path}.access_log[{index}].typed_config.log_format", log_format)
+    yield from _access_logs(f"{path}.access_log", manager.access_log)
     yield from _routes(f"{path}.route_config", manager.route_config, clusters)
 
 
-def _format(path: str, log_format: SubstitutionFormatString) -> Iterator[Finding]:
-    source = log_format.text_format_source
-    if source is not None:
+def _access_logs(path: str, logs: tuple[AccessLog, ...]) -> Iterator[Finding]:
+    for index, log in enumerate(logs):
+        log_format = log.typed_config.log_format
+        if log_format is None or log_format.text_format_source is None:
+            continue
         try:
-            source.contents.decode()
+            log_format.text_format_source.contents.decode()
         except UnicodeDecodeError:
-            yield Finding(f"{path}.text_format_source", "not UTF-8")
+            yield Finding(f"{path}[{index}].typed_config.log_format.text_format_source", "not UTF-8")
 
 
 def _routes(path: str, config: RouteConfiguration, clusters: Names) -> Iterator[Finding]:

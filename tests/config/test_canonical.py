@@ -60,6 +60,9 @@ def test_strings_stay_strings():
         "a: b",
         "*",
         "two\nlines\n",
+        "two\r\nlines",
+        "\x85 \u2028",
+        "tab\there\n",
         " pad ",
     ]
     text = f"node: {{metadata: {{words: {json.dumps(words)}}}}}"

@@ -1,5 +1,6 @@
 """Whole files: what loads, and the exact words for everything that does not."""
 
+import gc
 import pathlib
 import time
 
@@ -112,6 +113,59 @@ def test_large_file_loads_in_time():
     bootstrap = load_text(Text("text", text))
     assert len(bootstrap.static_resources.clusters) == 4000
     assert time.process_time() - start < 4  # a megabyte; a fraction of it on a quiet machine
+
+
+def test_missing_filters_are_not_told_where_one_could_not_be_read():
+    text = """
+static_resources:
+  listeners:
+  - address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains: {filters: {name: x, typed_config: 5}}
+  - address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    listener_filters: [{name: x}]
+"""
+    assert mistakes(text) == [
+        (
+            "text:5:54: static_resources.listeners[0].filter_chains[0].filters[0].typed_config:"
+            " expected a mapping, got the number 5"
+        ),
+        "text:7:5: static_resources.listeners[1].listener_filters: not supported by proxyd",
+    ]
+
+
+@pytest.mark.parametrize("value", ["9007199254740993", "1e400", "-.inf", "123456789012345678901234567890"])
+def test_numbers_that_a_double_cannot_hold_are_refused(value):
+    (mistake,) = mistakes(f"node: {{metadata: {{a: {value}}}}}")
+    assert "at most 53 bits" in mistake
+
+
+def test_durations_as_messages():
+    assert load_text(Text("text", "stats_flush_interval: {nanos: '5000000'}")).stats_flush_interval == 0.005
+    for value in ("{seconds: 9999999999999}", "{nanos: -1}", "{minutes: 1}", "{seconds: x}"):
+        assert len(mistakes(f"stats_flush_interval: {value}")) == 1
+
+
+def test_domains_differ_in_more_than_case():
+    hosts = "[{name: a, domains: a.example}, {name: b, domains: [A.Example]}]"
+    routes = f"http_filters: {{name: envoy.filters.http.router}}, route_config: {{virtual_hosts: {hosts}}}"
+    text = (
+        "static_resources: {listeners: {address: {socket_address: {address: 127.0.0.1, port_value: 0}},"
+        " filter_chains: {filters: {name: envoy.filters.network.http_connection_manager, typed_config:"
+        f" {{stat_prefix: x, {routes}}}}}}}}}}}"
+    )
+    (mistake,) = mistakes(text)
+    assert 'duplicate domain "A.Example"' in mistake
+
+
+def test_garbage_collection_is_left_as_it_was():
+    gc.disable()
+    try:
+        load_text(Text("text", "{}"))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    load_text(Text("text", "{}"))
+    assert gc.isenabled()
 
 
 def mistakes(text: str) -> list[str]:

@@ -2,7 +2,11 @@
 
 import pytest
 
+from proxyd.config.binding import bind
+from proxyd.config.bootstrap import AdminLayer, RuntimeLayer
 from proxyd.config.load import ConfigErrors, load_text
+from proxyd.config.merging import merge
+from proxyd.config.nodes import parse
 from proxyd.config.sources import OVERLAY, Text
 
 FILE = """
@@ -71,8 +75,9 @@ def test_both_texts_are_checked_when_neither_is_yaml():
 
 
 def test_other_member_of_a_oneof_replaces_the_first():
-    base = "admin: {allow_paths: {exact: /a}}\nlayered_runtime: {layers: [{name: a, static_layer: {}}]}"
-    route = "{hidden: 1}"
-    assert load_text(Text("file", base), Text(OVERLAY, "{}"), {}).admin.allow_paths[0].exact == "/a"
-    with pytest.raises(ConfigErrors, match="hidden"):
-        load_text(Text("file", base), Text(OVERLAY, route), {})
+    base = parse("{name: a, staticLayer: {x: 1}}", "file")
+    root = merge(RuntimeLayer, base, parse("{admin_layer: {}}", OVERLAY))
+    layer, mistakes = bind(RuntimeLayer, root, {})
+    assert not mistakes
+    assert layer == RuntimeLayer(name="a", admin_layer=AdminLayer())
+    assert len(base.entries) == 2
