@@ -1,0 +1,105 @@
+"""What the documents claim: their examples work, their tables are made from today's code."""
+
+import re
+from pathlib import Path
+
+import click
+import configuration_reference
+import pytest
+
+from proxyd.admin.endpoints import ENDPOINTS
+from proxyd.cli import cli
+from proxyd.config.load import ConfigErrors, Sources, load
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What the README's example of mistakes has done to its example of a configuration.
+SLIPS = (
+    ("stat_prefix", "stat_prefx"),
+    ("30s", "30 seconds"),
+    ("STRICT_DNS", "STRICT_DSN"),
+    ("connect_timeout: 1s", "lb_policy: MAGLEV"),
+)
+
+
+def _blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readmes_configuration_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = _blocks(ROOT / "README.md", "yaml")
+    monkeypatch.chdir(tmp_path)
+    Path("proxyd.yaml").write_text(text)
+    (listener,) = load(Sources(), environment={"PORT": "80"}).bootstrap.static_resources.listeners
+    assert listener.address.socket_address.port_value == 80
+
+
+def test_the_readmes_mistakes_are_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = _blocks(ROOT / "README.md", "yaml")
+    (shown,) = _blocks(ROOT / "README.md", "text")
+    for right, wrong in SLIPS:
+        assert right in text
+        text = text.replace(right, wrong, 1)
+    monkeypatch.chdir(tmp_path)
+    Path("proxyd.yaml").write_text(text)
+    with pytest.raises(ConfigErrors) as errors:
+        load(Sources(config_path="proxyd.yaml"), environment={})
+    count = len(errors.value.mistakes)
+    assert f"{errors.value}\nproxyd: {count} mistakes in the configuration\n" == shown
+
+
+def test_the_tables_of_fields_are_made_from_todays_structs() -> None:
+    page = configuration_reference.PAGE.read_text("utf-8")
+    assert page == configuration_reference.replaced(page), "run scripts/configuration_reference.py"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text("utf-8")
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in _headings(text)}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif "://" not in target:
+            assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+def _headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_options_that_documents_name_exist(path: Path) -> None:
+    for line in re.findall(r"\bproxyd ([a-z][a-z-]*(?: +[^`|\n;]*)?)", "\n".join(_code(path))):
+        name, *words = line.split()
+        command = cli.commands.get(name)
+        assert command is not None, f"proxyd {name}"
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def _code(path: Path) -> list[str]:
+    """Indented blocks and `code`, where commands stand."""
+    text = path.read_text("utf-8")
+    inline = re.findall(r"`(proxyd [^`\n]+)`", text)
+    return [line.strip() for line in text.splitlines() if line.startswith("    proxyd ")] + inline
+
+
+def test_every_command_is_in_the_operations_page() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    missing = [
+        f"proxyd {name}: {word}"
+        for name, command in cli.commands.items()
+        for word in (f"proxyd {name}", *_long_options(command))
+        if word not in page
+    ]
+    assert missing == []
+
+
+def _long_options(command: click.Command) -> list[str]:
+    return [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+
+
+def test_every_admin_path_is_in_the_operations_page() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert [endpoint.path for endpoint in ENDPOINTS if f"`{endpoint.path}`" not in page] == []
