@@ -40,13 +40,12 @@ class _Binder:
             return blank(schema.struct)
         values: dict[str, Any] = {}
         keys: dict[str, Scalar] = {}
-        strange: set[str] = (
-            set()
-        )  # Envoy's fields that stand here, or were meant to, and proxyd does not take
+        strange: set[str] = set()  # fields of Envoy's that proxyd does not take and the mapping has
         for key, child in node.entries:
             field = schema.names.get(key.text)
             if field is None:
-                strange.add(self._strange(schema, key, child))
+                if meant := self._strange(schema, key, child):
+                    strange.add(meant)
                 continue
             self.trail.append("." + field.name)
             if field.name in keys:
@@ -62,17 +61,19 @@ class _Binder:
         return self._load(made, node, values) if isinstance(made, DataSource) else made
 
     def _strange(self, schema: Schema, key: Scalar, child: Node) -> str:
-        """Say what is wrong with a key that is no field of proxyd's; the field of Envoy's it stands for."""
+        """Say what is wrong with a key that is no field of proxyd's; the field of Envoy's that is refused."""
         name = key.text
         if name == TYPE_KEY and type_url(schema.struct):
             return ""
+        # What is null or an empty list is not set: nothing is asked of proxyd.
+        unset = is_null(child) or (isinstance(child, Sequence) and not child.items)
         known = {camel(field): field for field in facts.fields(schema.proto)}
         meant = name if name in known.values() else known.get(name, "")
+        if meant and unset:
+            return ""
         self.trail.append("." + (meant or name))
         if meant:
-            # What is null or an empty list is not set: nothing is asked of proxyd.
-            if not (is_null(child) or (isinstance(child, Sequence) and not child.items)):
-                self.reader.note(key, NOT_SUPPORTED)
+            self.reader.note(key, NOT_SUPPORTED)
         elif name == "<<":
             self.reader.note(key, "YAML 1.2 has no merge keys, and Envoy refuses them: write the fields out")
         else:

@@ -139,9 +139,24 @@ def test_numbers_that_a_double_cannot_hold_are_refused(value):
     assert "at most 53 bits" in mistake
 
 
+def test_unsupported_fields_may_stand_there_unset():
+    text = "{static_resources: {clusters: [{name: a, transport_socket: null, health_checks: []}]}, hds_config: ~}"
+    assert load_text(Text("text", text)).static_resources.clusters[0].name == "a"
+    matcher = "admin: {allow_paths: [{safe_regex: null}]}"
+    assert mistakes(matcher) == [
+        "text:1:23: admin.allow_paths[0]: one of exact, prefix, suffix, contains is required"
+    ]
+
+
 def test_durations_as_messages():
     assert load_text(Text("text", "stats_flush_interval: {nanos: '5000000'}")).stats_flush_interval == 0.005
-    for value in ("{seconds: 9999999999999}", "{nanos: -1}", "{minutes: 1}", "{seconds: x}"):
+    for value in (
+        "{seconds: 9999999999999}",
+        "{nanos: -1}",
+        "{minutes: 1}",
+        "{seconds: x}",
+        f"{{seconds: {'9' * 399}}}",
+    ):
         assert len(mistakes(f"stats_flush_interval: {value}")) == 1
 
 
