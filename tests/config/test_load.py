@@ -140,7 +140,8 @@ def test_numbers_that_a_double_cannot_hold_are_refused(value):
 
 
 def test_unsupported_fields_may_stand_there_unset():
-    text = "{static_resources: {clusters: [{name: a, transport_socket: null, health_checks: []}]}, hds_config: ~}"
+    cluster = "{name: a, transport_socket: null, health_checks: []}"
+    text = f"{{static_resources: {{clusters: [{cluster}]}}, hds_config: ~}}"
     assert load_text(Text("text", text)).static_resources.clusters[0].name == "a"
     matcher = "admin: {allow_paths: [{safe_regex: null}]}"
     assert mistakes(matcher) == [
