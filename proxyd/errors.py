@@ -58,9 +58,10 @@ _BEFORE = "upstream_reset_before_response_started{"
 NO_ROUTE: Final = Failure(404, b"", NR, "route_not_found")
 NO_CLUSTER: Final = Failure(503, b"", NC, "cluster_not_found")
 NO_HEALTHY_UPSTREAM: Final = Failure(503, b"no healthy upstream", UH, "no_healthy_upstream")
-MISSING_HOST: Final = Failure(400, b"", 0, "missing_host_header")
-FRAGMENT_IN_PATH: Final = Failure(400, b"", 0, "path_normalization_failed")
-UPGRADE_FAILED: Final = Failure(403, b"", 0, "upgrade_failed")
+MISSING_HOST: Final = Failure(400, b"", 0, "missing_host_header", True)
+FRAGMENT_IN_PATH: Final = Failure(400, b"", 0, "path_normalization_failed", True)
+NO_PATH: Final = Failure(404, b"", 0, "absolute_path_rejected")
+UPGRADE_FAILED: Final = Failure(403, b"", 0, "upgrade_failed", True)
 INTERNAL_ERROR: Final = Failure(500, b"", 0, "internal_error", True)
 
 # The upstream's side
@@ -80,7 +81,11 @@ BAD_REQUEST: Final = Failure(400, b"Bad Request", DPE, "http1.codec_error", True
 LENGTH_AND_CHUNKED: Final = Failure(
     400, b"Bad Request", DPE, "http1.content_length_and_chunked_not_allowed", True
 )
+INVALID_AUTHORITY: Final = Failure(400, b"Bad Request", DPE, "http.invalid_authority", True)
+INVALID_URL: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_url", True)
+INVALID_SCHEME: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_scheme", True)
 INVALID_CHARACTERS: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_characters", True)
+CONNECTION_HEADER: Final = Failure(400, b"Bad Request", DPE, "http1.connection_header_rejected", True)
 UNKNOWN_TRANSFER_ENCODING: Final = Failure(
     501, b"Not Implemented", DPE, "http1.invalid_transfer_encoding", True
 )
@@ -90,9 +95,9 @@ HEADERS_TOO_LARGE: Final = Failure(
 TOO_MANY_HEADERS: Final = Failure(
     431, b"Request Header Fields Too Large", DPE, "http1.too_many_headers", True
 )
-HTTP_10: Final = Failure(426, b"Upgrade Required", DPE, "low_version", True)
+LOW_VERSION: Final = Failure(426, b"Upgrade Required", DPE, "low_version", True)
 REQUEST_TIMEOUT: Final = Failure(408, b"request timeout", 0, "request_overall_timeout", True)
 REQUEST_HEADER_TIMEOUT: Final = Failure(408, b"request header timeout", 0, "request_header_timeout", True)
 STREAM_IDLE_REQUEST: Final = Failure(408, b"stream timeout", SI, "stream_idle_timeout", True)
-STREAM_IDLE: Final = Failure(504, b"stream timeout", SI, "stream_idle_timeout", True)
-STREAM_DURATION: Final = Failure(504, b"downstream duration timeout", 0, "max_duration_timeout", True)
+STREAM_IDLE: Final = Failure(504, b"stream timeout", SI, "stream_idle_timeout")
+STREAM_DURATION: Final = Failure(504, b"downstream duration timeout", 0, "max_duration_timeout")

@@ -41,8 +41,13 @@ FRAMING_FIELDS: Final[dict[bytes, int]] = {
 
 # A Connection field must not make an intermediary drop what it routes, frames or authenticates by.
 _NOT_NOMINABLE: Final = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"cookie", b"authorization")
+    (b"host", b"content-length", b"transfer-encoding", b"te", b"cookie", b"authorization")
 )
+
+# Where a request came from must not be hidden by nominating these: Envoy refuses such a request, and one that
+# nominates this many.
+_REFUSED_NOMINATIONS: Final = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
+_MAX_NOMINATIONS: Final = 10
 
 # Methods whose requests have no body unless a field announces one (RFC 9110 section 8.6): an h1 upstream is
 # told `content-length: 0` for the others.
@@ -86,6 +91,8 @@ def response_body(
     """NO_BODY, LENGTH, CHUNKED or UNTIL_CLOSE for a response; -1 where it cannot be told (RFC 9112, 6.3)."""
     if transfer_encoding is not None and content_length is not None:
         return -1
+    if status == 204 and (transfer_encoding is not None or content_length not in (None, b"0")):
+        return -1  # it announces what it must not have
     if to_head or status < 200 or status == 204 or status == 304:
         return NO_BODY
     if transfer_encoding is not None:
@@ -102,3 +109,10 @@ def nominated(connection: bytes) -> list[bytes]:
     """The lower-case names that a Connection value makes hop-by-hop, options such as ``close`` included."""
     names = [token.strip(b" \t").lower() for token in connection.split(b",")]
     return [name for name in names if name and name not in _NOT_NOMINABLE]
+
+
+def may_nominate(names: list[bytes]) -> bool:
+    """Whether a request may make these fields hop-by-hop."""
+    if len(names) > _MAX_NOMINATIONS:
+        return False
+    return not any(name in _REFUSED_NOMINATIONS or name[:1] == b":" for name in names)

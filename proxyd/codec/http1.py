@@ -23,6 +23,7 @@ from proxyd.codec.framing import (
     TRANSFER_ENCODING,
     UNTIL_CLOSE,
     UPGRADE,
+    may_nominate,
     nominated,
     request_body,
     response_body,
@@ -30,26 +31,42 @@ from proxyd.codec.framing import (
 from proxyd.codec.headers import Headers
 from proxyd.errors import (
     BAD_REQUEST,
+    CONNECTION_HEADER,
     HEADERS_TOO_LARGE,
-    HTTP_10,
+    INVALID_AUTHORITY,
+    INVALID_SCHEME,
+    INVALID_URL,
     LENGTH_AND_CHUNKED,
+    LOW_VERSION,
     TOO_MANY_HEADERS,
     Failure,
 )
 
-# Header names repeat, so their lower-case form is looked up. Peers choose names: the table is bounded.
+# Header names repeat, so their lower-case form is looked up. Peers choose names: the table is bounded in
+# both directions.
 _LOWER: Final[dict[bytes, bytes]] = {}
 _LOWER_LIMIT: Final = 2048
+_LOWER_LONGEST: Final = 64
 _OWS: Final = b" \t"
 _TRAILER_LIMIT: Final = 100
+# RFC 3986 section 3.2: what an authority can be made of.
+_AUTHORITY_BYTES: Final = (
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%[]"
+)
 
 
 def _lower(name: bytes) -> bytes:
     lower = name.lower()
-    if len(_LOWER) >= _LOWER_LIMIT:
-        _LOWER.clear()
-    _LOWER[name] = lower
+    if len(name) <= _LOWER_LONGEST:
+        if len(_LOWER) >= _LOWER_LIMIT:
+            _LOWER.clear()
+        _LOWER[name] = lower
     return lower
+
+
+def _most_bytes(max_header_bytes: int, max_header_count: int) -> int:
+    """Where an unfinished head ends: beside its names and values it has separators and a first line."""
+    return max_header_bytes + 4 * max_header_count + 1024
 
 
 class RequestHead:
@@ -114,6 +131,13 @@ class _Refused(Exception):  # noqa: N818 - ends a parser's run, is no error of t
     """Stops the parser from inside a callback; the reason stands in the reader."""
 
 
+def _raise_bug(error: httptools.HttpParserError) -> None:
+    """Let an exception out that is no refusal: the parser takes whatever its callbacks raise for malformed."""
+    cause = error.__context__
+    if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _Refused):
+        raise cause or error
+
+
 class RequestReader:
     """Reads the requests of one downstream connection."""
 
@@ -123,13 +147,15 @@ class RequestReader:
         self._events: Final = events
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
+        self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._accept_http_10: Final = accept_http_10
         self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
         self._head: RequestHead = RequestHead()
         self._items: list[tuple[bytes, bytes]] = []
         self._url: bytes = b""
         self._bytes: int = 0
-        self._fed: int = 0  # bytes fed since the last complete head, while one is unfinished
+        self._fed: int = 0  # bytes of the head or chunk framing under way, at least
+        self._progress: bool = False  # what was fed held more than these
         self._count: int = 0
         self._content_length: bytes | None = None
         self._transfer_encoding: bytes | None = None
@@ -146,23 +172,29 @@ class RequestReader:
 
         Every byte after a failure or after a request that asked to close is ignored.
         """
-        if self._ended:
-            return self.failure
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest: bytes = data[upgrade.args[0] :]
-            return self._after_upgrade(rest)
-        except httptools.HttpParserError as error:
-            if not self._ended:
-                self._ended = True
-                self.failure = self._failure_of(str(error))
-            return self.failure
-        if self.in_head:
-            self._fed += len(data)
-            if self._fed > self._max_bytes + 65536:
-                self._ended = True
-                self.failure = HEADERS_TOO_LARGE
+        rest: bytes | memoryview = data
+        while not self._ended:
+            self._progress = False
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = memoryview(rest)[upgrade.args[0] :]
+                self._after_upgrade()
+                if rest:
+                    continue
+            except httptools.HttpParserError as error:
+                _raise_bug(error)
+                if not self._ended:
+                    self._ended = True
+                    self.failure = self._failure_of(str(error))
+                break
+            # The parser collects an unfinished field before it is seen here.
+            if self.in_head or self._in_body:
+                self._fed = 0 if self._progress else self._fed + len(rest)
+                if self._fed > self._max_fed:
+                    self._ended = True
+                    self.failure = HEADERS_TOO_LARGE
+            break
         return self.failure
 
     def _failure_of(self, text: str) -> Failure:
@@ -171,7 +203,7 @@ class RequestReader:
             return LENGTH_AND_CHUNKED
         return BAD_REQUEST
 
-    def _after_upgrade(self, rest: bytes) -> Failure | None:
+    def _after_upgrade(self) -> None:
         """An upgrade that is not taken: the parser stopped behind the head, the request goes on as usual."""
         head = self._head
         self._parser = httptools.HttpRequestParser(self)
@@ -183,9 +215,6 @@ class RequestReader:
                 framing = b"content-length: " + (self._content_length or b"0")
             self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
             self._restored = False
-        if rest and not self._ended:
-            return self.feed(rest)
-        return self.failure
 
     # -- called by the parser ------------------------------------------------------------------------------
 
@@ -217,7 +246,7 @@ class RequestReader:
         lower = _LOWER.get(name)
         if lower is None:
             lower = _lower(name)
-        self._bytes += len(name) + len(value) + 4
+        self._bytes += len(name) + len(value)
         self._count += 1
         if self._in_body:  # a trailer: Envoy drops those of HTTP/1 unless told otherwise
             if self._count > _TRAILER_LIMIT or self._bytes > self._max_bytes:
@@ -279,9 +308,9 @@ class RequestReader:
         elif version == "1.0":
             head.version_minor = 0
             if not self._accept_http_10:
-                self._refuse(HTTP_10)
+                self._refuse(LOW_VERSION)
         else:
-            self._refuse(BAD_REQUEST)
+            self._refuse(LOW_VERSION)
         body = request_body(head.version_minor, self._content_length, self._transfer_encoding)
         if isinstance(body, Failure):
             self._refuse(body)
@@ -290,11 +319,17 @@ class RequestReader:
         # What follows a CONNECT is not ours to read as requests.
         head.keep_alive = parser.should_keep_alive() and head.method != b"CONNECT"
         if self._connection:
-            self._drop_nominated(nominated(self._connection))
+            names = nominated(self._connection)
+            if not may_nominate(names):
+                self._refuse(CONNECTION_HEADER)
+            self._drop_nominated(names)
         if not self._connection or b"upgrade" not in self._connection.lower():
             head.upgrade = b""
         self._set_target(self._url)
+        if head.authority.translate(None, _AUTHORITY_BYTES):
+            self._refuse(INVALID_AUTHORITY)
         self._in_body = True
+        self._progress = True
         self._count = 0
         self._bytes = 0
         self._events.on_request(head)
@@ -309,12 +344,20 @@ class RequestReader:
     def _set_target(self, target: bytes) -> None:
         """Split the four forms of a request target (RFC 9112 section 3.2)."""
         head = self._head
-        if target[:1] == b"/" or head.method == b"CONNECT" or target == b"*":
+        if target[:1] == b"/" or target == b"*":
+            if head.method == b"CONNECT":
+                self._refuse(INVALID_URL)
             head.path = target
             return
+        if head.method == b"CONNECT":
+            head.authority = target
+            head.has_host = True
+            return
         scheme, found, rest = target.partition(b"://")
-        if not found or scheme.lower() not in (b"http", b"https"):
-            self._refuse(BAD_REQUEST)
+        if not found:
+            self._refuse(INVALID_URL)
+        if scheme.lower() not in (b"http", b"https"):
+            self._refuse(INVALID_SCHEME)
         head.scheme = scheme.lower()
         end = len(rest)
         for mark in (b"/", b"?", b"#"):
@@ -330,12 +373,14 @@ class RequestReader:
         head.path = path if path[:1] == b"/" else b"/" + path
 
     def on_body(self, data: bytes) -> None:
+        self._progress = True
         self._events.on_request_data(data)
 
     def on_message_complete(self) -> None:
         head = self._head
         if self._restored:
             return
+        self._progress = True
         if head.body != NO_BODY and self._parser.should_upgrade():
             return  # the body is still to come, behind a head that asked for an upgrade
         self._in_body = False
@@ -356,11 +401,13 @@ class ResponseReader:
         self._events: Final = events
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
+        self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
         self._head: ResponseHead = ResponseHead()
         self._items: list[tuple[bytes, bytes]] = []
         self._bytes: int = 0
         self._fed: int = 0
+        self._progress: bool = False
         self._count: int = 0
         self._content_length: bytes | None = None
         self._transfer_encoding: bytes | None = None
@@ -369,7 +416,7 @@ class ResponseReader:
         self._expected: bool = False  # a request is out whose response has not ended
         self._in_body: bool = False
         self._interim: bool = False
-        self._in_head: bool = False
+        self.in_head: bool = False
         self.failed: bool = False
 
     def expect(self, method: bytes) -> None:
@@ -381,15 +428,17 @@ class ResponseReader:
         """Read ``data``; False where the peer broke the protocol, after which nothing more can be read."""
         if self.failed:
             return False
+        self._progress = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.failed = True
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
+            _raise_bug(error)
             self.failed = True
-        if self._in_head:
-            self._fed += len(data)
-            if self._fed > self._max_bytes + 65536:
+        if self.in_head or self._in_body:
+            self._fed = 0 if self._progress else self._fed + len(data)
+            if self._fed > self._max_fed:
                 self.failed = True
         return not self.failed
 
@@ -415,13 +464,13 @@ class ResponseReader:
         self._content_length = None
         self._transfer_encoding = None
         self._connection = b""
-        self._in_head = True
+        self.in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = _LOWER.get(name)
         if lower is None:
             lower = _lower(name)
-        self._bytes += len(name) + len(value) + 4
+        self._bytes += len(name) + len(value)
         self._count += 1
         if self._bytes > self._max_bytes or self._count > self._max_count:
             self._refuse()
@@ -444,7 +493,7 @@ class ResponseReader:
             self._connection = self._connection + b"," + value if self._connection else value
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self.in_head = False
         head = self._head
         parser = self._parser
         status = parser.get_status_code()
@@ -464,6 +513,7 @@ class ResponseReader:
             names = nominated(self._connection)
             head.headers.items = [item for item in head.headers.items if item[0] not in names]
         self._in_body = True
+        self._progress = True
         self._count = 0
         self._bytes = 0
         self._events.on_response(head)
@@ -481,12 +531,14 @@ class ResponseReader:
         return version == "1.1" or b"keep-alive" in options
 
     def on_body(self, data: bytes) -> None:
+        self._progress = True
         if self._in_body:
             self._events.on_response_data(data)
         else:
             self._refuse()
 
     def on_message_complete(self) -> None:
+        self._progress = True
         if self._interim:
             self._interim = False
             return
@@ -520,6 +572,7 @@ REASONS: Final[dict[int, bytes]] = {
     502: b"Bad Gateway", 503: b"Service Unavailable", 504: b"Gateway Timeout",
     505: b"HTTP Version Not Supported", 506: b"Variant Also Negotiates", 507: b"Insufficient Storage",
     508: b"Loop Detected", 510: b"Not Extended", 511: b"Network Authentication Required",
+    599: b"Last Unassigned Server Error Code",
 }  # fmt: skip
 
 _STATUS_LINES: Final[dict[int, bytes]] = {

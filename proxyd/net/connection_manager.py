@@ -19,6 +19,8 @@ _DROP: Final = 1
 _REQUEST_ID: Final = 2
 _FORWARDED_PROTO: Final = 3
 _FORWARDED_FOR: Final = 4
+_EXTERNAL_ADDRESS: Final = 5
+_VIA: Final = 6
 
 # x-envoy-* ones command the proxy: from a client that is not configured as internal they mean nothing.
 _MANAGED: Final[dict[bytes, int]] = {
@@ -27,7 +29,8 @@ _MANAGED: Final[dict[bytes, int]] = {
     b"x-forwarded-for": _FORWARDED_FOR,
     b"x-forwarded-client-cert": _DROP,
     b"x-envoy-internal": _DROP,
-    b"x-envoy-external-address": _DROP,
+    b"x-envoy-external-address": _EXTERNAL_ADDRESS,
+    b"via": _VIA,
     b"x-envoy-retry-on": _DROP,
     b"x-envoy-retry-grpc-on": _DROP,
     b"x-envoy-max-retries": _DROP,
@@ -86,6 +89,8 @@ class ConnectionManager:
         request_id: bytes = b""
         proto: bytes = b""
         forwarded_for: bytes = b""
+        external: bytes = b""
+        via: bytes = b""
         managed = False
         items = info.request_headers.items
         for item in items:
@@ -99,6 +104,10 @@ class ConnectionManager:
                 proto = item[1]
             elif kind == _FORWARDED_FOR:
                 forwarded_for = forwarded_for + b"," + item[1] if forwarded_for else item[1]
+            elif kind == _EXTERNAL_ADDRESS:
+                external = item[1]
+            elif kind == _VIA:
+                via = via + b", " + item[1] if via else item[1]
         if managed:
             items = [item for item in items if item[0] not in _MANAGED]
             info.request_headers.items = items
@@ -116,16 +125,20 @@ class ConnectionManager:
         info.scheme = proto
         items.append((b"x-forwarded-proto", proto))
         if edge:
-            items.append((b"x-envoy-external-address", remote_ip.encode()))
+            external = remote_ip.encode()
             if not config.preserve_external_request_id:
                 request_id = b""
+        if external:
+            items.append((b"x-envoy-external-address", external))
         if not request_id and config.generate_request_id:
             request_id = self._request_ids.next()
         if request_id:
             info.request_id = request_id
             items.append((b"x-request-id", request_id))
         if config.via:
-            items.append((b"via", config.via))
+            via = via + b", " + config.via if via else config.via
+        if via:
+            items.append((b"via", via))
 
     def _take_remote_address(self, info: StreamInfo, forwarded_for: bytes) -> None:
         """The client as the trusted proxy in front names it: the last address, or one further left."""
@@ -137,12 +150,13 @@ class ConnectionManager:
                 info.downstream_remote_address = f"[{address}]:0" if ":" in address else f"{address}:0"
 
     def prepare_response(self, headers: Headers, service_time_ms: int) -> list[tuple[bytes, bytes]]:
-        """Set ``server``, ``date`` and the upstream's time on a response that came from a host."""
+        """Set ``server``, ``date`` and the upstream's time (unless negative) on a response from a host."""
         config = self.config
         transformation = config.server_header
         items: list[tuple[bytes, bytes]] = []
         has_date = False
         has_server = False
+        via: bytes = b""
         for item in headers.items:
             name = item[0]
             if name == b"server":
@@ -153,14 +167,18 @@ class ConnectionManager:
                 has_date = True
             elif name == b"x-envoy-upstream-service-time":
                 continue
+            elif name == b"via" and config.via:
+                via = via + b", " + item[1] if via else item[1]
+                continue
             items.append(item)
-        items.append((b"x-envoy-upstream-service-time", b"%d" % service_time_ms))
+        if service_time_ms >= 0:
+            items.append((b"x-envoy-upstream-service-time", b"%d" % service_time_ms))
         if not has_date:
             items.append((b"date", self._date.text()))
         if not has_server and transformation != PASS_THROUGH:
             items.append((b"server", config.server_name))
         if config.via:
-            items.append((b"via", config.via))
+            items.append((b"via", via + b", " + config.via if via else config.via))
         return items
 
     def local_headers(self, body: bytes) -> list[tuple[bytes, bytes]]:
@@ -169,8 +187,8 @@ class ConnectionManager:
         if body:
             items.append((b"content-length", b"%d" % len(body)))
             items.append((b"content-type", b"text/plain"))
-        else:
-            items.append((b"content-length", b"0"))
         items.append((b"date", self._date.text()))
         items.append((b"server", self.config.server_name))
+        if self.config.via:
+            items.append((b"via", self.config.via))
         return items

@@ -304,6 +304,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
         self._chunked = False
+        if not self._request_done:
+            # As in Envoy: what is still to come of the request is not waited for.
+            self._close = True
+        if body == NO_BODY and status >= 200 and status != 204 and status != 304:
+            body = self._announce_nothing(items)
         if body in (CHUNKED, UNTIL_CLOSE):
             if self._minor == 1:
                 self._chunked = True
@@ -321,6 +326,16 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         elif self._minor == 0:
             connection = b"keep-alive"
         self._pending = write_response_head(self._minor, status, items, body, connection)
+
+    def _announce_nothing(self, items: list[tuple[bytes, bytes]]) -> int:
+        """How an empty body is told where no field does it; the answer to HEAD tells what GET would get."""
+        for name, _ in items:
+            if name == b"content-length":
+                return NO_BODY
+        if self._to_head:
+            return CHUNKED
+        items.append((b"content-length", b"0"))
+        return NO_BODY
 
     def send_data(self, data: bytes) -> None:
         if self._to_head or not data:

@@ -16,6 +16,7 @@ from proxyd.errors import (
     NC,
     NO_CLUSTER,
     NO_HEALTHY_UPSTREAM,
+    NO_PATH,
     NO_ROUTE,
     REQUEST_TIMEOUT,
     SI,
@@ -83,6 +84,8 @@ class Exchange(Stream):
             self._fail(FRAGMENT_IN_PATH, now)
         elif not self.authority:
             self._fail(MISSING_HOST, now)
+        elif head.path[:1] != b"/":
+            self._fail(NO_ROUTE if head.method == b"CONNECT" else NO_PATH, now)
         elif head.upgrade and head.upgrade != b"h2c":
             self._manager.config.stats.downstream_rq_ws_on_non_ws_route.value += 1
             self._fail(UPGRADE_FAILED, now)
@@ -208,6 +211,7 @@ class Exchange(Stream):
             authority = host.hostname.encode()
         if authority != self.authority:
             self.request_headers.set(b"x-envoy-original-host", self.authority)
+            self.authority = authority
         self._state = _SENT
         self.upstream_first_tx = now
         upstream.send_head(self.method, self.path, authority, self.request_headers.items, self._body)
@@ -264,7 +268,7 @@ class Exchange(Stream):
         assert cluster is not None
         cluster.stats.code(head.status)
         self.response_headers.items = self._manager.prepare_response(
-            head.headers, int((now - self.upstream_first_tx) * 1000.0)
+            head.headers, int((now - self.request_end) * 1000.0) if self._request_done else -1
         )
         if self._manager.config.always_set_request_id_in_response and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
@@ -286,8 +290,9 @@ class Exchange(Stream):
         self._state = _DONE
         self._time_upstream(now)
         self.response_end = now
-        self._downstream.end()
+        # Before the end, behind which a pipelined request may begin at once.
         self._account(now)
+        self._downstream.end()
 
     def _time_upstream(self, now: float) -> None:
         cluster = self._cluster
@@ -326,7 +331,7 @@ class Exchange(Stream):
         cluster = self._cluster
         assert cluster is not None
         if self._state == _STREAMING:
-            self.response_flags |= UPE if failure is UPSTREAM_PROTOCOL_ERROR else failure.flags
+            self.response_flags |= UPE
             self.response_code_details = "upstream_reset_after_response_started{protocol_error}"
             cluster.stats.upstream_rq_rx_reset.value += 1
             self._break_off(now)
@@ -439,8 +444,8 @@ class Exchange(Stream):
         downstream.send_head(status, items, LENGTH if body else NO_BODY)
         if body:
             downstream.send_data(body)
-        downstream.end()
         self._account(now)
+        downstream.end()
 
     # -- deadlines
 

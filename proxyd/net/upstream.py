@@ -140,7 +140,9 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._stream = None
         self._owner.on_closed(self, self._closed_here, now)
         if stream is not None:
-            stream.on_upstream_failure(UPSTREAM_CLOSED, "", now)
+            # As in Envoy: what ends in the middle of a message is no message.
+            broken = self._reader.in_head
+            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR if broken else UPSTREAM_CLOSED, "", now)
 
     def pause_writing(self) -> None:
         self._stats.upstream_flow_control_backed_up_total.value += 1
