@@ -34,6 +34,7 @@ from proxyd.errors import (
     CONNECTION_HEADER,
     HEADERS_TOO_LARGE,
     INVALID_AUTHORITY,
+    INVALID_CHARACTERS,
     INVALID_SCHEME,
     INVALID_URL,
     LENGTH_AND_CHUNKED,
@@ -201,6 +202,8 @@ class RequestReader:
         # llhttp words the one conflict that has a name of its own in Envoy in several ways.
         if "Transfer-Encoding" in text and "Content-Length" in text:
             return LENGTH_AND_CHUNKED
+        if text == "Invalid header value char":
+            return INVALID_CHARACTERS
         return BAD_REQUEST
 
     def _after_upgrade(self) -> None:
@@ -507,7 +510,7 @@ class ResponseReader:
         if head.body < 0:
             self._refuse()
         head.keep_alive = parser.should_keep_alive() and head.body != UNTIL_CLOSE
-        if self._to_head and (self._content_length is not None or self._transfer_encoding is not None):
+        if self._to_head:  # where no length is announced, the parser expects a body until the close
             head.keep_alive = self._keeps_alive(parser.get_http_version())
         if self._connection:
             names = nominated(self._connection)

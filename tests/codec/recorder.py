@@ -1,0 +1,82 @@
+"""Readers with their events written down."""
+
+from proxyd.codec.http1 import (
+    RequestEvents,
+    RequestHead,
+    RequestReader,
+    ResponseEvents,
+    ResponseHead,
+    ResponseReader,
+)
+
+Event = tuple[object, ...]
+
+
+def join(events: list[Event]) -> list[Event]:
+    """The events with neighbouring pieces of a body as one."""
+    joined: list[Event] = []
+    for event in events:
+        if event[0] == "data" and joined and joined[-1][0] == "data":
+            joined[-1] = ("data", joined[-1][1] + event[1])  # type: ignore[operator]
+        else:
+            joined.append(event)
+    return joined
+
+
+class Requests(RequestEvents):
+    """What a RequestReader makes of bytes: ``events`` in order, ``heads`` in full."""
+
+    def __init__(self, max_bytes: int = 60 * 1024, max_count: int = 100, http_10: bool = False) -> None:
+        self.reader = RequestReader(self, max_bytes, max_count, http_10)
+        self.events: list[Event] = []
+        self.heads: list[RequestHead] = []
+
+    def read(self, *pieces: bytes) -> "Requests":
+        for data in pieces:
+            self.reader.feed(data)
+        return self
+
+    def on_request(self, head: RequestHead) -> None:
+        self.heads.append(head)
+        self.events.append(("head", head.method, head.path, head.authority, head.body))
+
+    def on_request_data(self, data: bytes) -> None:
+        self.events.append(("data", data))
+
+    def on_request_end(self) -> None:
+        self.events.append(("end",))
+
+    @property
+    def failed(self) -> str | None:
+        """``status details`` of the failure, if any."""
+        failure = self.reader.failure
+        return None if failure is None else f"{failure.status} {failure.details}"
+
+
+class Responses(ResponseEvents):
+    """What a ResponseReader makes of the answer to one request of ``method``."""
+
+    def __init__(self, method: bytes = b"GET", max_bytes: int = 60 * 1024, max_count: int = 100) -> None:
+        self.reader = ResponseReader(self, max_bytes, max_count)
+        self.events: list[Event] = []
+        self.heads: list[ResponseHead] = []
+        self.reader.expect(method)
+
+    def read(self, *pieces: bytes) -> "Responses":
+        for data in pieces:
+            self.reader.feed(data)
+        return self
+
+    def on_response(self, head: ResponseHead) -> None:
+        self.heads.append(head)
+        self.events.append(("head", head.status, head.body))
+
+    def on_response_data(self, data: bytes) -> None:
+        self.events.append(("data", data))
+
+    def on_response_end(self) -> None:
+        self.events.append(("end",))
+
+    @property
+    def failed(self) -> bool:
+        return self.reader.failed
