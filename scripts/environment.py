@@ -254,14 +254,13 @@ def _install(environment: Environment, group: str | None) -> None:
     wanted = requirements(_pyproject(), group) if group else []
     what = "proxyd and what it needs" + (f" and the tools of its dependency group '{group}'" if group else "")
     say(f"environment: installing {what} with pip (up to some minutes the first time)")
-    pip = [str(environment.python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
-    log = environment.folder / LOG_NAME
-    command = [*pip, "--quiet", "--retries", "2", "--log", str(log), "--editable", str(ROOT), *wanted]
-    _run(command, environment, "pip could not install the dependencies")
+    pip = [str(environment.python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    command = [*pip, "install", "--verbose", "--editable", str(ROOT), *wanted]
+    _run(command, environment, "pip could not install the dependencies", environment.folder / LOG_NAME)
 
 
-def _run(command: list[str], environment: Environment, failure: str) -> None:
-    """Run a command whose output matters only when it fails."""
+def _run(command: list[str], environment: Environment, failure: str, log: Path | None = None) -> None:
+    """Run a command whose output, kept in `log`, matters only when it fails."""
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -270,16 +269,21 @@ def _run(command: list[str], environment: Environment, failure: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=environment.variables(),
+        env=environment.variables() | {"PIP_RETRIES": "2"},
         check=False,
     )
+    if log is not None:
+        log.write_text(done.stdout, "utf-8")
     if done.returncode != 0:
-        raise SetupError(explain(failure, done.stdout))
+        where = f"\nThe whole output is in {log}" if log is not None else ""
+        raise SetupError(explain(failure, done.stdout) + where)
 
 
 def explain(failure: str, output: str) -> str:
-    """What a failed command printed, shortened, and the likely remedy."""
-    text = f"{failure}:\n" + "\n".join(f"    {line}" for line in output.strip().splitlines()[-30:])
+    """The telling lines of what a failed command printed, and the likely remedy."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("ERROR", "Error", "OSError"))] or lines[-15:]
+    text = f"{failure}:\n" + "\n".join(f"    {line}" for line in telling)
     if "ensurepip" in output:
         text += "\nOn Debian and Ubuntu, ensurepip is a package of its own: apt-get install python3-venv"
     elif any(sign in output for sign in _NO_INDEX):
