@@ -6,14 +6,14 @@ text that is no YAML has no fields to look at.
 
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 
 from proxyd.config.binding import bind
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.checks import check
+from proxyd.config.checks import Finding, check
 from proxyd.config.merging import merge
 from proxyd.config.mistakes import ConfigErrors, Mistake
 from proxyd.config.nodes import Node, TextError, parse
@@ -23,6 +23,9 @@ from proxyd.config.sources import Sources, Text, gather
 __all__ = ["ConfigErrors", "Loaded", "Mistake", "Sources", "load", "load_text"]
 
 
+Checks = Callable[[Bootstrap], Iterable[Finding]]
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """A configuration that can run. ``origin`` is its path, or ``embedded default``, ``command line``..."""
 
@@ -30,24 +33,33 @@ class Loaded(msgspec.Struct, frozen=True):
     origin: str
 
 
-def load(sources: Sources, environment: Mapping[str, str] | None = None) -> Loaded:
+def load(
+    sources: Sources, environment: Mapping[str, str] | None = None, further: Checks | None = None
+) -> Loaded:
     """Read and check a configuration; blocking, for files are read. The environment is the process's own.
+
+    ``further`` finds mistakes that this room cannot know of.
 
     Raises ConfigErrors with every mistake.
     """
     text, overlay = gather(sources)
-    return Loaded(load_text(text, overlay, environment), text.name)
+    return Loaded(load_text(text, overlay, environment, further), text.name)
 
 
 def load_text(
-    text: Text, overlay: Text | None = None, environment: Mapping[str, str] | None = None
+    text: Text,
+    overlay: Text | None = None,
+    environment: Mapping[str, str] | None = None,
+    further: Checks | None = None,
 ) -> Bootstrap:
     """Like ``load`` for a text that is at hand."""
     with _collector_paused():
-        return _load(text, overlay, os.environ if environment is None else environment)
+        return _load(text, overlay, os.environ if environment is None else environment, further)
 
 
-def _load(text: Text, overlay: Text | None, environment: Mapping[str, str]) -> Bootstrap:
+def _load(
+    text: Text, overlay: Text | None, environment: Mapping[str, str], further: Checks | None
+) -> Bootstrap:
     trees: list[Node] = []
     broken: list[Mistake] = []
     for part in (text, overlay) if overlay else (text,):
@@ -60,7 +72,10 @@ def _load(text: Text, overlay: Text | None, environment: Mapping[str, str]) -> B
     root = trees[0] if len(trees) == 1 else merge(Bootstrap, *trees)
     bootstrap, mistakes = bind(Bootstrap, root, environment)
     assert isinstance(bootstrap, Bootstrap)
-    mistakes += _whole(bootstrap, root, [mistake.path for mistake in mistakes])
+    mistaken = [mistake.path for mistake in mistakes]
+    mistakes += _whole(check(bootstrap), root, mistaken)
+    if further is not None:
+        mistakes += _whole(further(bootstrap), root, mistaken)
     if mistakes:
         order = {text.name: 0}
         mistakes.sort(key=lambda mistake: (order.get(mistake.file, 1), mistake.line, mistake.column))
@@ -68,11 +83,11 @@ def _load(text: Text, overlay: Text | None, environment: Mapping[str, str]) -> B
     return bootstrap
 
 
-def _whole(bootstrap: Bootstrap, root: Node, known: list[str]) -> Iterator[Mistake]:
+def _whole(findings: Iterable[Finding], root: Node, known: list[str]) -> Iterator[Mistake]:
     """Mistakes of the whole, but for those that follow from a mistake of a field."""
     mistaken = set(known)
     above = {ancestor for path in mistaken for ancestor in lineage(path)}
-    for finding in check(bootstrap):
+    for finding in findings:
         path = finding.path
         if path in above or not mistaken.isdisjoint(lineage(path)) or not above.isdisjoint(finding.rests_on):
             continue
