@@ -151,8 +151,8 @@ def find(name: str | None, run_dir: str | None = None) -> Instance:
         if (name is None or instance.name == name) and _serves(instance)
     ]
     if not running:
-        what = "no proxyd instance" if name is None else f"no proxyd instance named {name!r}"
-        raise NotRunning(f"{what} is running (looked in {', '.join(where)})")
+        what = "proxyd" if name is None else f"proxyd named {name!r}"
+        raise NotRunning(f"no running instance of {what} found (looked in {', '.join(where)})")
     if len(running) > 1 and name is None:
         names = ", ".join(sorted(instance.name for instance in running))
         raise InstanceError(f"several instances are running, choose one with --name: {names}")
@@ -187,7 +187,7 @@ def _connect(instance: Instance) -> socket.socket:
     except BlockingIOError:  # its queue of commands is full
         raise TimeoutError from None
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        raise NotRunning(f"no proxyd instance named {instance.name!r} is running") from None
+        raise NotRunning(f"no running instance of proxyd named {instance.name!r} found") from None
 
 
 def _read_frame(connection: socket.socket) -> bytes:

@@ -10,6 +10,8 @@ from proxyd.system._linux_files import listen_control as listen_control
 from proxyd.system._linux_files import lock_file as lock_file
 from proxyd.system._linux_files import open_private_directory as open_private_directory
 from proxyd.system._linux_files import run_bases as run_bases
+from proxyd.system._linux_files import serve_control as serve_control
+from proxyd.system._linux_files import system_config_path as system_config_path
 from proxyd.system._linux_limits import cpu_count as cpu_count
 from proxyd.system._linux_limits import raise_descriptor_limit as raise_descriptor_limit
 from proxyd.system._linux_limits import tune_malloc as tune_malloc

@@ -5,13 +5,19 @@ import sys
 assert sys.platform == "linux"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
+import asyncio
 import fcntl
 import os
 import socket
 import stat
 import tempfile
+from collections.abc import Awaitable, Callable
 
 _CONTROL_BACKLOG = 64
+
+
+def system_config_path() -> str:
+    return "/etc/proxyd/proxyd.yaml"
 
 
 def run_bases() -> list[str]:
@@ -98,6 +104,12 @@ def listen_control(directory: int, path: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def serve_control(
+    sock: socket.socket, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+) -> asyncio.AbstractServer:
+    return await asyncio.start_unix_server(serve, sock=sock)
 
 
 def connect_control(path: str, timeout: float) -> socket.socket:

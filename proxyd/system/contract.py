@@ -8,7 +8,7 @@ import asyncio
 import mmap
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -133,6 +133,13 @@ class System(Protocol):
     def listen_control(self, directory: int, path: str) -> socket.socket:
         """Listen for commands at ``path`` inside the opened ``directory``; only the owner may connect."""
 
+    async def serve_control(
+        self,
+        sock: socket.socket,
+        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    ) -> asyncio.AbstractServer:
+        """Call ``serve`` with each connection to a socket of ``listen_control``."""
+
     def connect_control(self, path: str, timeout: float) -> socket.socket:
         """Connect to a control socket. FileNotFoundError or ConnectionRefusedError: nobody serves it."""
 
@@ -143,6 +150,9 @@ class System(Protocol):
 
     def raise_descriptor_limit(self) -> int:
         """Raise the limit of open descriptors as far as permitted; returns what it is now."""
+
+    def system_config_path(self) -> str:
+        """Where an installed proxyd keeps its configuration."""
 
     # -- run directory --------------------------------------------------------------------------------------
 

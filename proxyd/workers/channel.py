@@ -74,6 +74,15 @@ class Channel(Generic[Incoming]):
         self._queue.clear()
         self._sock.close()
 
+    def finish(self) -> None:
+        """The other process has ended: deliver what it has still sent, then close, without ``on_closed``."""
+        try:
+            while not self.closed and self._receive():
+                pass
+        except (BlockingIOError, InterruptedError):
+            pass
+        self.close()
+
     def _fail(self) -> None:
         self.close()
         self._loop.call_soon(self._on_closed)  # never from inside a caller's send()
@@ -101,26 +110,28 @@ class Channel(Generic[Incoming]):
 
     def _readable(self) -> None:
         try:
-            data, descriptors = native.receive_descriptors(self._sock, _READ_SIZE)
+            if not self._receive():
+                self._fail()
         except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data, descriptors = b"", []
-        if not data:
-            self._fail()
-            return
+            pass
+
+    def _receive(self) -> bool:
+        """Deliver what has arrived; False at the end, and for what cannot be understood."""
         try:
+            data, descriptors = native.receive_descriptors(self._sock, _READ_SIZE)
             frames = self._reader.feed(data, descriptors)
             messages = [self._decoder.decode(payload) for payload, _ in frames]
-        except (FrameError, msgspec.DecodeError):
-            self._fail()
-            return
+        except (BlockingIOError, InterruptedError):
+            raise
+        except (OSError, FrameError, msgspec.DecodeError):
+            return False
         for _, unexpected in frames:
             _close_all(unexpected)
         for message in messages:
             if self.closed:  # by the one before
-                return
+                break
             self._on_message(message)
+        return bool(data)
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

@@ -10,8 +10,9 @@ supervisor                         zygote (one a generation)             worker 
     │◀────────────────────────────────────────────────── Ready or Refused ────│
     │── Serve ───────────────────────────────────────────────────────────────▶│ accepts
     │◀──────────────────────────────────────────────────────────── Serving ───│
-    │── Hosts, SetLogLevels, SetDrainClose, ReopenLogs ──────────────────────▶│
-    │◀─────────────────────────────────────────────────────── LogsReopened ───│
+    │── Hosts, SetLogLevels, SetDrainClose ──────────────────────────────────▶│
+    │── ReopenLogs, StopListening ───────────────────────────────────────────▶│
+    │◀─────────────────────────────────────────────────────────────── Done ───│
     │── Drain ───────────────────────────────────────────────────────────────▶│ accepts no more
     │◀─────────────────────────────────────────── Draining, later Drained ────│ exits 0
     │◀────────────────────── Exited ───│◀── SIGCHLD ──────────────────────────│
@@ -142,8 +143,9 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
 
 
 class StopListening(msgspec.Struct, frozen=True, tag=True):
-    """Accept no more on these listeners (indexes), but live on."""
+    """Accept no more on these listeners (indexes), but live on. Answered by Done."""
 
+    number: int
     listeners: tuple[int, ...]
 
 
@@ -158,6 +160,8 @@ class SetLogLevels(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReopenLogs(msgspec.Struct, frozen=True, tag=True):
+    """Answered by Done when later lines go to new files."""
+
     number: int
 
 
@@ -193,8 +197,10 @@ class Drained(msgspec.Struct, frozen=True, tag=True):
     cut: int
 
 
-class LogsReopened(msgspec.Struct, frozen=True, tag=True):
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """What the message of that number asked for is done."""
+
     number: int
 
 
-FromWorker = Ready | Refused | Serving | Draining | Drained | LogsReopened
+FromWorker = Ready | Refused | Serving | Draining | Drained | Done

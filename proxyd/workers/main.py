@@ -21,12 +21,12 @@ from proxyd.workers import logs
 from proxyd.workers.channel import Channel
 from proxyd.workers.control import (
     Boot,
+    Done,
     Drain,
     Drained,
     Draining,
     Hosts,
     HostSet,
-    LogsReopened,
     Ready,
     Refused,
     ReopenLogs,
@@ -158,6 +158,7 @@ class Worker:
             self._drain(server, message)
         elif isinstance(message, StopListening):
             server.stop_accepting(message.listeners)
+            self._channel.send(Done(message.number))
         elif isinstance(message, SetDrainClose):
             server.set_drain_close(message.on)
         elif isinstance(message, SetLogLevels):
@@ -175,7 +176,7 @@ class Worker:
         reopening = server.begin_reopen_logs()
         if not await self._loop.run_in_executor(None, reopening.wait, REOPEN_TIMEOUT):
             logger.error("worker %d could not reopen all access logs", self._boot.slot)
-        self._channel.send(LogsReopened(message.number))
+        self._channel.send(Done(message.number))
 
     def _drain(self, server: Server, message: Drain) -> None:
         """The first Drain stops accepting; a later one may set another time and close idle connections."""

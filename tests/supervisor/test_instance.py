@@ -86,7 +86,7 @@ def test_names_that_leave_the_base_are_refused(tmp_path):
 
 def test_find_without_a_name(tmp_path, monkeypatch):
     monkeypatch.setenv("PROXYD_RUN_DIR", str(tmp_path))
-    with pytest.raises(NotRunning, match="no proxyd instance is running"):
+    with pytest.raises(NotRunning, match="no running instance of proxyd found"):
         find(None)
     one = RunDirectory.claim("one", None)
     with one.listen():

@@ -1,0 +1,177 @@
+"""What the admin API asks, answered from the supervisor (``admin.context.AdminContext``)."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from proxyd import __version__
+from proxyd.admin.context import (
+    ClusterView,
+    HostView,
+    ListenerView,
+    MemoryView,
+    RuntimeLayer,
+    ServerView,
+    WorkerView,
+)
+from proxyd.stats.view import StatsView
+from proxyd.supervisor.operations import Operations
+from proxyd.supervisor.options import StartOptions
+from proxyd.supervisor.supervisor import Supervisor
+from proxyd.supervisor.vitals import flatten
+from proxyd.workers.logs import COMPONENTS
+
+
+class SupervisorContext:
+    """Reads are of what is known already; changes are the supervisor's operations."""
+
+    def __init__(self, supervisor: Supervisor, operations: Operations) -> None:
+        self._supervisor: Final = supervisor
+        self._operations: Final = operations
+
+    def stats(self) -> StatsView:
+        return self._supervisor.totals.read()
+
+    def workers(self) -> Sequence[WorkerView]:
+        supervisor = self._supervisor
+        now = time.monotonic()
+        views: list[WorkerView] = []
+        for generation in supervisor.generations:
+            for worker in generation.workers.values():
+                member = worker.member
+                numbers = supervisor.totals.worker(member.worker_id)
+                usage = supervisor.vitals.usage(member.pid)
+                views.append(
+                    WorkerView(
+                        pid=member.pid,
+                        generation=generation.number,
+                        slot=member.slot,
+                        state=member.state,
+                        connections=numbers.connections,
+                        requests_active=numbers.requests_active,
+                        requests_total=numbers.requests_total,
+                        cpu_seconds=usage.cpu_seconds,
+                        cpu_percent=usage.cpu_percent,
+                        memory=usage.memory,
+                        loop_lag=numbers.loop_lag_us / 1e6,
+                        loop_lag_max=numbers.loop_lag_max_us / 1e6,
+                        heartbeat_age=max(0.0, now - (numbers.heartbeat or member.born)),
+                        uptime=now - member.born,
+                    )
+                )
+        return views
+
+    def listeners(self) -> Sequence[ListenerView]:
+        return [ListenerView(name, addresses) for name, addresses in self._supervisor.listening()]
+
+    def clusters(self) -> Sequence[ClusterView]:
+        generation = self._supervisor.current
+        if generation is None:
+            return []
+        return [
+            ClusterView(
+                name=names.cluster.name,
+                hosts=[HostView(ip, port, hostname) for ip, port, hostname in names.hosts],
+                observability_name=names.cluster.alt_stat_name,
+            )
+            for names in generation.hosts.names.values()
+        ]
+
+    def bootstrap(self) -> Mapping[str, object]:
+        present = self._supervisor.configuration
+        return present.proto_json if present is not None else {}
+
+    def config_loaded_at(self) -> float:
+        return self._supervisor.loaded_at
+
+    def server(self) -> ServerView:
+        supervisor = self._supervisor
+        now = time.monotonic()
+        current = supervisor.current
+        node = self.bootstrap().get("node")
+        return ServerView(
+            version=__version__,
+            state=supervisor.state,
+            generation=current.number if current is not None else 0,
+            uptime_current_epoch=now - (current.born if current is not None else supervisor.born),
+            uptime_all_epochs=now - supervisor.born,
+            command_line_options=self._command_line(supervisor.options),
+            node=node if isinstance(node, dict) else {},
+        )
+
+    def _command_line(self, options: StartOptions) -> Mapping[str, object]:
+        """Envoy's CommandLineOptions, as far as they exist here."""
+        supervisor = self._supervisor
+        current = supervisor.current
+        return {
+            "concurrency": current.roster.size if current is not None else supervisor.workers_wanted or 0,
+            "config_path": supervisor.sources.config_path or "",
+            "config_yaml": supervisor.sources.config_yaml or "",
+            "admin_address_path": options.admin_address_path or "",
+            "log_level": options.log_level,
+            "component_log_level": ",".join(
+                f"{name}:{level}" for name, level in options.component_log_levels
+            ),
+            "log_format": options.log_format,
+            "log_path": options.log_path or "",
+            "drain_time": f"{options.drain_time_s:g}s",
+            "mode": "Serve",
+        }
+
+    def memory(self) -> MemoryView:
+        supervisor = self._supervisor
+        pids = [os.getpid(), *(worker.pid for worker in self.workers())]
+        physical = sum(supervisor.vitals.usage(pid).memory for pid in pids)
+        return MemoryView(allocated=physical, heap_size=physical, physical=physical)
+
+    def log_levels(self) -> Mapping[str, str]:
+        levels = self._supervisor.log.levels
+        return {name: levels.get(name, levels[""]) for name in COMPONENTS}
+
+    def runtime_layers(self) -> Sequence[RuntimeLayer]:
+        supervisor = self._supervisor
+        if supervisor.configuration is None or supervisor.configuration.written.layered_runtime is None:
+            return []
+        layers: list[RuntimeLayer] = []
+        for layer in supervisor.configuration.written.layered_runtime.layers:
+            if layer.admin_layer is not None:
+                layers.append(RuntimeLayer(layer.name, supervisor.runtime, admin=True))
+            else:
+                values = flatten(layer.static_layer) if layer.static_layer else {}
+                layers.append(RuntimeLayer(layer.name, {key: _text(value) for key, value in values.items()}))
+        return layers
+
+    def allowed_hosts(self) -> Sequence[str]:
+        return ()
+
+    async def set_log_levels(self, levels: Mapping[str, str]) -> None:
+        await self._operations.set_log_levels(levels)
+
+    async def runtime_modify(self, values: Mapping[str, str]) -> None:
+        await self._operations.modify_runtime(values)
+
+    async def drain_listeners(self, graceful: bool, skip_exit: bool, inbound_only: bool) -> None:
+        await self._operations.drain_listeners(graceful, skip_exit, inbound_only)
+
+    async def healthcheck_fail(self) -> None:
+        await self._operations.set_health(healthy=False)
+
+    async def healthcheck_ok(self) -> None:
+        await self._operations.set_health(healthy=True)
+
+    async def reset_counters(self) -> None:
+        self._supervisor.totals.reset_counters()
+
+    async def reopen_logs(self) -> None:
+        await self._operations.reopen_logs()
+
+    async def quit(self) -> None:
+        self._supervisor.stop(now=False)
+
+
+def _text(value: object) -> str:
+    """A runtime value as Envoy prints it."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,82 @@
+"""From the operator's sources to a configuration that may be put in force. Blocking: run it on a thread."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from proxyd.config.bootstrap import Admin, Bootstrap
+from proxyd.config.canonical import to_proto_json
+from proxyd.config.core import Address, SocketAddress
+from proxyd.config.load import ConfigErrors, Mistake, Sources, load
+from proxyd.snapshot.build import SnapshotError, compile_snapshot
+from proxyd.snapshot.checks import check_formats
+from proxyd.snapshot.formatter import FormatError
+from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_access_logs
+from proxyd.stats.metrics import Registry
+from proxyd.supervisor.problems import StartError
+
+
+class Configuration:
+    """A checked configuration: what every worker will compile compiled here already."""
+
+    def __init__(self, bootstrap: Bootstrap, origin: str, runtime: Mapping[str, str]) -> None:
+        """``bootstrap`` is as written; ``runtime`` are the values set by /runtime_modify.
+
+        Raises ConfigErrors.
+        """
+        self.origin: Final = origin
+        self.written: Final = bootstrap
+        self.bootstrap: Final = _with_runtime(bootstrap, runtime)
+        try:
+            compile_snapshot(self.bootstrap, Registry(None), 0)
+            admin = bootstrap.admin
+            self.admin_logs: Final[list[AccessLogSnapshot]] = compile_access_logs(
+                admin.access_log if admin is not None else ()
+            )
+        except (SnapshotError, FormatError) as error:
+            raise ConfigErrors([Mistake(origin, 0, 0, "", str(error))]) from None
+        self.proto_json: Final[dict[str, Any]] = to_proto_json(bootstrap)
+
+    @property
+    def admin_address(self) -> tuple[str, int] | None:
+        """Where the admin API is to listen; None: nowhere."""
+        admin = self.written.admin
+        if admin is None or admin.address is None:
+            return None
+        return admin.address.socket_address.address, admin.address.socket_address.port_value
+
+
+def read(sources: Sources, admin_address: str | None, runtime: Mapping[str, str]) -> Configuration:
+    """Load and check. ``admin_address`` ("host:port") stands in for the configuration's.
+
+    Raises ConfigErrors, StartError.
+    """
+    loaded = load(sources, further=check_formats)
+    bootstrap = loaded.bootstrap
+    if admin_address is not None:
+        admin = bootstrap.admin or Admin()
+        address = Address(socket_address=_socket_address(admin_address))
+        bootstrap = msgspec.structs.replace(bootstrap, admin=msgspec.structs.replace(admin, address=address))
+    return Configuration(bootstrap, loaded.origin, runtime)
+
+
+def _socket_address(text: str) -> SocketAddress:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise StartError(f"--admin: expected ADDRESS:PORT, got {text!r}")
+    return SocketAddress(address=host.removeprefix("[").removesuffix("]"), port_value=int(port))
+
+
+def _with_runtime(bootstrap: Bootstrap, runtime: Mapping[str, str]) -> Bootstrap:
+    """The admin layer filled with what was set; workers know static layers alone."""
+    layered = bootstrap.layered_runtime
+    if layered is None or not runtime:
+        return bootstrap
+    layers = tuple(
+        msgspec.structs.replace(layer, static_layer=dict(runtime), admin_layer=None)
+        if layer.admin_layer is not None
+        else layer
+        for layer in layered.layers
+    )
+    return msgspec.structs.replace(bootstrap, layered_runtime=msgspec.structs.replace(layered, layers=layers))

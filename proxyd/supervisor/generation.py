@@ -1,0 +1,322 @@
+"""One generation: a configuration in force, its zygote, its workers, until the last of them has gone."""
+
+import asyncio
+import logging
+import os
+import time
+from typing import Final, Protocol
+
+from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.encoding import encode
+from proxyd.stats.block import LayoutMismatchError
+from proxyd.stats.totals import Totals
+from proxyd.supervisor.backoff import Backoff
+from proxyd.supervisor.dns import HostSets
+from proxyd.supervisor.roster import Roster
+from proxyd.supervisor.sockets import Prepared
+from proxyd.supervisor.worker import Worker
+from proxyd.supervisor.zygote import Zygote, ZygoteOwner
+from proxyd.system import native
+from proxyd.workers.control import (
+    DRAINING,
+    READY,
+    STARTING,
+    Boot,
+    Done,
+    Drain,
+    Drained,
+    Draining,
+    FromWorker,
+    LogSettings,
+    Ready,
+    Refused,
+    ReopenLogs,
+    Serve,
+    Serving,
+    StopListening,
+    ToWorker,
+)
+
+logger = logging.getLogger("main")
+
+
+class Surroundings(Protocol):
+    """What a generation needs of the supervisor."""
+
+    loop: asyncio.AbstractEventLoop
+    totals: Totals
+    log: LogSettings
+    drain_close: bool
+
+    def new_worker_id(self) -> int:
+        """A number no worker has had."""
+
+    def changed(self) -> None:
+        """Something has happened: compare what is wanted with what is."""
+
+    def replaced(self, slot: int) -> None:
+        """A hung worker of this slot was ended."""
+
+
+class Generation(ZygoteOwner):
+    """``start``, then either ``serve`` or ``fail``; then ``drain``; ``over`` once nothing is left of it."""
+
+    def __init__(
+        self,
+        number: int,
+        bootstrap: Bootstrap,
+        workers: int,
+        sockets: Prepared,
+        hosts: HostSets,
+        around: Surroundings,
+    ) -> None:
+        self.number: Final = number
+        self.bootstrap: Final = bootstrap
+        self.hosts: Final = hosts
+        self.born: Final = time.monotonic()
+        self.roster: Final = Roster(workers)
+        self.workers: Final[dict[int, Worker]] = {}
+        self.failure: str = ""  # why it cannot start
+        self.over: bool = False
+        self.draining: bool = False
+        self.stopped_listeners: Final[set[int]] = set()  # by /drain_listeners
+        self.carried: int = 0  # connections open when it began to drain
+        self._around: Final = around
+        self._sockets: Final = sockets
+        self._serving = False
+        self._zygote: Zygote | None = None
+        self._zygote_backoff: Final = Backoff()
+        self._zygote_born = 0.0
+        self._configuration: Final = native.create_sealed_memory("proxyd-config", encode(bootstrap))
+
+    # -- what the supervisor asks
+
+    def start(self) -> None:
+        """Start the zygote and, through it, all workers."""
+        self.roster.filled = True
+        self.reconcile(time.monotonic(), 0.0)
+
+    @property
+    def ready(self) -> bool:
+        return self.roster.complete
+
+    @property
+    def serving(self) -> bool:
+        """Whether every worker accepts connections."""
+        return self.ready and all(worker.serving for worker in self.workers.values())
+
+    @property
+    def stopped_accepting(self) -> bool:
+        """Whether no worker accepts any more."""
+        return self.draining and all(worker.drain_told for worker in self.workers.values())
+
+    def serve(self) -> None:
+        """Accept connections; from now on workers that die are replaced rather than a reason to give up."""
+        self._serving = True
+        self.broadcast(Serve())
+
+    def drain(self, seconds: float, close_idle: bool) -> None:
+        """Accept no more, finish, end. Again: with another time, or closing idle connections after all."""
+        now = time.monotonic()
+        self.draining = True
+        self.roster.filled = False
+        for worker in self.workers.values():
+            if worker.member.state == READY:
+                self.roster.move(worker.member.worker_id, DRAINING, now)
+            if worker.member.state == DRAINING:
+                worker.member.deadline = now + seconds
+                worker.send(Drain(seconds, close_idle))
+            else:
+                worker.kill()
+        self._settle()
+
+    def end(self) -> None:
+        """End everything at once."""
+        self.draining = True
+        self.roster.filled = False
+        for worker in self.workers.values():
+            worker.kill()
+        self._settle()
+
+    def fail(self) -> None:
+        """Give up a generation that has not served."""
+        self.end()
+
+    def ask(self, message: StopListening | ReopenLogs) -> set[int]:
+        """Tell every worker that can hear; the ids of those that will answer Done."""
+        self.broadcast(message)
+        return {id_ for id_, worker in self.workers.items() if worker.member.state in (READY, DRAINING)}
+
+    def done(self, asked: set[int], number: int) -> bool:
+        """Whether of those all that still live have carried out the message of that number."""
+        return all(self.workers[id_].done >= number for id_ in asked if id_ in self.workers)
+
+    def broadcast(self, message: ToWorker) -> None:
+        """Tell every worker that can hear; one that starts meanwhile learns it from its Boot."""
+        for worker in self.workers.values():
+            if worker.member.state in (READY, DRAINING):
+                worker.send(message)
+
+    def reconcile(self, now: float, excused_until: float) -> float:
+        """Bring what is to what is wanted; returns when to look again, 0 where only events matter."""
+        for worker in self.workers.values():
+            worker.member.heartbeat = worker.heartbeat()
+        for member, why in self.roster.overdue(now, excused_until):
+            logger.error("worker %d (pid %d) is ended: %s", member.slot, member.pid, why)
+            self.workers[member.worker_id].kill()
+            self._around.replaced(member.slot)
+            if member.state == STARTING and not self._serving:
+                self._cannot_start(why)
+        if not self.roster.filled or self.failure:
+            return 0.0
+        if self._zygote is None:
+            if now < self._zygote_backoff.not_before:
+                return self._zygote_backoff.not_before
+            self._start_zygote(now)
+        elif self._zygote.ready:
+            for slot in self.roster.vacancies(now):
+                self._spawn(self._zygote, slot, now)
+        return self.roster.wake_at()
+
+    # -- what the zygote tells
+
+    def on_hello(self) -> None:
+        self._around.changed()
+
+    def on_spawned(self, worker_id: int, pid: int) -> None:
+        worker = self.workers[worker_id]
+        worker.member.pid = pid
+        if worker.member.killed:  # before it had a pid
+            worker.kill()
+
+    def on_exited(self, worker_id: int, status: int, reason: str) -> None:
+        worker = self.workers.pop(worker_id, None)
+        if worker is None:
+            return
+        worker.gone()  # may still hear Refused or Drained
+        now = time.monotonic()
+        member, delay = self.roster.gone(worker_id, status, now)
+        how = reason or worker.refusal or _ended(status)
+        if member.state == "died":
+            again = f"; again in {delay:g} s" if delay else ""
+            if not self.draining:
+                logger.error("worker %d (pid %d) has died: %s%s", member.slot, member.pid, how, again)
+            elif not member.killed:
+                logger.warning("draining worker %d (pid %d) has died: %s", member.slot, member.pid, how)
+            if not self._serving:
+                self._cannot_start(f"worker {member.slot}: {how}")
+        self._settle()
+
+    def on_zygote_gone(self, reason: str) -> None:
+        now = time.monotonic()
+        self._zygote = None
+        for worker_id in list(self.workers):
+            self.on_exited(worker_id, 0, "its zygote has ended")
+        if not self._serving:
+            self._cannot_start(reason)
+        elif self.roster.filled:
+            self._zygote_backoff.died(now, now - self._zygote_born)
+            logger.error("generation %d: %s; it is started again", self.number, reason)
+        self._settle()
+
+    # -- what workers tell
+
+    def _on_message(self, worker: Worker, message: FromWorker) -> None:
+        now = time.monotonic()
+        member = worker.member
+        if isinstance(message, Ready):
+            self._on_ready(worker, now)
+        elif isinstance(message, Serving):
+            worker.serving = True
+        elif isinstance(message, Refused):
+            worker.refusal = message.reason
+        elif isinstance(message, Draining):
+            worker.drain_told = True
+            self.carried += message.connections
+        elif isinstance(message, Drained):
+            if message.cut:
+                logger.warning(
+                    "worker %d (pid %d): %d connections were cut at the end of the drain time",
+                    member.slot,
+                    member.pid,
+                    message.cut,
+                )
+        else:
+            assert isinstance(message, Done)
+            worker.done = message.number
+        self._around.changed()
+
+    def _on_ready(self, worker: Worker, now: float) -> None:
+        member = worker.member
+        if member.state != STARTING:
+            return
+        try:
+            self._around.totals.check(member.worker_id)
+        except LayoutMismatchError as error:
+            worker.refusal = str(error)
+            worker.kill()
+            return
+        self.roster.move(member.worker_id, READY, now)
+        if self._serving:
+            logger.info(
+                "worker %d (pid %d) is ready after %.3f s", member.slot, member.pid, now - member.born
+            )
+
+    def _on_lost(self, worker: Worker) -> None:
+        """Its channel has ended. Nearly always so has the process; in any case it is of no use now."""
+        worker.kill()
+
+    # -- inner works
+
+    def _start_zygote(self, now: float) -> None:
+        self._zygote_born = now
+        try:
+            self._zygote = Zygote(self._around.loop, self)
+        except OSError as error:
+            self._zygote_backoff.died(now, 0.0)
+            logger.error("no process can be started: %s", error)
+            if not self._serving:
+                self._cannot_start(f"no process can be started: {error.strerror}")
+
+    def _spawn(self, zygote: Zygote, slot: int, now: float) -> None:
+        around = self._around
+        member = self.roster.add(around.new_worker_id(), slot, now)
+        lent = [
+            (listener, sock)
+            for listener, sock in self._sockets.lent(slot)
+            if listener not in self.stopped_listeners
+        ]
+        boot = Boot(
+            worker_id=member.worker_id,
+            slot=slot,
+            workers=self.roster.size,
+            generation=self.number,
+            listeners=tuple(listener for listener, _ in lent),
+            hosts=self.hosts.sets(),
+            log=around.log,
+            serve=self._serving,
+            drain_close=around.drain_close,
+        )
+        worker = Worker(around.loop, member, around.totals, self._on_message, self._on_lost)
+        self.workers[member.worker_id] = worker
+        worker.spawn(zygote, boot, self._configuration, [sock.fileno() for _, sock in lent])
+
+    def _cannot_start(self, why: str) -> None:
+        if not self.failure:
+            self.failure = why
+
+    def _settle(self) -> None:
+        """After something has ended: is all over?"""
+        if self.draining and not self.workers and not self.over:
+            if self._zygote is not None:
+                self._zygote.end()  # its end brings us here again
+                return
+            self.over = True
+            os.close(self._configuration)
+        self._around.changed()
+
+
+def _ended(status: int) -> str:
+    if status < 0:
+        return f"killed by signal {-status}"
+    return f"it exited with status {status}"

@@ -1,0 +1,239 @@
+"""What can be done to a running instance, whoever asks: command line, admin API, signal."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlencode
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from proxyd import __version__
+from proxyd.admin.context import DRAINING, LIVE, AdminContext
+from proxyd.admin.messages import AdminRequest
+from proxyd.admin.stats_pages import stats
+from proxyd.config.core import TrafficDirection
+from proxyd.config.load import ConfigErrors
+from proxyd.supervisor.commands import (
+    Command,
+    Done,
+    ListenerStatus,
+    Refused,
+    Reload,
+    Reloaded,
+    ReopenLogs,
+    Reply,
+    Stats,
+    StatsPage,
+    Status,
+    StatusReport,
+    Stop,
+    WorkerStatus,
+)
+from proxyd.supervisor.problems import StartError
+from proxyd.supervisor.sockets import format_address
+from proxyd.supervisor.supervisor import Supervisor
+from proxyd.workers import control, logs
+
+logger = logging.getLogger("main")
+
+REOPEN_LIMIT: Final = 10.0  # seconds for all workers to reopen their logs
+
+
+class Operations:
+    """The verbs. Each returns when what it says has happened."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor: Final = supervisor
+        self._asked = 0
+
+    # -- the command line
+
+    async def answer(self, command: Command, context: AdminContext) -> Reply:
+        """Carry out a command."""
+        if isinstance(command, Reload):
+            return await self.reload(command)
+        if isinstance(command, Stop):
+            return await self.stop(command.now)
+        if isinstance(command, Status):
+            return self.status()
+        if isinstance(command, Stats):
+            return await self._stats(command, context)
+        assert isinstance(command, ReopenLogs)
+        if not await self.reopen_logs():
+            return Refused(("not all logs could be opened again; see proxyd's log",))
+        return Done()
+
+    async def reload(self, command: Reload) -> Reply:
+        """Reload, log what came of it, and tell."""
+        supervisor = self._supervisor
+        sources = supervisor.sources
+        if command.config_path is not None or command.config_yaml is not None:
+            if command.config_path is not None:
+                sources = msgspec.structs.replace(
+                    sources, config_path=command.config_path, listen=None, upstreams=()
+                )
+            if command.config_yaml is not None:
+                sources = msgspec.structs.replace(sources, config_yaml=command.config_yaml)
+        try:
+            handover = await supervisor.reload(sources, command.workers)
+        except (ConfigErrors, StartError) as error:
+            reasons = tuple(str(error).splitlines())
+            supervisor.last_reload = f"refused: {reasons[0]}"
+            logger.error("reload refused, nothing has changed:\n  %s", "\n  ".join(reasons))
+            return Refused(reasons)
+        older = [each for each in supervisor.draining if each.number < handover.generation]
+        supervisor.last_reload = (
+            f"generation {handover.generation} in {handover.seconds:.3f} s, "
+            f"{handover.carried} connections carried through"
+        )
+        logger.info("reloaded: %s", supervisor.last_reload)
+        if command.wait:
+            await supervisor.until(lambda: all(each.over for each in older))
+        return Reloaded(
+            generation=handover.generation,
+            workers=handover.workers,
+            seconds=handover.seconds,
+            carried=handover.carried,
+            drained=all(each.over for each in older),
+        )
+
+    async def stop(self, now: bool) -> Reply:
+        """Stop; answered when all workers have gone."""
+        supervisor = self._supervisor
+        supervisor.stop(now)
+        await supervisor.until(lambda: not supervisor.generations)
+        return Done()
+
+    def status(self) -> StatusReport:
+        supervisor = self._supervisor
+        now = time.monotonic()
+        workers: list[WorkerStatus] = []
+        for generation in supervisor.generations:
+            for worker in generation.workers.values():
+                member = worker.member
+                numbers = supervisor.totals.worker(member.worker_id)
+                workers.append(
+                    WorkerStatus(
+                        worker=member.slot,
+                        pid=member.pid,
+                        generation=generation.number,
+                        state=member.state,
+                        connections=numbers.connections,
+                        requests=numbers.requests_total,
+                        uptime_s=now - member.born,
+                    )
+                )
+        present = supervisor.configuration
+        return StatusReport(
+            name=supervisor.options.name,
+            pid=os.getpid(),
+            version=__version__,
+            state=supervisor.state,
+            uptime_s=now - supervisor.born,
+            generation=supervisor.current.number if supervisor.current is not None else 0,
+            config=present.origin if present is not None else "",
+            admin=supervisor.admin.address if supervisor.admin is not None else None,
+            listeners=tuple(
+                ListenerStatus(name=name, addresses=tuple(format_address(*each) for each in addresses))
+                for name, addresses in supervisor.listening()
+            ),
+            workers=tuple(workers),
+            last_reload=supervisor.last_reload,
+        )
+
+    async def _stats(self, command: Stats, context: AdminContext) -> Reply:
+        query = {"format": command.format}
+        if command.pattern:
+            query["filter"] = command.pattern
+        if command.used_only:
+            query["usedonly"] = ""
+        reply = await stats(context, AdminRequest("GET", "/stats", urlencode(query)))
+        text = reply.body.decode("utf-8", "replace")
+        return StatsPage(text) if reply.status == 200 else Refused((text.strip(),))
+
+    # -- the admin API and signals
+
+    async def reopen_logs(self) -> bool:
+        """Open all logs anew; True when every worker has."""
+        supervisor = self._supervisor
+        assert supervisor.admin is not None
+        self._asked += 1
+        number = self._asked
+        asked = [
+            (generation, generation.ask(control.ReopenLogs(number))) for generation in supervisor.generations
+        ]
+        logs.reopen()
+        ours = await anyio.to_thread.run_sync(supervisor.admin.reopen_logs)
+        theirs = await supervisor.until(
+            lambda: all(generation.done(told, number) for generation, told in asked), REOPEN_LIMIT
+        )
+        logger.info("logs reopened" if ours and theirs else "not all logs could be reopened")
+        return ours and theirs
+
+    async def set_log_levels(self, levels: Mapping[str, str]) -> None:
+        """Set loggers to levels here and in every worker, also those that are yet to come."""
+        supervisor = self._supervisor
+        supervisor.log = msgspec.structs.replace(supervisor.log, levels={**supervisor.log.levels, **levels})
+        logs.set_levels(levels)
+        for generation in supervisor.generations:
+            generation.broadcast(control.SetLogLevels(dict(levels)))
+
+    async def modify_runtime(self, values: Mapping[str, str]) -> None:
+        """Set keys of the admin layer, an empty value removes one; new workers take over with them.
+
+        Workers compile runtime values at their start, so this is a reload of the configuration in force.
+        """
+        supervisor = self._supervisor
+        runtime = {key: value for key, value in {**supervisor.runtime, **values}.items() if value}
+        await supervisor.reload(runtime=runtime)
+        supervisor.vitals.runtime_overridden(len(runtime))
+
+    async def set_health(self, healthy: bool) -> None:
+        """Say LIVE or DRAINING, and whether responses ask clients to leave."""
+        supervisor = self._supervisor
+        if supervisor.stopping:
+            return
+        supervisor.state = LIVE if healthy else DRAINING
+        supervisor.drain_close = not healthy
+        for generation in supervisor.generations:
+            if not generation.draining:
+                generation.broadcast(control.SetDrainClose(not healthy))
+
+    async def drain_listeners(self, graceful: bool, skip_exit: bool, inbound_only: bool) -> None:
+        """Stop accepting, see AdminContext. A graceful drain goes on after this returns."""
+        if not graceful:
+            await self._stop_listeners(inbound_only)
+            return
+        supervisor = self._supervisor
+        await self.set_health(healthy=False)
+
+        async def later() -> None:
+            await anyio.sleep(supervisor.options.drain_time_s)
+            if not skip_exit:
+                await self._stop_listeners(inbound_only)
+
+        supervisor.start_soon(later)
+
+    async def _stop_listeners(self, inbound_only: bool) -> None:
+        supervisor = self._supervisor
+        generation = supervisor.current
+        if generation is None:
+            return
+        listeners = {
+            index: listener
+            for index, listener in enumerate(generation.bootstrap.static_resources.listeners)
+            if index not in generation.stopped_listeners
+            and (not inbound_only or listener.traffic_direction == TrafficDirection.INBOUND)
+        }
+        generation.stopped_listeners.update(listeners)
+        self._asked += 1
+        number = self._asked
+        told = generation.ask(control.StopListening(number, tuple(listeners)))
+        await supervisor.until(lambda: generation.done(told, number), REOPEN_LIMIT)
+        supervisor.sockets.give_up(each for each in supervisor.wanted if each.listener in listeners)
+        supervisor.vitals.listeners_stopped(len(listeners))
+        logger.info("%d listeners accept no more", len(listeners))

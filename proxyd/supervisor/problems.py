@@ -1,0 +1,111 @@
+"""What an operator is told when something cannot be had: one line, with the remedy."""
+
+import errno
+import os
+import sys
+from typing import Final
+
+import psutil
+
+from proxyd.config.bootstrap import Bootstrap
+from proxyd.supervisor.instance import InstanceError
+from proxyd.supervisor.sockets import BindError, format_address
+
+# Beside two for each connection: files, sockets and pipes of a process at rest.
+DESCRIPTORS_AT_REST: Final = 64
+DESCRIPTORS_PER_SLOT: Final = 8  # the supervisor's channels, memory and sockets for each worker
+
+
+class StartError(InstanceError):
+    """proxyd cannot start, or a reload cannot be carried out; the text is what the operator is told."""
+
+
+def explain_bind(error: BindError) -> str:
+    """A listener's address cannot be had: why, and what to do."""
+    host, port = error.wanted.key[:2]
+    return explain_address(f"listener {error.wanted.name!r}", host, port, error.error)
+
+
+def explain_address(what: str, host: str, port: int, error: OSError) -> str:
+    """``what`` cannot have an address."""
+    place = f"{what}: cannot listen on {format_address(host, port)}: "
+    if error.errno == errno.EADDRINUSE:
+        owner = port_owner(host, port)
+        by = f" by {owner}" if owner else ""
+        return f"{place}the address is already in use{by}; stop that process or choose another port"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"{place}permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE "
+            f"(setcap cap_net_bind_service=+ep {os.path.realpath(sys.executable)}, or AmbientCapabilities= "
+            "in a systemd unit), or choose a port from 1024 on"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{place}no network interface of this machine has that address"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{place}too few file descriptors; raise the limit (ulimit -n, LimitNOFILE= in systemd)"
+    return f"{place}{error.strerror or os.strerror(error.errno or 0)}"
+
+
+def port_owner(host: str, port: int) -> str:
+    """``name (pid 123)`` of the process listening on an address, "" where that cannot be known."""
+    wildcards = ("0.0.0.0", "::")
+    try:
+        for connection in psutil.net_connections("tcp"):
+            address = connection.laddr
+            if connection.status != psutil.CONN_LISTEN or connection.pid is None or not address:
+                continue
+            if address.port == port and (address.ip == host or address.ip in wildcards or host in wildcards):
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.Error, OSError, PermissionError):
+        pass
+    return ""
+
+
+def check_descriptors(limit: int, bootstrap: Bootstrap, workers: int, listeners: int) -> str | None:
+    """A warning where the limit of open files is lower than the configured connection limits ask for.
+
+    Raises StartError where it does not even do for standing still.
+    """
+    least = DESCRIPTORS_AT_REST + workers * (DESCRIPTORS_PER_SLOT + listeners)
+    remedy = "raise the hard limit (ulimit -Hn, LimitNOFILE= in a systemd unit, --ulimit nofile= in Docker)"
+    if limit < least:
+        raise StartError(
+            f"the limit of open file descriptors is {limit}, and {least} are needed before the first "
+            f"connection ({workers} workers, {listeners} listening addresses); {remedy}"
+        )
+    connections = _connection_limits(bootstrap)
+    needed = DESCRIPTORS_AT_REST + 2 * -(-connections // workers)
+    if limit < needed:
+        return (
+            f"the limit of open file descriptors is {limit} per process, but the configured connection "
+            f"limits ({connections} in all) can need {needed}; {remedy}"
+        )
+    return None
+
+
+def _connection_limits(bootstrap: Bootstrap) -> int:
+    """The sum of the listeners' connection limits in the runtime; 0 where there are none."""
+    total = 0
+    if bootstrap.layered_runtime is None:
+        return 0
+    limits: dict[str, int] = {}
+    for layer in bootstrap.layered_runtime.layers:
+        _collect(layer.static_layer or {}, "", limits)
+    for limit in limits.values():
+        total += limit
+    return total
+
+
+def _collect(values: object, path: str, limits: dict[str, int]) -> None:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            _collect(value, f"{path}.{key}" if path else str(key), limits)
+    elif (
+        path.startswith("envoy.resource_limits.listener.")
+        and path.endswith(".connection_limit")
+        and isinstance(values, int | float | str)
+    ):
+        try:
+            limits[path] = int(values)
+        except ValueError:
+            pass

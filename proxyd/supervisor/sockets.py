@@ -1,0 +1,235 @@
+"""The listening sockets: the supervisor binds and keeps them, workers borrow them.
+
+An address has one SO_REUSEPORT socket for each worker slot, so that the kernel spreads connections; with
+``enable_reuse_port: false`` it has one, lent to all. A socket with queued connections must not be closed, for
+that resets them: over a reload the sockets of an address stay, and those of slots that are no more are served
+by the workers that remain. Nothing listens before ``commit``, so a change that is given up has cost nobody
+a connection.
+"""
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from proxyd.config.bootstrap import Bootstrap
+from proxyd.system import native
+
+_REUSE_PORT_CHANGED: Final = OSError(errno.EBUSY, "enable_reuse_port cannot be changed by a reload")
+
+
+class Key(NamedTuple):
+    """What makes two configured addresses the same: for port 0 the listener, whose port was chosen once."""
+
+    host: str
+    port: int
+    owner: tuple[str, int]  # listener name and index of the address where port is 0, else ("", 0)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One address of a listener as configured."""
+
+    listener: int  # index in static_resources.listeners
+    name: str
+    key: Key
+    shared: bool  # one socket a slot
+    backlog: int
+
+
+class BindError(Exception):
+    """An address cannot be had. ``error`` is the system's reason; the text is for this module's tests."""
+
+    def __init__(self, wanted: Wanted, error: OSError) -> None:
+        super().__init__(f"{wanted.name}: {format_address(*wanted.key[:2])}: {error.strerror}")
+        self.wanted: Final = wanted
+        self.error: Final = error
+
+
+class Held:
+    """The sockets of one address."""
+
+    def __init__(self, key: Key, shared: bool, sockets: list[socket.socket]) -> None:
+        self.key: Final = key
+        self.shared: Final = shared
+        self.sockets: Final = sockets
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """As bound: ip, and a port that is never 0."""
+        host, port = self.sockets[0].getsockname()[:2]
+        return host, port
+
+
+class Change(NamedTuple):
+    """What a configuration needs beyond what is held: sockets to bind, addresses to give up."""
+
+    bind: list[tuple[Wanted, int]]  # with the number of sockets missing
+    close: list[Key]
+
+
+def wanted_addresses(bootstrap: Bootstrap, default_backlog: int) -> list[Wanted]:
+    """Every address of every listener, in the order of the configuration."""
+    wanted: list[Wanted] = []
+    for index, listener in enumerate(bootstrap.static_resources.listeners):
+        addresses = [listener.address, *(more.address for more in listener.additional_addresses)]
+        for number, address in enumerate(addresses):
+            host, port = address.socket_address.address, address.socket_address.port_value
+            name = listener.name or format_address(host, port)
+            backlog = listener.tcp_backlog_size
+            wanted.append(
+                Wanted(
+                    index,
+                    name,
+                    Key(host, port, ("", 0) if port else (name, number)),
+                    listener.enable_reuse_port is not False,
+                    default_backlog if backlog is None else backlog,
+                )
+            )
+    return wanted
+
+
+def plan(held: Mapping[Key, int], wanted: Iterable[Wanted], workers: int) -> Change:
+    """Decide what to bind and what to close. ``held`` is the number of sockets of each address."""
+    bind: list[tuple[Wanted, int]] = []
+    keep: set[Key] = set()
+    for each in wanted:
+        keep.add(each.key)
+        missing = (workers if each.shared else 1) - held.get(each.key, 0)
+        if missing > 0:
+            bind.append((each, missing))
+    return Change(bind, [key for key in held if key not in keep])
+
+
+def serving_slot(socket_index: int, workers: int) -> int:
+    """Which of ``workers`` slots serves a socket: its own, or for slots that are no more another's."""
+    return socket_index % workers
+
+
+class ListenSockets:
+    """Everything bound, and the steps of a change: ``prepare``, ``commit`` or ``abandon``, ``retire``."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, Held] = {}
+        self._retiring: list[Held] = []
+
+    def prepare(self, wanted: Sequence[Wanted], workers: int) -> "Prepared":
+        """Bind what is missing. Raises BindError, and then nothing has changed."""
+        change = plan({key: len(held.sockets) for key, held in self._held.items()}, wanted, workers)
+        prepared = Prepared(list(wanted), workers, change)
+        try:
+            for each in wanted:
+                held = self._held.get(each.key)
+                if held is not None and held.shared != each.shared:
+                    raise BindError(each, _REUSE_PORT_CHANGED)
+            for each, missing in change.bind:
+                prepared.bound[each.key] = self._bind(each, missing)
+        except BindError:
+            prepared.abandon()
+            raise
+        for key, held in self._held.items():
+            prepared.all[key] = list(held.sockets)
+        for key, sockets in prepared.bound.items():
+            prepared.all.setdefault(key, []).extend(sockets)
+        return prepared
+
+    def commit(self, prepared: "Prepared") -> None:
+        """Let the new sockets listen; those of addresses no longer wanted wait for ``retire``.
+
+        Raises BindError (another process was quicker), and then nothing has changed.
+        """
+        for each in prepared.wanted:
+            for sock in prepared.bound.get(each.key, []):
+                try:
+                    sock.listen(each.backlog)
+                except OSError as error:
+                    prepared.abandon()
+                    raise BindError(each, error) from None
+        for each in prepared.wanted:
+            held = self._held.setdefault(each.key, Held(each.key, each.shared, []))
+            for sock in held.sockets:
+                sock.listen(each.backlog)  # it may have changed
+            held.sockets.extend(prepared.bound.get(each.key, []))
+        for key in prepared.change.close:
+            self._retiring.append(self._held.pop(key))
+
+    def retire(self) -> None:
+        """Close what was given up; to be called once nobody accepts on it any more."""
+        for held in self._retiring:
+            for sock in held.sockets:
+                sock.close()
+        self._retiring.clear()
+
+    def give_up(self, wanted: Iterable[Wanted]) -> None:
+        """Close these addresses, once nobody accepts on them any more."""
+        for each in wanted:
+            if each.key in self._held:
+                self._retiring.append(self._held.pop(each.key))
+        self.retire()
+
+    def address(self, key: Key) -> tuple[str, int] | None:
+        """The bound address of a configured one, None where it was given up."""
+        held = self._held.get(key)
+        return None if held is None else held.address
+
+    def close(self) -> None:
+        self._retiring.extend(self._held.values())
+        self._held.clear()
+        self.retire()
+
+    def _bind(self, wanted: Wanted, missing: int) -> list[socket.socket]:
+        host, port, _ = wanted.key
+        held = self._held.get(wanted.key)
+        sockets: list[socket.socket] = []
+        try:
+            if held is not None:
+                port = held.address[1]
+            elif port and wanted.shared and not self._ours(port):
+                # SO_REUSEPORT would let us share the port with a stranger's group: ask without it first.
+                native.claim_port(host, port).close()
+            for _ in range(missing):
+                sock = native.bind(host, port, wanted.shared)
+                sockets.append(sock)
+                port = sock.getsockname()[1]
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            raise BindError(wanted, error) from None
+        return sockets
+
+    def _ours(self, port: int) -> bool:
+        """Whether a held address has this port: 0.0.0.0 and 127.0.0.1 then do not exclude each other."""
+        return any(held.address[1] == port for held in self._held.values())
+
+
+class Prepared:
+    """Sockets for a configuration that is not yet in force."""
+
+    def __init__(self, wanted: list[Wanted], workers: int, change: Change) -> None:
+        self.wanted: Final = wanted
+        self.workers: Final = workers
+        self.change: Final = change
+        self.bound: Final[dict[Key, list[socket.socket]]] = {}
+        self.all: Final[dict[Key, list[socket.socket]]] = {}
+
+    def lent(self, slot: int) -> list[tuple[int, socket.socket]]:
+        """What a worker borrows: (index of the listener, socket)."""
+        lent: list[tuple[int, socket.socket]] = []
+        for each in self.wanted:
+            for index, sock in enumerate(self.all[each.key]):
+                if not each.shared or serving_slot(index, self.workers) == slot:
+                    lent.append((each.listener, sock))
+        return lent
+
+    def abandon(self) -> None:
+        """Give the change up: close what was bound for it."""
+        for sockets in self.bound.values():
+            for sock in sockets:
+                sock.close()
+        self.bound.clear()
+
+
+def format_address(host: str, port: int) -> str:
+    """``ip:port``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

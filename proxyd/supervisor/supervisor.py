@@ -1,0 +1,369 @@
+"""The supervisor: which generation serves, which still drain, and how one takes over from another.
+
+A change of configuration has two halves. Up to the commit everything may fail and nothing has happened:
+configuration, addresses, names, and a whole generation of workers that has said Ready. From the commit on
+nothing is undone: new sockets listen, the new generation accepts, then the old one stops accepting.
+
+At most two generations drain at a time. A further reload waits for the older of them rather than cutting its
+requests; it can wait for as long as the drain time at most.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from proxyd.admin.context import DRAINING as SERVER_DRAINING
+from proxyd.admin.context import INITIALIZING, LIVE
+from proxyd.config.load import Sources
+from proxyd.stats.metrics import Registry
+from proxyd.stats.totals import Totals
+from proxyd.supervisor import configuration
+from proxyd.supervisor.admin_service import AdminService
+from proxyd.supervisor.configuration import Configuration
+from proxyd.supervisor.dns import HostSets
+from proxyd.supervisor.generation import Generation
+from proxyd.supervisor.options import StartOptions
+from proxyd.supervisor.problems import StartError, check_descriptors, explain_bind
+from proxyd.supervisor.sockets import BindError, ListenSockets, Prepared, Wanted, wanted_addresses
+from proxyd.supervisor.vitals import Vitals
+from proxyd.system import native
+from proxyd.workers.control import Hosts, HostSet, LogSettings
+
+logger = logging.getLogger("main")
+
+MAX_DRAINING: Final = 2
+TICK: Final = 1.0  # seconds between two looks at everything, whatever happens
+LATE: Final = 1.0  # seconds; a supervisor this late was itself not running, see Roster.overdue
+TAKE_OVER_LIMIT: Final = 10.0  # seconds for workers to begin, and old ones to end, accepting
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """What a change of configuration came to."""
+
+    generation: int
+    workers: int
+    seconds: float  # from the order to the moment the new generation served
+    carried: int  # connections of older generations still open at that moment
+
+
+class Supervisor:
+    """One instance. All methods are called on its loop."""
+
+    def __init__(
+        self, options: StartOptions, sources: Sources, log: LogSettings, tasks: anyio.abc.TaskGroup
+    ) -> None:
+        self.options: Final = options
+        self.loop = asyncio.get_running_loop()
+        self.registry: Final = Registry(None)
+        self.totals = Totals(self.registry)
+        self.vitals: Final = Vitals(self.registry)
+        self.sockets: Final = ListenSockets()
+        self.sources: Sources = sources
+        self.workers_wanted: int | None = options.workers
+        self.log: LogSettings = log
+        self.drain_close: bool = False  # /healthcheck/fail
+        self.runtime: dict[str, str] = {}  # set by /runtime_modify
+        self.state: str = INITIALIZING
+        self.generations: Final[list[Generation]] = []  # oldest first; all that are not over
+        self.current: Generation | None = None
+        self.configuration: Configuration | None = None
+        self.wanted: list[Wanted] = []
+        self.loaded_at: float = 0.0
+        self.last_reload: str = ""
+        self.stopping: bool = False
+        self.born: Final = time.monotonic()
+        self.admin: AdminService | None = None
+        self._numbers = 0
+        self._worker_ids = 0
+        self._change = anyio.Event()
+        self._changing = anyio.Lock()
+        self._excused_until = 0.0
+        self._cancel_change: anyio.CancelScope | None = None
+        self._follow: anyio.CancelScope | None = None
+        self._tasks: Final = tasks
+
+    # -- what generations ask
+
+    def new_worker_id(self) -> int:
+        self._worker_ids += 1
+        return self._worker_ids
+
+    def changed(self) -> None:
+        change, self._change = self._change, anyio.Event()
+        change.set()
+
+    def replaced(self, slot: int) -> None:
+        self.vitals.worker_hung(slot)
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Keep what is in line with what is wanted, until a stop has ended everything."""
+        expected = time.monotonic()
+        while True:
+            change = self._change
+            now = time.monotonic()
+            if now - expected > LATE:
+                self._excused_until = now
+            wake = self._reconcile(now)
+            if self.stopping and not self.generations:
+                return
+            expected = min(now + TICK, wake) if wake else now + TICK
+            with anyio.move_on_after(max(0.0, expected - now)):
+                await change.wait()
+                expected = time.monotonic()
+
+    def look(self) -> None:
+        """Take the measure of all processes; to be called about once a second."""
+        workers = [worker for generation in self.generations for worker in generation.workers.values()]
+        connections = sum(self.totals.worker(worker.member.worker_id).connections for worker in workers)
+        pids = {worker.member.pid for worker in workers if worker.member.pid}
+        self.vitals.look({os.getpid(), *pids}, self.state, connections)
+        if self.admin is not None:
+            self.admin.flush_logs()
+
+    def _reconcile(self, now: float) -> float:
+        wakes = [generation.reconcile(now, self._excused_until) for generation in self.generations]
+        for generation in [generation for generation in self.generations if generation.over]:
+            self.generations.remove(generation)
+            if generation.number and generation.draining and not self.stopping:
+                logger.debug("generation %d has gone", generation.number)
+        self.vitals.listeners_draining(
+            sum(len(old.bootstrap.static_resources.listeners) for old in self.draining)
+        )
+        return min((wake for wake in wakes if wake), default=0.0)
+
+    async def until(self, condition: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Wait until something holds; False if it did not within the time."""
+        with anyio.move_on_after(seconds):
+            while not condition():
+                await self._change.wait()
+        return condition()
+
+    def start_soon(self, run: Callable[..., Coroutine[Any, Any, Any]], *arguments: object) -> None:
+        """Run something beside everything else; it is cancelled when all has ended."""
+        self._tasks.start_soon(run, *arguments)
+
+    @property
+    def draining(self) -> list[Generation]:
+        return [generation for generation in self.generations if generation.draining]
+
+    # -- changing the configuration
+
+    async def reload(
+        self,
+        sources: Sources | None = None,
+        workers: int | None = None,
+        runtime: dict[str, str] | None = None,
+    ) -> Handover:
+        """Put a configuration in force: the first, or another. One at a time; what fails changes nothing.
+
+        With ``runtime`` the configuration stays as it was loaded and only those values are set.
+        Raises ConfigErrors, and StartError, also when a stop comes in between.
+        """
+        began = time.monotonic()
+        async with self._changing:
+            if self.stopping:
+                raise StartError("the server is stopping")
+            with anyio.CancelScope() as scope:
+                self._cancel_change = scope
+                return await self._hand_over(began, sources or self.sources, workers, runtime)
+        raise StartError("the server is stopping")
+
+    async def _hand_over(
+        self, began: float, sources: Sources, workers: int | None, runtime: dict[str, str] | None
+    ) -> Handover:
+        workers_wanted = workers or self.workers_wanted
+        count = workers_wanted or native.cpu_count()
+        candidate = await self._read(sources, runtime)
+        wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
+        warning = check_descriptors(native.raise_descriptor_limit(), candidate.bootstrap, count, len(wanted))
+        if warning:
+            logger.warning("%s", warning)
+        prepared = await self._prepare_sockets(wanted, count)
+        assert self.admin is not None
+        admin = None
+        generation = None
+        try:
+            admin = self.admin.prepare(candidate.admin_address, candidate.admin_logs)
+            hosts = HostSets(candidate.bootstrap.static_resources.clusters, self.registry)
+            await hosts.first()
+            await self.until(lambda: len(self.draining) < MAX_DRAINING)
+            generation = self._new_generation(candidate, count, prepared, hosts)
+            await self._until_ready(generation)
+            try:
+                self.sockets.commit(prepared)
+            except BindError as error:
+                raise StartError(explain_bind(error)) from None
+        except BaseException:
+            if generation is not None:
+                generation.fail()
+            prepared.abandon()
+            if admin is not None:
+                admin.abandon()
+            raise
+        with anyio.CancelScope(shield=True):
+            # From here on there is no way back, and none is needed.
+            handover = await self._commit(began, candidate, generation)
+            await self.admin.commit(admin)
+            await self._tell_admin_address()
+        self.sources, self.workers_wanted = sources, workers_wanted
+        if runtime is not None:
+            self.runtime = runtime
+        self.wanted = wanted
+        self._follow_hosts(generation)
+        return handover
+
+    async def _read(self, sources: Sources, runtime: dict[str, str] | None) -> Configuration:
+        if runtime is not None and self.configuration is not None:
+            present = self.configuration
+            return await anyio.to_thread.run_sync(Configuration, present.written, present.origin, runtime)
+        return await anyio.to_thread.run_sync(
+            configuration.read, sources, self.options.admin_address, self.runtime
+        )
+
+    async def _prepare_sockets(self, wanted: list[Wanted], workers: int) -> Prepared:
+        try:
+            return self.sockets.prepare(wanted, workers)
+        except BindError as error:
+            self.vitals.listener_failed()
+            # Who has the port is looked up in all processes: not on the loop.
+            raise StartError(await anyio.to_thread.run_sync(explain_bind, error)) from None
+
+    def _new_generation(
+        self, candidate: Configuration, workers: int, prepared: Prepared, hosts: HostSets
+    ) -> Generation:
+        self._numbers += 1
+        generation = Generation(self._numbers, candidate.bootstrap, workers, prepared, hosts, self)
+        self.generations.append(generation)
+        generation.start()
+        return generation
+
+    async def _until_ready(self, generation: Generation) -> None:
+        await self.until(lambda: generation.ready or bool(generation.failure))
+        if generation.failure:
+            self._numbers -= 1  # it was never in force
+            raise StartError(f"the new workers cannot start: {generation.failure}")
+
+    async def _commit(self, began: float, candidate: Configuration, generation: Generation) -> Handover:
+        old, self.current = self.current, generation
+        previous = self.configuration
+        self.configuration = candidate
+        self.loaded_at = time.time()
+        generation.serve()
+        await self.until(lambda: generation.serving or self.stopping, TAKE_OVER_LIMIT)
+        seconds = time.monotonic() - began
+        carried = 0
+        if old is not None:
+            old.drain(self.options.drain_time_s, close_idle=False)
+            await self.until(lambda: old.stopped_accepting, TAKE_OVER_LIMIT)
+            carried = old.carried + sum(
+                self.totals.worker(worker_id).connections
+                for each in self.draining
+                if each is not old
+                for worker_id in each.workers
+            )
+            for name in old.hosts.names.keys() - generation.hosts.names.keys():
+                old.hosts.names[name].forget()
+        self.sockets.retire()
+        if not self.stopping and not self.drain_close:
+            self.state = LIVE
+        self.vitals.taken_over(
+            generation.number,
+            None if previous is None else previous.bootstrap,
+            candidate.bootstrap,
+            generation.roster.size,
+        )
+        return Handover(generation.number, generation.roster.size, seconds, carried)
+
+    async def _tell_admin_address(self) -> None:
+        path = self.options.admin_address_path
+        if path is not None and self.admin is not None and self.admin.address is not None:
+            try:
+                await anyio.to_thread.run_sync(_write, path, self.admin.address)
+            except OSError as error:
+                logger.error("cannot write the admin address to %s: %s", path, error.strerror)
+
+    def listening(self) -> list[tuple[str, list[tuple[str, int]]]]:
+        """The listeners in force: name, and addresses as bound."""
+        found: dict[int, tuple[str, list[tuple[str, int]]]] = {}
+        for each in self.wanted:
+            address = self.sockets.address(each.key)
+            if address is not None:
+                found.setdefault(each.listener, (each.name, []))[1].append(address)
+        return list(found.values())
+
+    # -- names
+
+    def _follow_hosts(self, generation: Generation) -> None:
+        if self._follow is not None:
+            self._follow.cancel()
+        self._follow = scope = anyio.CancelScope()
+        self.start_soon(self._follow_in, scope, generation)
+
+    async def _follow_in(self, scope: anyio.CancelScope, generation: Generation) -> None:
+        def tell(hosts: HostSet) -> None:
+            generation.broadcast(Hosts(hosts))
+
+        with scope:
+            await generation.hosts.follow(tell)
+
+    # -- ending
+
+    def stop_or_end(self) -> None:
+        """What a signal asks for: the first drains, a second one ends at once."""
+        self.stop(now=self.stopping)
+
+    def stop(self, now: bool) -> None:
+        """Drain everything and end; ``now``: without draining. Again, it can only become shorter."""
+        if now:
+            self._end()
+        elif not self.stopping:
+            self._drain()
+
+    def abandon(self) -> None:
+        """The first generation could not be put in force: end without a word."""
+        self.stopping = True
+        for generation in list(self.generations):
+            generation.end()
+        self.changed()
+
+    def _end(self) -> None:
+        logger.warning("ending at once")
+        self.state = SERVER_DRAINING
+        if self._cancel_change is not None:
+            self._cancel_change.cancel()
+        self.abandon()
+
+    def _drain(self) -> None:
+        self.stopping = True
+        self.state = SERVER_DRAINING
+        logger.info("draining, for up to %g s", self.options.drain_time_s)
+        if self._cancel_change is not None:
+            self._cancel_change.cancel()
+        for generation in list(self.generations):
+            if generation is self.current or generation.draining:
+                generation.drain(self.options.drain_time_s, close_idle=True)
+            else:
+                generation.fail()
+        self.start_soon(self._close_sockets)
+        self.changed()
+
+    async def _close_sockets(self) -> None:
+        await self.until(
+            lambda: all(generation.stopped_accepting for generation in self.generations), TAKE_OVER_LIMIT
+        )
+        self.sockets.close()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path + ".new", "w") as file:
+        file.write(text)
+    os.replace(path + ".new", path)

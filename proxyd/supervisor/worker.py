@@ -1,0 +1,72 @@
+"""The supervisor's side of one worker process: its channel, its statistics memory, what it has said."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from proxyd.stats.block import DEFAULT_SIZE
+from proxyd.stats.totals import Totals
+from proxyd.supervisor.roster import Member
+from proxyd.supervisor.zygote import Zygote
+from proxyd.system import native
+from proxyd.workers.channel import Channel
+from proxyd.workers.control import Boot, FromWorker, ToWorker
+
+_decoder: Final = msgspec.msgpack.Decoder(FromWorker)
+
+
+class Worker:
+    """One worker. ``tell`` is called with each message, ``lost`` when its channel ends."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        member: Member,
+        totals: Totals,
+        tell: Callable[["Worker", FromWorker], None],
+        lost: Callable[["Worker"], None],
+    ) -> None:
+        self.member: Final = member
+        self.serving: bool = False
+        self.drain_told: bool = False  # has answered Drain
+        self.carried: int = 0  # connections open when it began to drain
+        self.done: int = 0  # number of the last message it has carried out
+        self.refusal: str = ""
+        self._totals: Final = totals
+        ours, self._theirs = native.channel_pair()
+        self._memory_descriptor: Final = native.create_memory(
+            f"proxyd-stats-{member.worker_id}", DEFAULT_SIZE
+        )
+        self._memory: Final = native.map_memory(self._memory_descriptor)
+        totals.attach(member.worker_id, memoryview(self._memory))
+        self._channel: Final[Channel[FromWorker]] = Channel(
+            loop, ours, _decoder, lambda message: tell(self, message), lambda: lost(self)
+        )
+
+    def spawn(self, zygote: Zygote, boot: Boot, configuration: int, sockets: Sequence[int]) -> None:
+        """Have the zygote fork it; everything lent is then the worker's own copy."""
+        zygote.spawn(boot, [self._theirs.fileno(), self._memory_descriptor, configuration, *sockets])
+        self._theirs.close()
+        os.close(self._memory_descriptor)
+
+    def send(self, message: ToWorker) -> None:
+        self._channel.send(message)
+
+    def heartbeat(self) -> float:
+        """Monotonic seconds of its event loop's last sign of life, 0.0 before the first."""
+        return self._totals.heartbeat(self.member.worker_id)
+
+    def kill(self) -> None:
+        """End it by force; its exit is reported like any other."""
+        self.member.killed = True
+        if self.member.pid:
+            native.kill(self.member.pid)
+
+    def gone(self) -> None:
+        """Its process has ended: hear its last words, keep its counters, let the rest go."""
+        self._channel.finish()
+        self._totals.retire(self.member.worker_id)
+        self._memory.close()

@@ -1,0 +1,110 @@
+"""The supervisor's side of one zygote: starting it, talking to it, noticing its end."""
+
+import asyncio
+import logging
+import os
+from typing import Final
+
+import msgspec
+
+from proxyd.system import native
+from proxyd.workers.channel import Channel
+from proxyd.workers.control import (
+    PROTOCOL,
+    Begin,
+    Boot,
+    Exited,
+    FromZygote,
+    Hello,
+    Spawn,
+    Spawned,
+)
+
+logger = logging.getLogger("main")
+
+_MODULE: Final = "proxyd.workers.zygote"
+_STDERR: Final = 2
+_REASON_LINES: Final = 3
+
+
+class ZygoteOwner:
+    """What a zygote tells."""
+
+    def on_hello(self) -> None:
+        """Workers can be spawned."""
+
+    def on_spawned(self, worker_id: int, pid: int) -> None:
+        """A worker has been forked."""
+
+    def on_exited(self, worker_id: int, status: int, reason: str) -> None:
+        """A worker's process has ended, or could not be forked at all (then ``reason`` says why)."""
+
+    def on_zygote_gone(self, reason: str) -> None:
+        """The zygote has ended and with it every worker it had."""
+
+
+class Zygote:
+    """One zygote process. Must be made on the main thread: its end would be the zygote's (parent-death)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ZygoteOwner) -> None:
+        self._loop: Final = loop
+        self._owner: Final = owner
+        self._refusal = ""
+        self.ready: bool = False
+        ours, theirs = native.channel_pair()
+        # Until it says Hello, what it writes is the reason why it does not.
+        self._stderr: Final = native.create_memory("proxyd-zygote-stderr", 0)
+        try:
+            self.pid: Final = native.spawn_python(_MODULE, theirs, self._stderr)
+        except OSError:
+            os.close(self._stderr)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._channel: Final[Channel[FromZygote]] = Channel(
+            loop, ours, msgspec.msgpack.Decoder(FromZygote), self._on_message, self._on_closed
+        )
+
+    def spawn(self, boot: Boot, descriptors: list[int]) -> None:
+        """Fork a worker; the descriptors (see ``control.Boot``) may be closed at once."""
+        self._channel.send(Spawn(boot), descriptors)
+
+    def end(self) -> None:
+        """Let it go, with all its workers; ``on_zygote_gone`` follows."""
+        if not self._channel.closed:
+            self._channel.close()
+            self._on_closed()
+
+    def _on_message(self, message: FromZygote) -> None:
+        if isinstance(message, Hello):
+            if message.protocol != PROTOCOL:
+                self._refusal = (
+                    f"proxyd {message.version}, which is installed now, speaks control protocol "
+                    f"{message.protocol}, this one {PROTOCOL}: restart instead of reloading"
+                )
+                self.end()
+                return
+            self.ready = True
+            self._channel.send(Begin(), [_STDERR])
+            self._owner.on_hello()
+        elif isinstance(message, Spawned):
+            self._owner.on_spawned(message.worker_id, message.pid)
+        elif isinstance(message, Exited):
+            self._owner.on_exited(message.worker_id, message.status, "")
+        else:
+            self._owner.on_exited(message.worker_id, 0, message.reason)
+
+    def _on_closed(self) -> None:
+        native.kill(self.pid)
+        ended = self._loop.run_in_executor(None, native.wait, self.pid)
+        ended.add_done_callback(self._on_ended)
+
+    def _on_ended(self, ended: "asyncio.Future[int]") -> None:
+        reason = self._refusal
+        if not reason:
+            lines = native.read_memory(self._stderr).decode(errors="replace").strip().splitlines()
+            said = " / ".join(line.strip() for line in lines[-_REASON_LINES:])
+            reason = said or f"the zygote ended (status {ended.result()})"
+        os.close(self._stderr)
+        self._owner.on_zygote_gone(reason)
