@@ -22,8 +22,8 @@ import click
 from proxyd import __version__, cli_text
 
 if TYPE_CHECKING:
-    from proxyd.config.load import Loaded
     from proxyd.supervisor.commands import Command, Reply
+    from proxyd.supervisor.configuration import Configuration
     from proxyd.supervisor.options import StartOptions
 
 LOG_LEVELS: Final = ("trace", "debug", "info", "warning", "warn", "error", "err", "critical", "off")
@@ -191,7 +191,7 @@ def config(**given: Any) -> None:
     loaded = _load(given)
     from proxyd.config.canonical import to_yaml
 
-    click.echo(to_yaml(loaded.bootstrap), nl=False)
+    click.echo(to_yaml(loaded.written), nl=False)
 
 
 @cli.command()
@@ -291,19 +291,14 @@ def _start_options(given: dict[str, Any]) -> "StartOptions":
     return StartOptions(**{name: value for name, value in given.items() if value is not None})
 
 
-def _load(given: dict[str, Any]) -> "Loaded":
+def _load(given: dict[str, Any]) -> "Configuration":
     """Load and compile what `start` with these options would run, or fail with every mistake."""
     with _failures_told():
-        from proxyd.config.load import ConfigErrors, Mistake, Sources, load
-        from proxyd.snapshot.build import SnapshotError, compile_snapshot
-        from proxyd.stats.metrics import Registry
+        from proxyd.config.load import Sources
+        from proxyd.supervisor.configuration import read
+        from proxyd.system import native
 
-        loaded = load(Sources(**given))
-        try:
-            compile_snapshot(loaded.bootstrap, Registry(None), worker=0)
-        except SnapshotError as error:
-            raise ConfigErrors([Mistake(loaded.origin, 0, 0, "", str(error))]) from None
-        return loaded
+        return read(Sources(**given, system_path=native.system_config_path()), None, {})
 
 
 def _call(command: "Command", name: str | None, run_dir: str | None) -> "Reply":

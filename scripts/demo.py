@@ -50,7 +50,7 @@ class Demo(NamedTuple):
 
     def command(self, words: str) -> list[str]:
         """The command `proxyd`, speaking to this instance."""
-        return [str(self.environment.program("proxyd")), *words.split(), "--name", self.name]
+        return [str(self.environment.python), "-m", "proxyd", *words.split(), "--name", self.name]
 
 
 def main(arguments: list[str]) -> int:
@@ -205,9 +205,9 @@ def _last_lines(path: Path) -> str:
 
 
 def _introduction(demo: Demo) -> str:
-    proxyd = demo.command("")[0]
-    if Path.cwd() == env.ROOT and Path(proxyd).is_relative_to(env.ROOT):
-        proxyd = str(Path(proxyd).relative_to(env.ROOT))
+    proxyd = demo.environment.program("proxyd")
+    if Path.cwd() == env.ROOT and proxyd.is_relative_to(env.ROOT):
+        proxyd = proxyd.relative_to(env.ROOT)
     site, admin = f"http://127.0.0.1:{demo.port}", f"http://127.0.0.1:{demo.admin_port}"
     return f"""
 proxyd is running. Open it in a browser, and reload the page a few times:
