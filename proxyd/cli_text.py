@@ -8,8 +8,11 @@ import msgspec
 
 if TYPE_CHECKING:
     from proxyd.config.mistakes import Mistake
-    from proxyd.supervisor.commands import Reloaded, StatusReport
+    from proxyd.supervisor.commands import Reloaded, StatusReport, WorkerStatus
 
+_WORKER_COLUMNS = (
+    "WORKER", "PID", "GENERATION", "STATE", "CONNECTIONS", "REQUESTS", "CPU %", "MEMORY MiB", "LAG ms", "UP",
+)  # fmt: skip
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -47,29 +50,31 @@ def status(report: "StatusReport") -> str:
     if report.last_reload:
         facts.append(("last reload", report.last_reload))
     lines = table(facts)
-    header = ("WORKER", "PID", "GENERATION", "STATE", "CONNECTIONS", "REQUESTS", "UP")
-    rows = [
-        (
-            str(worker.worker),
-            str(worker.pid),
-            str(worker.generation),
-            worker.state,
-            str(worker.connections),
-            str(worker.requests),
-            duration(worker.uptime_s),
-        )
-        for worker in report.workers
-    ]
-    return "\n".join([*lines, "", *table([header, *rows])]) + "\n"
+    rows = [_WORKER_COLUMNS, *map(_worker, report.workers)]
+    return "\n".join([*lines, "", *table(rows)]) + "\n"
+
+
+def _worker(worker: "WorkerStatus") -> tuple[str, ...]:
+    """What stands under _WORKER_COLUMNS."""
+    return (
+        str(worker.worker),
+        str(worker.pid),
+        str(worker.generation),
+        worker.state,
+        str(worker.connections),
+        str(worker.requests),
+        f"{worker.cpu_percent:.1f}",
+        f"{worker.memory_bytes / (1 << 20):.1f}",
+        f"{worker.loop_lag_s * 1e3:.2f}",
+        duration(worker.uptime_s),
+    )
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Aligned columns, two spaces apart; columns of numbers stand to the right, under their heading."""
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    numeric = [
-        len(lines) > 1 and all(cell.isdecimal() for cell in column[1:]) for column in zip(*lines, strict=True)
-    ]
+    numeric = [len(lines) > 1 and all(map(_is_number, column[1:])) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
@@ -77,6 +82,10 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
         ).rstrip()
         for line in lines
     ]
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).isdecimal()
 
 
 def duration(seconds: float) -> str:

@@ -212,31 +212,43 @@ def _introduction(demo: Demo) -> str:
     return f"""
 proxyd is running. Open it in a browser, and reload the page a few times:
 
-    {site}/                     the cat and the dog in turn
-    http://cat.localhost:{demo.port}/             always the cat, by host name
-    {admin}/                     the admin page
+{_list((
+    (f"{site}/", "the cat and the dog in turn"),
+    (f"http://cat.localhost:{demo.port}/", "always the cat, by host name"),
+    (f"{admin}/", "the admin page"),
+))}
 
 Or try it by hand:
 
-    curl {site}/api/echo         what the origin receives
-    curl {site}/api/echo -H 'x-animal: dog'      a route by header
-    curl -N {site}/stream        a stream, line by line
-    curl -i {site}/hello         answered by proxyd itself
-    curl -i {site}/old           a redirect
-    curl -i {site}/nowhere       no route: 404
-    curl -i {site}/slow          slower than its route allows: 504
-    curl -i {site}/down          an origin that is not there: 503
-    curl {admin}/clusters        and /stats, /workers, /config_dump, /help
+{_list((
+    (f"curl {site}/api/echo", "what the origin receives"),
+    (f"curl {site}/api/echo -H 'x-animal: dog'", "a route by header"),
+    (f"curl -N {site}/stream", "a stream, line by line"),
+    (f"curl -i {site}/hello", "answered by proxyd itself"),
+    (f"curl -i {site}/old", "a redirect"),
+    (f"curl -i {site}/nowhere", "no route: 404"),
+    (f"curl -i {site}/slow", "slower than its route allows: 504"),
+    (f"curl -i {site}/down", "an origin that is not there: 503"),
+    (f"curl {admin}/clusters", "and /stats, /workers, /config_dump, /help"),
+))}
 
 In another terminal:
 
-    {proxyd} status --name {demo.name}
-    {proxyd} stats --name {demo.name} 'http.demo' --used
-    {proxyd} reload --name {demo.name}           after a change of {CONFIG}
+{_list((
+    (f"{proxyd} status --name {demo.name}", "the instance and its workers"),
+    (f"{proxyd} stats --name {demo.name} http.demo --used", "what has been counted"),
+    (f"{proxyd} reload --name {demo.name}", f"after a change of {CONFIG}"),
+))}
 
 Access log: {demo.folder / "access.log"}
 Ctrl-C stops everything.
-"""
+"""  # fmt: skip
+
+
+def _list(lines: tuple[tuple[str, str], ...]) -> str:
+    """Things to try and what they show, aligned."""
+    width = max(len(what) for what, _ in lines)
+    return "\n".join(f"    {what.ljust(width)}   {shows}" for what, shows in lines)
 
 
 def _show_numbers(demo: Demo, seconds: float | None) -> None:

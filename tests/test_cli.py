@@ -193,7 +193,16 @@ def test_reopen_logs(supervisor: FakeSupervisor) -> None:
 
 def _report() -> commands.StatusReport:
     worker = commands.WorkerStatus(
-        worker=0, pid=101, generation=3, state="ready", connections=5, requests=1234, uptime_s=61.0
+        worker=0,
+        pid=101,
+        generation=3,
+        state="ready",
+        connections=5,
+        requests=1234,
+        uptime_s=61.0,
+        cpu_percent=12.34,
+        memory_bytes=48 << 20,
+        loop_lag_s=0.0015,
     )
     return commands.StatusReport(
         name="default",
@@ -220,8 +229,10 @@ def test_status_for_people(supervisor: FakeSupervisor) -> None:
         "admin          http://127.0.0.1:9901/",
         "listener http  127.0.0.1:8080, [::1]:8080",
     ]
-    assert lines[-2].split()[:6] == ["WORKER", "PID", "GENERATION", "STATE", "CONNECTIONS", "REQUESTS"]
-    assert lines[-1].split()[:6] == ["0", "101", "3", "ready", "5", "1234"]
+    assert lines[-2:] == [
+        "WORKER  PID  GENERATION  STATE  CONNECTIONS  REQUESTS  CPU %  MEMORY MiB  LAG ms  UP",
+        "     0  101           3  ready            5      1234   12.3        48.0    1.50  1 min 1 s",
+    ]
 
 
 def test_status_for_machines(supervisor: FakeSupervisor) -> None:

@@ -83,6 +83,9 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     requests: int  # handled so far
     uptime_s: float
+    cpu_percent: float = 0.0  # of one core, over the last second
+    memory_bytes: int = 0  # resident
+    loop_lag_s: float = 0.0  # how late the event loop was, last measurement
 
 
 class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):

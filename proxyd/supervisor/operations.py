@@ -116,6 +116,7 @@ class Operations:
             for worker in generation.workers.values():
                 member = worker.member
                 numbers = supervisor.totals.worker(member.worker_id)
+                usage = supervisor.vitals.usage(member.pid)
                 workers.append(
                     WorkerStatus(
                         worker=member.slot,
@@ -125,6 +126,9 @@ class Operations:
                         connections=numbers.connections,
                         requests=numbers.requests_total,
                         uptime_s=now - member.born,
+                        cpu_percent=usage.cpu_percent,
+                        memory_bytes=usage.memory,
+                        loop_lag_s=numbers.loop_lag_us / 1e6,
                     )
                 )
         present = supervisor.configuration
