@@ -112,10 +112,13 @@ def _running(environment: env.Environment, port: int, admin_port: int) -> Iterat
         env.say(f"proxyd: starting {WORKERS} workers with {CONFIG} (instance '{name}')")
         process = stack.enter_context(_proxyd(environment, name, folder, variables))
         demo = Demo(environment, name, port, admin_port, folder, process)
-        _wait_until_ready(demo)
-        yield demo
-        env.say("stopping: proxyd drains, then the origins end")
-    env.say("stopped, nothing is left running")
+        try:
+            _wait_until_ready(demo)
+            yield demo
+        finally:
+            env.say("\nstopping: proxyd drains, then the origins end")
+            stack.close()
+            env.say("stopped, nothing is left running")
 
 
 @contextlib.contextmanager
@@ -257,13 +260,13 @@ def _show_numbers(demo: Demo, seconds: float | None) -> None:
     in_place = sys.stdout.isatty()
     interval = 0.5 if in_place else LINE_INTERVAL
     deadline = time.monotonic() + (seconds if seconds is not None else float("inf"))
-    while (left := deadline - time.monotonic()) > 0:
+    while time.monotonic() < deadline:
         if demo.process.poll() is not None:
             raise DemoError(
                 f"proxyd ended with exit code {demo.process.returncode}:\n{_last_lines(demo.log)}"
             )
         panel.show(in_place)
-        time.sleep(min(interval, left))
+        time.sleep(min(interval, max(0.0, deadline - time.monotonic())))
 
 
 if __name__ == "__main__":
