@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
+from proxyd.supervisor.commands import Status
+from proxyd.supervisor.instance import find
 from tests.e2e.origin import Origin
 
 _DEADLINE = 30.0
@@ -147,8 +151,9 @@ class Proxyd:
             assert done.returncode == 0, done.stdout + done.stderr + "\n".join(self.log)
         return done
 
-    def status(self) -> Any:
-        return json.loads(self.command("status", "--json").stdout)
+    def status(self, name: str | None = None) -> Any:
+        """What ``proxyd status --json`` prints, without a process for each look."""
+        return msgspec.to_builtins(find(name, str(self.directory)).call(Status()))
 
     def port(self, listener: str = "http") -> int:
         for entry in self.status()["listeners"]:
@@ -178,10 +183,12 @@ class Proxyd:
         return int(text.split(": ")[1])
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Ask again and again, bounded; each question is a round trip to the instance, not a sleep."""
-        for _ in range(200):
+        """Ask again and again, bounded; between two questions stands a round trip to the instance."""
+        deadline = time.monotonic() + _DEADLINE
+        while time.monotonic() < deadline:
             if condition():
                 return
+            self.status()
         raise AssertionError(f"never: {what}\n" + "\n".join(self.log))
 
     def family(self) -> list[psutil.Process]:
