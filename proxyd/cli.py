@@ -226,7 +226,16 @@ def stop(now: bool, **where: Any) -> None:
     """
     from proxyd.supervisor.commands import Stop
 
-    _call(Stop(now=now), **where)
+    with _failures_told():
+        from proxyd.supervisor.instance import InstanceError, find
+
+        instance = find(**where)
+        try:
+            instance.call(Stop(now=now))
+        except InstanceError:
+            # One that ended before it could answer has ended all the same.
+            if _runs(instance.name, where["run_dir"]):
+                raise
     click.echo("stopped")
 
 
@@ -311,6 +320,16 @@ def _call(command: "Command", name: str | None, run_dir: str | None) -> "Reply":
     if isinstance(reply, Refused):
         raise Failure("\n".join(reply.reasons))
     return reply
+
+
+def _runs(name: str, run_dir: str | None) -> bool:
+    from proxyd.supervisor.instance import NotRunning, find
+
+    try:
+        find(name, run_dir)
+    except NotRunning:
+        return False
+    return True
 
 
 def _watch(page: Callable[[], str]) -> None:

@@ -41,10 +41,14 @@ def run(*words: str) -> Result:
 
 
 class FakeSupervisor:
-    """An instance that gives the replies it was told to, one a command, and remembers the commands."""
+    """An instance that gives the replies it was told to, one a command, and remembers the commands.
+
+    The reply None hangs up without one.
+    """
 
     def __init__(self, name: str = "default") -> None:
-        self.replies: list[commands.Reply] = []
+        self.replies: list[commands.Reply | None] = []
+        self.ends_instead_of_answering = False
         self.received: list[commands.Command] = []
         self._directory = RunDirectory.claim(name, None)
         self._listening = self._directory.listen()
@@ -53,7 +57,8 @@ class FakeSupervisor:
         self._thread.start()
 
     def close(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
+        if not self.ends_instead_of_answering:
+            self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listening.close()
         self._directory.close()
@@ -71,7 +76,13 @@ class FakeSupervisor:
                     (length,) = struct.unpack("!I", head)
                     request = msgspec.msgpack.decode(file.read(length), type=commands.Request)
                     self.received.append(request.command)
-                    payload = msgspec.msgpack.encode(self.replies.pop(0))
+                    if self.ends_instead_of_answering:
+                        self._listening.close()
+                        return
+                    reply = self.replies.pop(0)
+                    if reply is None:
+                        continue
+                    payload = msgspec.msgpack.encode(reply)
                     connection.sendall(struct.pack("!I", len(payload)) + payload)
 
 
@@ -183,6 +194,18 @@ def test_stop(supervisor: FakeSupervisor) -> None:
     assert run("stop").stdout == "stopped\n"
     assert run("stop", "--now").exit_code == 0
     assert supervisor.received == [commands.Stop(), commands.Stop(now=True)]
+
+
+def test_an_instance_that_ends_without_a_word_has_stopped(supervisor: FakeSupervisor) -> None:
+    supervisor.ends_instead_of_answering = True
+    assert (run("stop").exit_code, supervisor.received) == (0, [commands.Stop()])
+
+
+def test_an_instance_that_hangs_up_and_runs_on_has_not_stopped(supervisor: FakeSupervisor) -> None:
+    supervisor.replies.append(None)
+    result = run("stop")
+    assert result.exit_code == 1
+    assert "ended before it answered" in result.stderr
 
 
 def test_reopen_logs(supervisor: FakeSupervisor) -> None:
