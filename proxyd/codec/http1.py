@@ -133,7 +133,7 @@ class _Refused(Exception):  # noqa: N818 - ends a parser's run, is no error of t
 
 
 def _raise_bug(error: httptools.HttpParserError) -> None:
-    """Let an exception out that is no refusal: the parser takes whatever its callbacks raise for malformed."""
+    """Let out what is no refusal: the parser takes all that its callbacks raise for malformed input."""
     cause = error.__context__
     if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, _Refused):
         raise cause or error
@@ -453,6 +453,10 @@ class ResponseReader:
             self._events.on_response_end()
             return True
         return False
+
+    def in_message(self) -> bool:
+        """Whether a response has begun and not ended."""
+        return self.in_head or self._in_body
 
     # -- called by the parser ------------------------------------------------------------------------------
 

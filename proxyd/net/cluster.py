@@ -7,7 +7,8 @@ import time
 from collections import deque
 from typing import Final
 
-from proxyd.errors import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_OVERFLOW
+from proxyd.errors import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_OVERFLOW, Failure
+from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.upstream import ConnectionOwner, Http1Upstream, format_address
@@ -46,17 +47,21 @@ class Pool(ConnectionOwner):
         self._attempts: set[ConnectAttempt] = set()
         self._waiting: deque[Stream] = deque()
         self._closed: bool = False
+        self._aborted: bool = False
 
-    def lease(self, stream: Stream) -> Http1Upstream | None:
+    def lease(self, stream: Stream, fresh: bool) -> Http1Upstream | None:
         """A connection for ``stream`` at once, or None where its ``on_upstream_*`` will be called.
 
-        The call may come before this returns where the cluster's limits are reached.
+        The call may come before this returns where the cluster's limits are reached. A ``fresh`` one has not
+        been waiting idle.
         """
         idle = self._idle
-        if idle:
+        while idle and not fresh:
             connection = idle.pop()
-            self._count_request(connection, stream)
-            return connection
+            # The loop tells of an end some callbacks before it comes.
+            if not connection.closing:
+                self._count_request(connection, stream)
+                return connection
         cluster = self._cluster
         if cluster.pending >= cluster.config.max_pending_requests:
             cluster.stats.upstream_rq_pending_overflow.value += 1
@@ -89,6 +94,7 @@ class Pool(ConnectionOwner):
     def abort(self) -> None:
         """Close everything at once."""
         self._closed = True
+        self._aborted = True
         for attempt in list(self._attempts):
             if attempt.task is not None:
                 attempt.task.cancel()
@@ -127,9 +133,14 @@ class Pool(ConnectionOwner):
         cluster = self._cluster
         config = cluster.config
         connection = Http1Upstream(
-            self, cluster.wheel, cluster.stats, config.buffer_limit, config.idle_timeout
+            self,
+            cluster.wheel,
+            cluster.stats,
+            config.buffer_limit,
+            config.idle_timeout,
+            config.max_connection_duration,
         )
-        error: OSError | None = None
+        reason = ""
         connected = False
         cluster.stats.upstream_cx_total.value += 1
         cluster.stats.upstream_cx_http1_total.value += 1
@@ -138,23 +149,24 @@ class Pool(ConnectionOwner):
         self._host.stats.cx_active.value += 1
         try:
             await cluster.loop.create_connection(lambda: connection, self._host.ip, self._host.port)  # type: ignore[type-var]  # a protocol by shape
-            connected = True
-        except OSError as failed:
-            error = failed
+            connected = not connection.closing
+        except OSError as error:
+            reason = error_text(error)
         except asyncio.CancelledError:
             pass
-        finally:
-            self._attempts.discard(attempt)
-            cluster.wheel.disarm(attempt)
+        except Exception as error:  # noqa: BLE001 - whatever it is, requests wait for an answer
+            report_bug(cluster.loop, error, f"connecting to {self._host.address}")
+        self._attempts.discard(attempt)
+        cluster.wheel.disarm(attempt)
         now = time.monotonic()
         if connected:
             cluster.stats.upstream_cx_connect_ms.record(int((now - attempt.start) * 1e6))
             self._all.add(connection)
             self._offer(connection, now)
         else:
-            self._connect_failed(attempt, error, now)
+            self._connect_failed(attempt, reason, now)
 
-    def _connect_failed(self, attempt: ConnectAttempt, error: OSError | None, now: float) -> None:
+    def _connect_failed(self, attempt: ConnectAttempt, reason: str, now: float) -> None:
         cluster = self._cluster
         cluster.connections -= 1
         stats = cluster.stats
@@ -165,9 +177,9 @@ class Pool(ConnectionOwner):
         self._host.stats.cx_active.value -= 1
         if attempt.timed_out:
             stats.upstream_cx_connect_timeout.value += 1
-        if self._closed and not self._waiting:
-            return
-        reason = "" if error is None else error_text(error)
+            stats.upstream_cx_destroy_local.value += 1
+        else:
+            stats.upstream_cx_destroy_remote.value += 1
         failure = CONNECT_TIMEOUT if attempt.timed_out else CONNECT_FAILED
         # As in Envoy, a failed connection fails what waits for one: the host is not there.
         waiting = list(self._waiting)
@@ -175,7 +187,14 @@ class Pool(ConnectionOwner):
         for stream in waiting:
             self._dequeued()
             stats.upstream_rq_pending_failure_eject.value += 1
+            self._refuse(stream, failure, reason, now)
+
+    def _refuse(self, stream: Stream, failure: Failure, reason: str, now: float) -> None:
+        try:
             stream.on_upstream_failure(failure, reason, now)
+        except Exception as error:  # noqa: BLE001 - the others that wait must hear of it too
+            report_bug(self._cluster.loop, error, "refusing a request")
+            stream.on_bug()
 
     # -- ConnectionOwner
 
@@ -188,7 +207,9 @@ class Pool(ConnectionOwner):
         if limit and connection.requests >= limit:
             stats.upstream_cx_max_requests.value += 1
             reusable = False
-        if reusable and not self._closed:
+        elif reusable and connection.worn_out(now):
+            reusable = False
+        if reusable and (self._waiting or not self._closed):
             self._offer(connection, now)
         else:
             connection.close()
@@ -200,7 +221,12 @@ class Pool(ConnectionOwner):
             self._dequeued()
             reused = connection.requests > 0
             self._count_request(connection, stream)
-            stream.on_upstream_ready(connection, reused, now)
+            try:
+                stream.on_upstream_ready(connection, reused, now)
+            except Exception as error:  # noqa: BLE001 - it may be another request's response that freed it
+                report_bug(self._cluster.loop, error, "sending a request")
+                connection.reset()
+                stream.on_bug()
         elif self._closed:
             connection.close()
         else:
@@ -216,7 +242,7 @@ class Pool(ConnectionOwner):
                 self._idle.remove(connection)
             except ValueError:
                 pass
-        if self._waiting and not self._attempts and not self._closed:
+        if len(self._attempts) < len(self._waiting) and not self._aborted:
             self._connect()
 
     def _forget(self, connection: Http1Upstream, local: bool, now: float) -> None:
@@ -282,6 +308,7 @@ class Cluster:
         hosts = self._hosts
         if not hosts:
             self.stats.upstream_cx_none_healthy.value += 1
+            self.stats.lb_healthy_panic.value += 1  # as in Envoy: none of none is healthy
             return None
         index = self._next
         if index >= len(hosts):
@@ -293,6 +320,9 @@ class Cluster:
         """Replace the host set by ``(ip, port, hostname)``; hosts that stay keep their connections."""
         known = {(host.ip, host.port): host for host in self._hosts}
         hosts: list[Host] = []
+        if self.config.resolved:
+            # Several names may resolve to one address: it is one host all the same.
+            addresses = list({(ip, port): (ip, port, hostname) for ip, port, hostname in addresses}.values())
         for ip, port, hostname in addresses:
             host = known.pop((ip, port), None)
             if host is None:
@@ -301,6 +331,9 @@ class Cluster:
             host.hostname = hostname
             hosts.append(host)
         self._hosts = hosts
+        if not self.config.resolved:  # whoever resolves the others counts them
+            self.stats.membership_total.value = len(hosts)
+            self.stats.membership_healthy.value = len(hosts)
         for gone in known.values():
             gone.pool.close()
 

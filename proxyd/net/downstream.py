@@ -5,8 +5,8 @@ kept as it was read, and nothing more is read meanwhile.
 """
 
 import asyncio
-import logging
 import time
+from collections import deque
 from typing import Final
 
 from proxyd.codec.framing import CHUNKED, NO_BODY, UNTIL_CLOSE
@@ -20,12 +20,11 @@ from proxyd.codec.http1 import (
     write_response_head,
 )
 from proxyd.errors import REQUEST_HEADER_TIMEOUT, Failure
+from proxyd.net.bugs import report_bug
 from proxyd.net.listener import HttpListener
 from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream
 from proxyd.net.timers import NEVER, Timed
 from proxyd.net.upstream import format_address
-
-logger = logging.getLogger("http")
 
 _JOIN_LIMIT: Final = 16384
 
@@ -63,7 +62,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         )
         self._transport: asyncio.Transport | None = None
         self._stream: Stream | None = None
-        self._queue: list[QueuedRequest] = []
+        self._queue: deque[QueuedRequest] = deque()
         self._failure: Failure | None = None  # to be answered once everything before it is
         self._failed: bool = False
         self._pending: bytes = b""  # a response head held back to go out with what follows
@@ -113,13 +112,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         try:
             self._read(data)
         except Exception as error:  # noqa: BLE001 - one broken request must not take others with it
-            self._bug(error)
-
-    def _bug(self, error: Exception) -> None:
-        logger.error("bug: connection %s reset", self.info.remote_address, exc_info=error)
-        self._listener.bugs += 1
-        if self._transport is not None:
-            self._transport.abort()
+            report_bug(self._listener.wheel.loop, error, "reading a request")
+            self.abort()
 
     def _read(self, data: bytes) -> None:
         now = time.monotonic()
@@ -161,9 +155,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if stream is not None:
             try:
                 stream.on_downstream_reset(now)
-            except Exception:
-                logger.exception("bug: while connection %s closed", self.info.remote_address)
-                listener.bugs += 1
+            except Exception as error:  # noqa: BLE001 - the connection must be counted as gone
+                report_bug(listener.wheel.loop, error, "giving up a request")
         listener.forget(self, local, stream is not None, now - self._born)
 
     def pause_writing(self) -> None:
@@ -179,7 +172,6 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     # -- the reader's side
 
     def on_request(self, head: RequestHead) -> None:
-        self._requests += 1
         if self._stream is not None or self._queue or self._discarding or self._close:
             self._queue.append(QueuedRequest(head))
             self._pause(_BY_QUEUE)
@@ -216,8 +208,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             else:
                 last.failure = failure
         elif self._stream is not None and not self._request_done:
-            self._request_done = True
-            self._stream.on_request_failure(failure, self._now)
+            self._break_request(self._stream, failure)
         elif self._stream is not None:
             self._failure = failure
         elif self._discarding:
@@ -225,9 +216,16 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         else:
             self._fail(failure)
 
+    def _break_request(self, stream: Stream, failure: Failure) -> None:
+        """The rest of the request under way cannot be read."""
+        self._stats.downstream_cx_protocol_error.value += 1
+        stream.on_request_failure(failure, self._now)
+        self._request_done = True
+
     def _begin(self, head: RequestHead) -> None:
         listener = self._listener
         options = self._options
+        self._requests += 1
         self._request_done = head.body == NO_BODY
         self._discarding = False
         self._minor = head.version_minor
@@ -249,7 +247,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._minor = 1
         self._to_head = False
         self._close = True
-        self._stats.downstream_cx_protocol_error.value += 1
+        stats = self._stats
+        stats.downstream_rq_response_before_rq_complete.value += 1
+        stats.downstream_rq_rx_reset.value += 1
+        if failure is not REQUEST_HEADER_TIMEOUT:
+            stats.downstream_cx_protocol_error.value += 1
         stream = self._listener.factory.new_stream(self)
         self._stream = stream
         stream.on_request_failure(failure, self._now)
@@ -263,7 +265,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             if self._close:
                 self._shut()
             elif self._queue:
-                queued = self._queue.pop(0)
+                queued = self._queue.popleft()
+                self._now = time.monotonic()  # its turn comes long after it was read
                 self._begin(queued.head)
                 self._replay(queued)
                 if not self._queue:
@@ -285,8 +288,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
                 self._stream.on_request_data(data, self._now)
         if queued.failure is not None:
             if self._stream is not None and not self._request_done:
-                self._request_done = True
-                self._stream.on_request_failure(queued.failure, self._now)
+                self._break_request(self._stream, queued.failure)
             self._close = True
         elif queued.done and queued.head.body != NO_BODY:
             self._request_ended()
@@ -307,6 +309,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if not self._request_done:
             # As in Envoy: what is still to come of the request is not waited for.
             self._close = True
+            self._stats.downstream_rq_response_before_rq_complete.value += 1
         if body == NO_BODY and status >= 200 and status != 204 and status != 304:
             body = self._announce_nothing(items)
         if body in (CHUNKED, UNTIL_CLOSE):
@@ -369,13 +372,13 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             self._answered()
         else:
             self._discarding = True
-            self._stats.downstream_rq_response_before_rq_complete.value += 1
+            self._stats.downstream_rq_rx_reset.value += 1
             self._go_on()
 
     def _answered(self) -> None:
         """A request and its response are over."""
         if not self._close and not self._queue:
-            self._start_idle(self._now)
+            self._start_idle(time.monotonic())
         self._go_on()
 
     def close_after(self) -> None:
@@ -421,7 +424,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         try:
             self._check_deadlines(now)
         except Exception as error:  # noqa: BLE001 - as in data_received
-            self._bug(error)
+            report_bug(self._listener.wheel.loop, error, "at a deadline")
+            self.abort()
 
     def _check_deadlines(self, now: float) -> None:
         duration = self._options.max_connection_duration
@@ -461,8 +465,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
-        if self._phase == _SERVING:
-            self._phase = _FLUSHING
+        self._phase = _FLUSHING
         if self._transport is not None:
             self._transport.abort()
 
@@ -491,7 +494,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._discarding = False
         if transport.is_closing():
             return
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # the client has gone; the loop does not know yet
+            transport.abort()
+            return
         self._resume(_BY_STREAM | _BY_QUEUE)
         self._set_close_deadline()
 

@@ -19,7 +19,6 @@ from proxyd.errors import (
     NO_PATH,
     NO_ROUTE,
     REQUEST_TIMEOUT,
-    SI,
     STREAM_DURATION,
     STREAM_IDLE,
     STREAM_IDLE_REQUEST,
@@ -28,7 +27,6 @@ from proxyd.errors import (
     UPSTREAM_OVERFLOW,
     UPSTREAM_PROTOCOL_ERROR,
     UPSTREAM_TIMEOUT,
-    UT,
     Failure,
 )
 from proxyd.net.cluster import Cluster, Host
@@ -122,6 +120,7 @@ class Exchange(Stream):
     def _choose_route(self, now: float) -> None:
         manager = self._manager
         stats = manager.config.stats
+        stats.rq_total.value += 1
         route = manager.config.router.match(
             self.authority, self.path, self.method, self.scheme, self.request_headers
         )
@@ -158,15 +157,14 @@ class Exchange(Stream):
             self.response_code_details = NO_CLUSTER.details
             self._reply(route.not_found_status, b"", [], now)
             return
-        self._manager.config.stats.rq_total.value += 1
         self._cluster = cluster
         self.upstream_cluster = cluster.config.name
         host = cluster.choose()
         if host is None:
-            self._fail(NO_HEALTHY_UPSTREAM, now)
+            self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
             return
         self._prepare_upstream_headers(route)
-        self._lease(host, now)
+        self._lease(host, False, now)
 
     def _prepare_upstream_headers(self, route: Route) -> None:
         items = self.request_headers.items
@@ -181,12 +179,12 @@ class Exchange(Stream):
 
     # -- 4 lease
 
-    def _lease(self, host: Host, now: float) -> None:
+    def _lease(self, host: Host, fresh: bool, now: float) -> None:
         self._host = host
         self.upstream_host = host.address
         self.attempt_count += 1
         self._state = _WAITING
-        connection = host.pool.lease(self)
+        connection = host.pool.lease(self, fresh)
         if connection is not None:
             self.on_upstream_ready(connection, True, now)
 
@@ -216,11 +214,12 @@ class Exchange(Stream):
         self.upstream_first_tx = now
         upstream.send_head(self.method, self.path, authority, self.request_headers.items, self._body)
         if self._buffered:
-            for data in self._buffered:
-                upstream.send_data(data)
-            self._buffered.clear()
-            self._buffered_bytes = 0
+            # Before it is sent: the host may be blocked by it at once.
             self._downstream.resume()
+            buffered, self._buffered = self._buffered, []
+            self._buffered_bytes = 0
+            for data in buffered:
+                upstream.send_data(data)
         if self._request_done:
             self.upstream_last_tx = now
             upstream.end()
@@ -265,8 +264,16 @@ class Exchange(Stream):
         self.response_code = head.status
         self.response_code_details = "via_upstream"
         cluster = self._cluster
+        host = self._host
         assert cluster is not None
+        assert host is not None
         cluster.stats.code(head.status)
+        if head.status >= 500:
+            host.stats.rq_error.value += 1
+        else:
+            host.stats.rq_success.value += 1
+        if self._retried:
+            cluster.stats.upstream_rq_retry_success.value += 1
         self.response_headers.items = self._manager.prepare_response(
             head.headers, int((now - self.request_end) * 1000.0) if self._request_done else -1
         )
@@ -333,16 +340,13 @@ class Exchange(Stream):
         if self._state == _STREAMING:
             self.response_flags |= UPE
             self.response_code_details = "upstream_reset_after_response_started{protocol_error}"
-            cluster.stats.upstream_rq_rx_reset.value += 1
             self._break_off(now)
             return
         if upstream is not None and self._may_replay(upstream, failure):
             self._retry(cluster, now)
             return
-        if upstream is not None and failure is not UPSTREAM_OVERFLOW:
-            cluster.stats.upstream_rq_rx_reset.value += 1
         self.upstream_transport_failure_reason = reason
-        self._fail(failure, now)
+        self._fail_upstream(failure, now)
 
     def _may_replay(self, upstream: UpstreamStream, failure: Failure) -> bool:
         """A kept-alive connection that dies as it is used again says nothing about the host.
@@ -363,9 +367,10 @@ class Exchange(Stream):
         cluster.stats.upstream_rq_retry.value += 1
         host = cluster.choose()
         if host is None:
-            self._fail(NO_HEALTHY_UPSTREAM, now)
+            self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
         else:
-            self._lease(host, now)
+            # The host's other idle connections may have died with this one.
+            self._lease(host, True, now)
 
     def on_request_failure(self, failure: Failure, now: float) -> None:
         if self._state == _NEW and not self.start:
@@ -389,13 +394,14 @@ class Exchange(Stream):
         self._state = _DONE
         self._account(now)
 
+    def on_bug(self) -> None:
+        self._downstream.abort()
+
     def _drop_upstream(self) -> None:
         """Give up whatever is held or awaited on the upstream's side."""
         upstream = self._upstream
         self._upstream = None
         if upstream is not None:
-            if self._cluster is not None:
-                self._cluster.stats.upstream_rq_tx_reset.value += 1
             upstream.reset()
         elif self._state == _WAITING and self._host is not None:
             self._host.pool.cancel(self)
@@ -405,11 +411,19 @@ class Exchange(Stream):
         self._drop_upstream()
         self._state = _DONE
         stats = self._manager.config.stats
-        stats.rq_reset_after_downstream_response_started.value += 1
+        stats.downstream_rq_rx_reset.value += 1
         stats.downstream_rq_tx_reset.value += 1
+        self._account(now)
         self._downstream.flush()
         self._downstream.reset()
-        self._account(now)
+
+    def _fail_upstream(self, failure: Failure, now: float) -> None:
+        """Answer for the host: what it did or did not do is counted against the cluster, and against it."""
+        if self._cluster is not None and self._state < _STREAMING:
+            self._cluster.stats.code(failure.status)
+            if self._host is not None:
+                self._host.stats.rq_error.value += 1
+        self._fail(failure, now)
 
     def _fail(self, failure: Failure, now: float) -> None:
         """Answer with a row of the failure table, or break off where a response has begun."""
@@ -436,8 +450,6 @@ class Exchange(Stream):
         self.response_code = status
         self.local_reply_body = body
         self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
-        if self._cluster is not None:
-            self._cluster.stats.code(status)
         items = extra + self._manager.local_headers(body)
         self.response_headers.items = items
         downstream = self._downstream
@@ -478,7 +490,6 @@ class Exchange(Stream):
             self._fail(REQUEST_TIMEOUT, now)
         elif self._idle_timeout > 0.0 and self._last_activity + self._idle_timeout <= now:
             config.stats.downstream_rq_idle_timeout.value += 1
-            self.response_flags |= SI
             self._fail(STREAM_IDLE if self._request_done else STREAM_IDLE_REQUEST, now)
         else:
             self._arm()
@@ -489,8 +500,7 @@ class Exchange(Stream):
             cluster.stats.upstream_rq_timeout.value += 1
         if self._host is not None:
             self._host.stats.rq_timeout.value += 1
-        self.response_flags |= UT
-        self._fail(UPSTREAM_TIMEOUT, now)
+        self._fail_upstream(UPSTREAM_TIMEOUT, now)
 
     # -- 9 account
 
@@ -507,12 +517,6 @@ class Exchange(Stream):
             listener_stats.downstream_rq_completed.value += 1
             listener_stats.downstream_rq_xxx[code_class].value += 1
         stats.downstream_rq_time.record(int((now - self.start) * 1e6))
-        host = self._host
-        if host is not None:
-            if self.response_code >= 500 or code_class == 0:
-                host.stats.rq_error.value += 1
-            else:
-                host.stats.rq_success.value += 1
         for logger in self._manager.access_loggers:
             logger.log(self)
 

@@ -118,6 +118,9 @@ class LocalExchange(Stream):
             self._task.cancel()
         self._account(now)
 
+    def on_bug(self) -> None:
+        self._downstream.abort()
+
     def on_deadline(self, now: float) -> None:
         """An answer takes the time it takes."""
 

@@ -31,7 +31,6 @@ class HttpListener:
         self.wheel: Final = wheel
         self.connections: Final[set[Http1Downstream]] = set()
         self.drain_close: bool = False  # every response ends its connection
-        self.bugs: int = 0  # unexpected exceptions that cost a connection
         self.accepted: int = 0
         self._limit: Final = connection_limit
 

@@ -51,6 +51,10 @@ class DownstreamStream:
         """Break the response off so that the client cannot take it for complete."""
         raise NotImplementedError
 
+    def abort(self) -> None:
+        """Close the connection at once."""
+        raise NotImplementedError
+
     def pause(self) -> None:
         """Stop reading the request's body."""
         raise NotImplementedError
@@ -140,6 +144,10 @@ class Stream(StreamInfo):
 
     def on_deadline(self, now: float) -> None:
         """A deadline given to ``DownstreamStream.arm`` may have passed."""
+
+    def on_bug(self) -> None:
+        """An exception that nobody expected has met this request: give both sides up."""
+        raise NotImplementedError
 
     # -- from upstream
 

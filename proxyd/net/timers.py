@@ -10,6 +10,8 @@ import heapq
 import time
 from typing import Final
 
+from proxyd.net.bugs import report_bug
+
 NEVER: Final = float("inf")
 
 _TICKS_PER_SECOND: Final = 100
@@ -33,7 +35,7 @@ class TimerWheel:
     """All deadlines of one process, in seconds of the monotonic clock, kept to about 10 ms, never early."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop: Final = loop
+        self.loop: Final = loop
         self._slots: dict[int, set[Timed]] = {}
         self._ticks: list[int] = []  # a heap of the keys of _slots
         self._handle: asyncio.TimerHandle | None = None
@@ -85,12 +87,11 @@ class TimerWheel:
             self._handle.cancel()
         self._next = tick
         delay = tick / _TICKS_PER_SECOND - now
-        self._handle = self._loop.call_later(max(0.0, delay), self._turn)
+        self._handle = self.loop.call_later(max(0.0, delay), self._turn)
 
     def _turn(self) -> None:
         now = time.monotonic()
-        # call_later may be a little early by this clock: what is due within half a tick is due.
-        reached = int(now * _TICKS_PER_SECOND + 0.5)
+        reached = int(now * _TICKS_PER_SECOND)
         due: list[Timed] = []
         while self._ticks and self._ticks[0] <= reached:
             for timed in self._slots.pop(heapq.heappop(self._ticks)):
@@ -101,9 +102,12 @@ class TimerWheel:
         for timed in due:
             if timed.tick >= 0:
                 continue  # armed anew by one that came before it
-            if timed.deadline <= now + 0.005:
+            if timed.deadline <= now:
                 timed.deadline = NEVER
-                timed.on_deadline(now)
+                try:
+                    timed.on_deadline(now)
+                except Exception as error:  # noqa: BLE001 - the others' deadlines are due all the same
+                    report_bug(self.loop, error, "at a deadline")
             elif timed.deadline != NEVER:
                 self._insert(timed, now)
         if self._ticks and (self._next < 0 or self._ticks[0] < self._next):

@@ -16,8 +16,9 @@ from proxyd.codec.http1 import (
     write_request_head,
 )
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
+from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
-from proxyd.net.timers import Timed, TimerWheel
+from proxyd.net.timers import NEVER, Timed, TimerWheel
 from proxyd.stats.scopes import ClusterStats
 
 # Envoy's limits for the heads of responses.
@@ -50,13 +51,16 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         stats: ClusterStats,
         buffer_limit: int,
         idle_timeout: float,
+        max_duration: float,
     ) -> None:
+        """Times in seconds, 0.0 for no limit."""
         super().__init__()
         self._owner: Final = owner
         self._wheel: Final = wheel
         self._stats: Final = stats
         self._buffer_limit: Final = buffer_limit
-        self._idle_timeout: Final = idle_timeout  # seconds; 0 for none
+        self._idle_timeout: Final = idle_timeout
+        self._max_duration: Final = max_duration
         self._reader: ResponseReader = ResponseReader(self, _MAX_RESPONSE_HEADER_BYTES, _MAX_RESPONSE_HEADERS)
         self._transport: asyncio.Transport | None = None
         self._stream: Stream | None = None
@@ -68,11 +72,13 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._closed_here: bool = False
         self._heard: bool = False
         self._paused: bool = False
+        self._blocked: bool = False
         self._now: float = 0.0
         self._local_address: str = ""
         self.born: float = time.monotonic()
         self.requests: int = 0
         self.leased: bool = False  # kept by the pool
+        self.closing: bool = False  # no request may be given to it any more
 
     # -- the pool's side
 
@@ -84,21 +90,32 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
     def close(self) -> None:
         """Close at once; the owner hears of it when the loop has done so."""
         self._closed_here = True
+        self.closing = True
         transport = self._transport
         if transport is not None:
             transport.abort()
 
     def set_idle(self, now: float) -> None:
         """Start to wait for the next lease."""
-        if self._idle_timeout > 0.0:
-            self._wheel.arm(self, now + self._idle_timeout)
+        deadline = now + self._idle_timeout if self._idle_timeout > 0.0 else NEVER
+        if self._max_duration > 0.0:
+            deadline = min(deadline, self.born + self._max_duration)
+        if deadline != NEVER:
+            self._wheel.arm(self, deadline)
+
+    def worn_out(self, now: float) -> bool:
+        """Whether it has lived as long as the cluster allows; counts it."""
+        if self._max_duration <= 0.0 or now < self.born + self._max_duration:
+            return False
+        self._stats.upstream_cx_max_duration_reached.value += 1
+        return True
 
     def on_deadline(self, now: float) -> None:
-        if self._stream is None:
+        if self._stream is not None:
+            return  # armed again when the lease ends
+        if not self.worn_out(now):
             self._stats.upstream_cx_idle_timeout.value += 1
-            self.close()
-        else:
-            self._wheel.arm(self, now + self._idle_timeout)
+        self.close()
 
     # -- the event loop's side
 
@@ -107,26 +124,43 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         transport.set_write_buffer_limits(self._buffer_limit)
 
     def data_received(self, data: bytes) -> None:
+        stream = self._stream
+        try:
+            self._read(data)
+        except Exception as error:  # noqa: BLE001 - one broken exchange must not take others with it
+            report_bug(self._wheel.loop, error, "reading a response")
+            self._stream = None
+            self.close()
+            if stream is not None:
+                stream.on_bug()
+
+    def _read(self, data: bytes) -> None:
         now = time.monotonic()
         self._now = now
         self._heard = True
         self._stats.upstream_cx_rx_bytes_total.value += len(data)
         good = self._reader.feed(data)
         stream = self._stream
-        if not good:
-            self._broken(now)
-        elif stream is not None:
+        if not good and not self.closing:
+            self._stats.upstream_cx_protocol_error.value += 1
+        if stream is None:
+            if not good:
+                self.close()
+        elif self._response_done:
+            if not self._keep_alive:
+                self._stats.upstream_cx_close_notify.value += 1
+            # What is still to come of the request could not be told from the next one: no second use then.
+            self._release(good and self._keep_alive and self._request_done and not self._blocked)
+            stream.on_response_end(now)
+        elif not good:
+            self._stream = None
+            self.close()
+            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR, "", now)
+        else:
             stream.on_response_flush()
 
-    def _broken(self, now: float) -> None:
-        self._stats.upstream_cx_protocol_error.value += 1
-        stream = self._stream
-        self._stream = None
-        self.close()
-        if stream is not None:
-            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR, "", now)
-
     def eof_received(self) -> bool:
+        self.closing = True
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -134,23 +168,32 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._now = now
         self._wheel.disarm(self)
         self._transport = None
+        self.closing = True
         stream = self._stream
-        if stream is not None and not self._closed_here and self._reader.finish():
-            stream = self._stream
+        # As in Envoy: what ends in the middle of a message is no message.
+        broken = self._reader.in_message()
+        local = self._closed_here
+        if stream is not None and not local and self._reader.finish():
+            self._release(False)
+            self._owner.on_closed(self, local, now)
+            stream.on_response_end(now)
+            return
         self._stream = None
-        self._owner.on_closed(self, self._closed_here, now)
+        self._owner.on_closed(self, local, now)
         if stream is not None:
-            # As in Envoy: what ends in the middle of a message is no message.
-            broken = self._reader.in_head
+            if broken:
+                self._stats.upstream_cx_protocol_error.value += 1
             stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR if broken else UPSTREAM_CLOSED, "", now)
 
     def pause_writing(self) -> None:
         self._stats.upstream_flow_control_backed_up_total.value += 1
+        self._blocked = True
         if self._stream is not None:
             self._stream.on_upstream_blocked()
 
     def resume_writing(self) -> None:
         self._stats.upstream_flow_control_drained_total.value += 1
+        self._blocked = False
         if self._stream is not None:
             self._stream.on_upstream_writable()
 
@@ -192,8 +235,6 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
             self._write(self._pending)
             self._pending = b""
         self._request_done = True
-        if self._response_done and self._stream is not None:
-            self._released(self._keep_alive)
 
     def flush(self) -> None:
         if self._pending:
@@ -238,15 +279,11 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
             self._stream.on_response_data(data, self._now)
 
     def on_response_end(self) -> None:
+        # Acted upon when all that was read at once has been looked at: what stands behind the response must
+        # not be taken for the answer to the next request.
         self._response_done = True
-        stream = self._stream
-        if stream is None:
-            return
-        # What is still to come of the request could not be told from the next one: no second use then.
-        self._released(self._keep_alive and self._request_done)
-        stream.on_response_end(self._now)
 
-    def _released(self, reusable: bool) -> None:
+    def _release(self, reusable: bool) -> None:
         self._stream = None
         self.resume()
         self._owner.on_request_over(self, reusable, self._now)

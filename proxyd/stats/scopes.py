@@ -174,6 +174,7 @@ class ClusterStats:
         self.membership_total: Final = scope.gauge("membership_total", shared=True)
         self.retry_or_shadow_abandoned: Final = scope.counter("retry_or_shadow_abandoned")
         self.upstream_cx_active: Final = scope.gauge("upstream_cx_active")
+        self.upstream_cx_close_notify: Final = scope.counter("upstream_cx_close_notify")
         self.upstream_cx_connect_attempts_exceeded: Final = scope.counter(
             "upstream_cx_connect_attempts_exceeded"
         )
@@ -330,7 +331,7 @@ _CLUSTER_ZERO_COUNTERS: Final = """
     lb_recalculate_zone_structures lb_subsets_created lb_subsets_fallback lb_subsets_fallback_panic
     lb_subsets_removed lb_subsets_selected lb_zone_cluster_too_small lb_zone_no_capacity_left
     lb_zone_routing_all_directly lb_zone_routing_cross_zone lb_zone_routing_sampled
-    original_dst_host_invalid upstream_cx_close_notify upstream_cx_connect_with_0_rtt
+    original_dst_host_invalid upstream_cx_connect_with_0_rtt
     upstream_cx_http2_total upstream_cx_http3_total upstream_cx_pool_overflow
     upstream_cx_preconnect_skipped upstream_http3_broken upstream_internal_redirect_failed_total
     upstream_internal_redirect_succeeded_total upstream_rq_0rtt upstream_rq_active_overflow
