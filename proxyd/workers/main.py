@@ -42,6 +42,7 @@ logger = logging.getLogger("main")
 
 TICK: Final = 0.1  # seconds between two rounds of publishing and two heartbeats
 REOPEN_TIMEOUT: Final = 5.0  # seconds
+IDLE_GRACE: Final = 0.1  # seconds between the order to stop and the end of idle connections
 FLUSH_TICKS: Final = 10  # the access logs are flushed once a second
 
 EXIT_REFUSED: Final = 3  # what it was given cannot run; it has said so
@@ -184,13 +185,18 @@ class Worker:
             for _, sock in self._sockets:  # never served
                 sock.close()
             self._sockets = []
-            server.drain(message.close_idle)
+            server.drain(close_idle=False)
             self._channel.send(Draining(server.connections))
         else:
             self._deadline.cancel()
-            if message.close_idle:
-                server.close_idle()
+        if message.close_idle:
+            # Not at once: what a connection just accepted has to say may still be unread.
+            self._loop.call_later(IDLE_GRACE, self._close_idle, server)
         self._deadline = self._loop.call_later(message.seconds, self._finish)
+
+    def _close_idle(self, server: Server) -> None:
+        if not self._ended:
+            server.close_idle()
 
     # -- ends
 

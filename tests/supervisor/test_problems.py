@@ -1,0 +1,53 @@
+import errno
+import os
+import socket
+
+import pytest
+
+from proxyd.config.bootstrap import Bootstrap, LayeredRuntime, RuntimeLayer
+from proxyd.supervisor.problems import StartError, check_descriptors, explain_address
+
+
+def error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def test_a_port_in_use_names_its_owner():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = explain_address("listener 'web'", "127.0.0.1", port, error(errno.EADDRINUSE))
+    assert text.startswith(f"listener 'web': cannot listen on 127.0.0.1:{port}: ")
+    assert f"already in use by python (pid {os.getpid()})" in text or f"(pid {os.getpid()})" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "CAP_NET_BIND_SERVICE"),
+        (errno.EADDRNOTAVAIL, "no network interface"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENOBUFS, "No buffer space"),
+    ],
+)
+def test_each_reason_has_its_remedy_on_one_line(number, remedy):
+    text = explain_address("admin API", "::1", 80, error(number))
+    assert "[::1]:80" in text
+    assert remedy in text
+    assert "\n" not in text
+
+
+def limited(limit: int) -> Bootstrap:
+    values = {"envoy": {"resource_limits": {"listener": {"web": {"connection_limit": limit}}}}}
+    layers = (RuntimeLayer(name="static", static_layer=values),)
+    return Bootstrap(layered_runtime=LayeredRuntime(layers=layers))
+
+
+def test_descriptor_limits():
+    assert check_descriptors(1024, Bootstrap(), workers=2, listeners=1) is None
+    assert check_descriptors(1024, limited(500), workers=2, listeners=1) is None
+    warning = check_descriptors(1024, limited(5000), workers=2, listeners=1)
+    assert warning is not None
+    assert "5000 in all" in warning
+    assert "LimitNOFILE" in warning
+    with pytest.raises(StartError, match=r"limit of open file descriptors is 64.*LimitNOFILE"):
+        check_descriptors(64, Bootstrap(), workers=2, listeners=1)

@@ -1,0 +1,64 @@
+import errno
+import os
+import socket
+import sys
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("Linux", allow_module_level=True)
+
+from proxyd.system import native
+
+
+def test_descriptors_cross_a_channel():
+    left, right = native.channel_pair()
+    reader, writer = os.pipe()
+    with left, right:
+        assert native.send_descriptors(left, b"here", [writer]) == 4
+        data, received = native.receive_descriptors(right, 100)
+    assert data == b"here"
+    assert not os.get_inheritable(received[0])
+    os.write(received[0], b"through")
+    assert os.read(reader, 100) == b"through"
+    for descriptor in (reader, writer, *received):
+        os.close(descriptor)
+
+
+def test_a_port_shared_by_strangers_cannot_be_claimed():
+    with native.bind("127.0.0.1", 0, shared=True) as strangers:
+        strangers.listen(1)
+        with pytest.raises(OSError, match="in use") as caught:
+            native.claim_port("127.0.0.1", strangers.getsockname()[1])
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_several_shared_sockets_have_one_address():
+    with native.bind("127.0.0.1", 0, shared=True) as first:
+        port = first.getsockname()[1]
+        with native.bind("127.0.0.1", port, shared=True) as second:
+            assert second.getsockname() == first.getsockname()
+
+
+def test_a_bound_socket_gets_no_connection_before_it_listens():
+    with (
+        native.bind("127.0.0.1", 0, shared=True) as listening,
+        native.bind("127.0.0.1", listening.getsockname()[1], shared=True),
+        socket.socket() as client,
+    ):
+        assert client.connect_ex(listening.getsockname()) == errno.ECONNREFUSED
+        listening.listen(1)
+        listening.setblocking(True)
+        for _ in range(8):
+            with socket.create_connection(listening.getsockname()), listening.accept()[0]:
+                pass
+
+
+def test_ipv6_does_not_take_the_ipv4_port():
+    try:
+        six = native.bind("::", 0, shared=False)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with six, native.bind("0.0.0.0", six.getsockname()[1], shared=False):
+        pass
+    assert native.default_backlog() >= 128
