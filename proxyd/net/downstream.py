@@ -378,7 +378,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     def _answered(self) -> None:
         """A request and its response are over."""
         if not self._close and not self._queue:
-            self._start_idle(time.monotonic())
+            now = time.monotonic()
+            timeout = self._options.request_headers_timeout
+            if self._reader.in_head and timeout > 0.0 and self._head_deadline == NEVER:
+                self._head_deadline = now + timeout  # the last one passed while this request was under way
+            self._start_idle(now)
         self._go_on()
 
     def close_after(self) -> None:

@@ -15,6 +15,7 @@ from proxyd.net.bugs import report_bug
 NEVER: Final = float("inf")
 
 _TICKS_PER_SECOND: Final = 100
+_ROUNDING: Final = 1e-6  # ticks; a time computed from a tick may lie a little before it
 # Further away than this, entries are placed by the second and early; they find their exact tick on the way.
 _FAR: Final = 10.0
 
@@ -40,6 +41,7 @@ class TimerWheel:
         self._ticks: list[int] = []  # a heap of the keys of _slots
         self._handle: asyncio.TimerHandle | None = None
         self._next: int = -1  # the tick _handle is set for
+        self._closed: bool = False
 
     def arm(self, timed: Timed, deadline: float) -> None:
         """Make ``deadline`` the one of ``timed``, in place of the one before."""
@@ -62,6 +64,7 @@ class TimerWheel:
 
     def close(self) -> None:
         """Stop the wheel; nothing fires any more."""
+        self._closed = True
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -85,13 +88,15 @@ class TimerWheel:
     def _set(self, tick: int, now: float) -> None:
         if self._handle is not None:
             self._handle.cancel()
+        if self._closed:
+            return
         self._next = tick
         delay = tick / _TICKS_PER_SECOND - now
         self._handle = self.loop.call_later(max(0.0, delay), self._turn)
 
     def _turn(self) -> None:
         now = time.monotonic()
-        reached = int(now * _TICKS_PER_SECOND)
+        reached = int(now * _TICKS_PER_SECOND + _ROUNDING)
         due: list[Timed] = []
         while self._ticks and self._ticks[0] <= reached:
             for timed in self._slots.pop(heapq.heappop(self._ticks)):

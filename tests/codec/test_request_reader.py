@@ -349,11 +349,11 @@ def test_an_unexpected_exception_of_the_handler_is_not_the_peers_fault() -> None
 
 # -- any chunking gives the same events
 
+CHUNKS = b"5;a=b\r\nhello\r\n2\r\n!!\r\n0\r\nT: v\r\n\r\n"
 PARTS = [
     b"GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-Long: " + b"v" * 50 + b"\r\n\r\n",
     b"POST /b HTTP/1.1\r\nhost: h\r\ncontent-length: 5\r\n\r\nhello",
-    b"POST /c HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
-    + b"5;a=b\r\nhello\r\n2\r\n!!\r\n0\r\nT: v\r\n\r\n",
+    b"POST /c HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n" + CHUNKS,
     b"POST /d HTTP/1.1\r\nhost: h\r\n" + UPGRADE + b"content-length: 2\r\n\r\nab",
     b"POST /e HTTP/1.1\r\nhost: h\r\n" + UPGRADE + b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
     b"\r\nGET http://z/f HTTP/1.1\r\nhost: h\r\n" + UPGRADE + b"\r\n",

@@ -45,6 +45,7 @@ class StageLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.bugs: list[BaseException | str] = []
         self.dials: list[Dial] = []
+        self.stall_next = False  # the next host that is connected to reads nothing
         self.set_exception_handler(self._on_bug)
 
     def time(self) -> float:
@@ -62,6 +63,7 @@ class StageLoop(asyncio.SelectorEventLoop):
         protocol = factory()
         transport = MemoryTransport(self, protocol, ("10.9.9.9", 50000), (host, port))
         dial.transport = transport
+        transport.stalled, self.stall_next = self.stall_next, False
         protocol.connection_made(transport)
         return transport, protocol
 
