@@ -139,11 +139,10 @@ class LocalExchange(Stream):
     async def _run(self, request: LocalRequest) -> None:
         try:
             reply = await self._service.handler(request)
+            self._send(reply.status, reply.headers, reply.body, time.monotonic())
         except Exception:  # a broken handler costs its own request only
             logger.exception("bug: %s %s", request.method, request.path)
             self._fail(INTERNAL_ERROR, time.monotonic())
-            return
-        self._send(reply.status, reply.headers, reply.body, time.monotonic())
 
     def _fail(self, failure: Failure, now: float) -> None:
         self.response_flags |= failure.flags
@@ -155,18 +154,18 @@ class LocalExchange(Stream):
     def _send(self, status: int, headers: list[tuple[str, str]], body: bytes, now: float) -> None:
         if self._done:
             return
+        items = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         self._done = True
         self.response_code = status
-        self.bytes_sent = len(body)
-        items = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
         items.append((b"content-length", b"%d" % len(body)))
         items.append((b"date", self._service.date.text()))
         items.append((b"server", b"envoy"))
         self.response_headers.items = items
         self._downstream.send_head(status, items, LENGTH if body else NO_BODY)
         self._downstream.send_data(body)
-        self._downstream.end()
         self._account(now)
+        self._downstream.end()
 
     def _account(self, now: float) -> None:
         self.end = now

@@ -37,9 +37,9 @@ class ListenerSnapshot:
         self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)
         limit = config.per_connection_buffer_limit_bytes
         self.buffer_limit: Final[int] = BUFFER_LIMIT if limit is None else limit
-        total = runtime.get(_CONNECTION_LIMIT.format(config.name))
         # The limit is the listener's; each worker keeps its share of it. -1 for none.
-        self.connection_limit: Final[int] = -1 if total is None else -(-int(total) // workers)
+        total = _whole_number(runtime, _CONNECTION_LIMIT.format(config.name))
+        self.connection_limit: Final[int] = -1 if total < 0 else -(-total // workers)
         self.manager: Final = ConnectionManagerSnapshot(
             config.filter_chains[0].filters[0].typed_config, stat_address, self.buffer_limit, registry
         )
@@ -85,6 +85,18 @@ def _runtime(bootstrap: Bootstrap) -> dict[str, Any]:
             if layer.static_layer is not None:
                 _flatten("", layer.static_layer, table)
     return table
+
+
+def _whole_number(table: dict[str, Any], key: str) -> int:
+    """The number under ``key``, which text may stand for, or -1 where there is none."""
+    value = table.get(key)
+    if value is None:
+        return -1
+    if not isinstance(value, bool):
+        text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+        if text.isascii() and text.isdigit():
+            return int(text)
+    raise SnapshotError(f"layered_runtime: {key} is {value!r}, not a whole number")
 
 
 def _flatten(prefix: str, values: dict[str, Any], table: dict[str, Any]) -> None:
