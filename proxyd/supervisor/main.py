@@ -55,7 +55,6 @@ def run(options: StartOptions) -> int:
 async def _main(
     options: StartOptions, log: LogSettings, directory: RunDirectory
 ) -> ConfigErrors | InstanceError | None:
-    logger.info("proxyd %s, instance %r, pid %d", __version__, options.name, os.getpid())
     sources = Sources(
         config_path=options.config_path,
         config_yaml=options.config_yaml,
@@ -94,6 +93,7 @@ class Start:
 
     async def run(self) -> None:
         supervisor = self._supervisor
+        logger.info("proxyd %s, instance %r, pid %d", __version__, supervisor.options.name, os.getpid())
         try:
             handover = await supervisor.reload()
             await self._commands.listen(self._directory.listen())

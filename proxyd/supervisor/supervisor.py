@@ -131,10 +131,11 @@ class Supervisor:
 
     def _reconcile(self, now: float) -> float:
         wakes = [generation.reconcile(now, self._excused_until) for generation in self.generations]
-        for generation in [generation for generation in self.generations if generation.over]:
+        over = [generation for generation in self.generations if generation.over]
+        for generation in over:
             self.generations.remove(generation)
-            if generation.number and generation.draining and not self.stopping:
-                logger.debug("generation %d has gone", generation.number)
+        if over:
+            self.changed()  # for who waits for it
         self.vitals.listeners_draining(
             sum(len(old.bootstrap.static_resources.listeners) for old in self.draining)
         )
