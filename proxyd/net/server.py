@@ -85,15 +85,17 @@ class Server:
         """Downstream connections now open."""
         return sum(len(listener.connections) for listener in self._listeners)
 
-    async def listen(self, listener_index: int, sock: socket.socket) -> None:
-        """Start to accept on a bound and listening socket, which from now on belongs to this server."""
+    async def listen(self, listener_index: int, sock: socket.socket, backlog: int = 65535) -> None:
+        """Start to accept on a bound socket, which from now on belongs to this server.
+
+        ``backlog`` is set on the socket, for all who share it.
+        """
         listener = self._listeners[listener_index]
         copy = sock.dup()  # the loop closes its own when it stops accepting, what is queued is taken after
-        # The backlog is the socket's own already; asking for less would shrink it for all who share it.
         server = await self._loop.create_server(
             lambda: Http1Downstream(listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
             sock=sock,
-            backlog=65535,
+            backlog=backlog,
         )
         self._accepting.append((listener, server, copy))
 

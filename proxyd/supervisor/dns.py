@@ -75,13 +75,29 @@ class Names:
             for locality_host in locality.lb_endpoints
         ]
         self._resolved: dict[str, list[str]] = {}
-        self.hosts: Hosts = ()
-        if not self.dynamic:
-            self._apply(tuple(dict.fromkeys(self._targets)))
+        self._in_force = False
+        self.hosts: Hosts = () if self.dynamic else tuple(dict.fromkeys(self._targets))
 
     @property
     def dynamic(self) -> bool:
         return self.cluster.type == DiscoveryType.STRICT_DNS
+
+    @property
+    def known(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return not self.dynamic or bool(self._resolved)
+
+    def adopt(self, before: Hosts) -> None:
+        """The cluster is in force from now on; its hosts were ``before`` under the same name."""
+        self._in_force = True
+        if self.hosts != before:
+            self._stats.membership_change.value += 1
+        self._show(len(self.hosts))
+
+    def forget(self) -> None:
+        """The cluster is no more."""
+        self._in_force = False
+        self._show(0)
 
     async def refresh(self) -> bool:
         """Resolve every name once; True if the hosts have changed."""
@@ -146,20 +162,16 @@ class Names:
 
     def _apply(self, hosts: Hosts) -> bool:
         changed = hosts != self.hosts
-        if changed:
+        self.hosts = hosts
+        if changed and self._in_force:
             self._stats.membership_change.value += 1
-            self.hosts = hosts
-        self._count(len(hosts))
+            self._show(len(hosts))
         return changed
 
-    def _count(self, hosts: int) -> None:
+    def _show(self, hosts: int) -> None:
         for gauge in self._membership:
             gauge.value = hosts
         self._weight.value = 1 if hosts else 0
-
-    def forget(self) -> None:
-        """The cluster is no more."""
-        self._count(0)
 
 
 _FAMILIES: Final[dict[DnsLookupFamily, tuple[int, int | None]]] = {
@@ -172,21 +184,43 @@ _FAMILIES: Final[dict[DnsLookupFamily, tuple[int, int | None]]] = {
 
 
 class HostSets:
-    """The hosts of all clusters of one configuration."""
+    """The hosts of all clusters of one configuration.
+
+    A cluster that was there ``before`` and has not changed keeps what is known of it.
+    """
 
     def __init__(
-        self, clusters: Iterable[Cluster], registry: Registry, resolve: Resolve | None = None
+        self,
+        clusters: Iterable[Cluster],
+        registry: Registry,
+        before: "HostSets | None" = None,
+        resolve: Resolve | None = None,
     ) -> None:
         resolve = resolve or SystemResolver().resolve
-        self.names: Final = {cluster.name: Names(cluster, registry, resolve) for cluster in clusters}
+        self.names: Final[dict[str, Names]] = {}
         self._numbers: Final[dict[str, int]] = {}
+        for cluster in clusters:
+            known = before.names.get(cluster.name) if before is not None else None
+            if known is None or known.cluster != cluster:
+                known = Names(cluster, registry, resolve)
+            self.names[cluster.name] = known
+
+    def adopt(self, before: "HostSets | None") -> None:
+        """This configuration is in force instead of another."""
+        old = before.names if before is not None else {}
+        for name, names in self.names.items():
+            if old.get(name) is not names:
+                names.adopt(old[name].hosts if name in old else ())
+        for name in old.keys() - self.names.keys():
+            old[name].forget()
 
     async def first(self, seconds: float = FIRST_TIMEOUT) -> None:
         """Resolve all names once, for at most that time; what is not known by then has no hosts."""
         with anyio.move_on_after(seconds):
             async with anyio.create_task_group() as group:
-                for names in self._dynamic():
-                    group.start_soon(names.refresh)
+                for names in self.names.values():
+                    if not names.known:
+                        group.start_soon(names.refresh)
 
     async def follow(self, on_change: Callable[[HostSet], None]) -> None:
         """Resolve again and again until cancelled, and tell every change."""

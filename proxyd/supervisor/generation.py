@@ -12,7 +12,7 @@ from proxyd.stats.block import LayoutMismatchError
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.backoff import Backoff
 from proxyd.supervisor.dns import HostSets
-from proxyd.supervisor.roster import Roster
+from proxyd.supervisor.roster import START_LIMIT, Roster
 from proxyd.supervisor.sockets import Prepared
 from proxyd.supervisor.worker import Worker
 from proxyd.supervisor.zygote import Zygote, ZygoteOwner
@@ -143,19 +143,18 @@ class Generation(ZygoteOwner):
         self.end()
 
     def ask(self, message: StopListening | ReopenLogs) -> set[int]:
-        """Tell every worker that can hear; the ids of those that will answer Done."""
+        """Tell every worker; the ids of those that will answer Done."""
         self.broadcast(message)
-        return {id_ for id_, worker in self.workers.items() if worker.member.state in (READY, DRAINING)}
+        return set(self.workers)
 
     def done(self, asked: set[int], number: int) -> bool:
         """Whether of those all that still live have carried out the message of that number."""
         return all(self.workers[id_].done >= number for id_ in asked if id_ in self.workers)
 
     def broadcast(self, message: ToWorker) -> None:
-        """Tell every worker that can hear; one that starts meanwhile learns it from its Boot."""
+        """Tell every worker."""
         for worker in self.workers.values():
-            if worker.member.state in (READY, DRAINING):
-                worker.send(message)
+            worker.send(message)
 
     def reconcile(self, now: float, excused_until: float) -> float:
         """Bring what is to what is wanted; returns when to look again, 0 where only events matter."""
@@ -173,7 +172,10 @@ class Generation(ZygoteOwner):
             if now < self._zygote_backoff.not_before:
                 return self._zygote_backoff.not_before
             self._start_zygote(now)
-        elif self._zygote.ready:
+        elif not self._zygote.ready:
+            if now - max(self._zygote_born, excused_until) > START_LIMIT:
+                self._zygote.end(f"not ready after {START_LIMIT:g} s")
+        else:
             for slot in self.roster.vacancies(now):
                 self._spawn(self._zygote, slot, now)
         return self.roster.wake_at()
@@ -282,16 +284,16 @@ class Generation(ZygoteOwner):
         around = self._around
         member = self.roster.add(around.new_worker_id(), slot, now)
         lent = [
-            (listener, sock)
-            for listener, sock in self._sockets.lent(slot)
-            if listener not in self.stopped_listeners
+            (wanted, sock)
+            for wanted, sock in self._sockets.lent(slot)
+            if wanted.listener not in self.stopped_listeners
         ]
         boot = Boot(
             worker_id=member.worker_id,
             slot=slot,
             workers=self.roster.size,
             generation=self.number,
-            listeners=tuple(listener for listener, _ in lent),
+            listeners=tuple((wanted.listener, wanted.backlog) for wanted, _ in lent),
             hosts=self.hosts.sets(),
             log=around.log,
             serve=self._serving,
@@ -309,7 +311,7 @@ class Generation(ZygoteOwner):
         """After something has ended: is all over?"""
         if self.draining and not self.workers and not self.over:
             if self._zygote is not None:
-                self._zygote.end()  # its end brings us here again
+                self._zygote.end("")  # its end brings us here again
                 return
             self.over = True
             os.close(self._configuration)

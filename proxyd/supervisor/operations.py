@@ -88,7 +88,7 @@ class Operations:
         older = [each for each in supervisor.draining if each.number < handover.generation]
         supervisor.last_reload = (
             f"generation {handover.generation} in {handover.seconds:.3f} s, "
-            f"{handover.carried} connections carried through"
+            f"connections carried through: {handover.carried}"
         )
         logger.info("reloaded: %s", supervisor.last_reload)
         if command.wait:

@@ -213,13 +213,13 @@ class Prepared:
         self.bound: Final[dict[Key, list[socket.socket]]] = {}
         self.all: Final[dict[Key, list[socket.socket]]] = {}
 
-    def lent(self, slot: int) -> list[tuple[int, socket.socket]]:
-        """What a worker borrows: (index of the listener, socket)."""
-        lent: list[tuple[int, socket.socket]] = []
+    def lent(self, slot: int) -> list[tuple[Wanted, socket.socket]]:
+        """What a worker borrows."""
+        lent: list[tuple[Wanted, socket.socket]] = []
         for each in self.wanted:
             for index, sock in enumerate(self.all[each.key]):
                 if not each.shared or serving_slot(index, self.workers) == slot:
-                    lent.append((each.listener, sock))
+                    lent.append((each, sock))
         return lent
 
     def abandon(self) -> None:

@@ -194,7 +194,8 @@ class Supervisor:
         generation = None
         try:
             admin = self.admin.prepare(candidate.admin_address, candidate.admin_logs)
-            hosts = HostSets(candidate.bootstrap.static_resources.clusters, self.registry)
+            before = self.current.hosts if self.current is not None else None
+            hosts = HostSets(candidate.bootstrap.static_resources.clusters, self.registry, before)
             await hosts.first()
             await self.until(lambda: len(self.draining) < MAX_DRAINING)
             generation = self._new_generation(candidate, count, prepared, hosts)
@@ -206,6 +207,7 @@ class Supervisor:
         except BaseException:
             if generation is not None:
                 generation.fail()
+                self._numbers -= 1  # it was never in force
             prepared.abandon()
             if admin is not None:
                 admin.abandon()
@@ -250,7 +252,6 @@ class Supervisor:
     async def _until_ready(self, generation: Generation) -> None:
         await self.until(lambda: generation.ready or bool(generation.failure))
         if generation.failure:
-            self._numbers -= 1  # it was never in force
             raise StartError(f"the new workers cannot start: {generation.failure}")
 
     async def _commit(self, began: float, candidate: Configuration, generation: Generation) -> Handover:
@@ -271,8 +272,7 @@ class Supervisor:
                 if each is not old
                 for worker_id in each.workers
             )
-            for name in old.hosts.names.keys() - generation.hosts.names.keys():
-                old.hosts.names[name].forget()
+        generation.hosts.adopt(old.hosts if old is not None else None)
         self.sockets.retire()
         if not self.stopping and not self.drain_close:
             self.state = LIVE

@@ -70,20 +70,20 @@ class Zygote:
         """Fork a worker; the descriptors (see ``control.Boot``) may be closed at once."""
         self._channel.send(Spawn(boot), descriptors)
 
-    def end(self) -> None:
-        """Let it go, with all its workers; ``on_zygote_gone`` follows."""
+    def end(self, why: str) -> None:
+        """Let it go, with all its workers; ``on_zygote_gone`` follows, with the reason if there is one."""
         if not self._channel.closed:
+            self._refusal = why
             self._channel.close()
             self._on_closed()
 
     def _on_message(self, message: FromZygote) -> None:
         if isinstance(message, Hello):
             if message.protocol != PROTOCOL:
-                self._refusal = (
+                self.end(
                     f"proxyd {message.version}, which is installed now, speaks control protocol "
                     f"{message.protocol}, this one {PROTOCOL}: restart instead of reloading"
                 )
-                self.end()
                 return
             self.ready = True
             self._channel.send(Begin(), [_STDERR])

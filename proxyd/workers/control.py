@@ -73,7 +73,7 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     slot: int  # 0..workers-1
     workers: int
     generation: int
-    listeners: tuple[int, ...]  # for each socket the index of its listener
+    listeners: tuple[tuple[int, int], ...]  # for each socket the index of its listener and the backlog
     hosts: tuple[HostSet, ...]
     log: LogSettings
     serve: bool  # do not wait for Serve: this worker takes the place of one that died

@@ -68,9 +68,9 @@ class Worker:
         self.exit_code: int = 0
         self._loop: Final = loop
         self._boot: Final = boot
-        self._sockets: list[tuple[int, socket.socket]] = [
-            (listener, socket.socket(fileno=descriptor))
-            for listener, descriptor in zip(boot.listeners, listening, strict=True)
+        self._sockets: list[tuple[int, int, socket.socket]] = [
+            (listener, backlog, socket.socket(fileno=descriptor))
+            for (listener, backlog), descriptor in zip(boot.listeners, listening, strict=True)
         ]
         self._memory: Final = native.map_memory(memory)
         os.close(memory)
@@ -82,6 +82,7 @@ class Worker:
         self._next_tick: float = 0.0
         self._ticks: int = 0
         self._ended: bool = False
+        self._early: Final[list[ToWorker]] = []  # said before everything was prepared
         self._channel: Final[Channel[ToWorker]] = Channel(
             loop,
             socket.socket(fileno=control),
@@ -109,6 +110,8 @@ class Worker:
         self._next_tick = self._loop.time()
         self._tick()
         self._channel.send(Ready())
+        for message in self._early:
+            self._on_message(message)
         if boot.serve:
             await self._serve()
 
@@ -127,8 +130,8 @@ class Worker:
     async def _serve(self) -> None:
         assert self._server is not None
         while self._sockets:  # a Drain meanwhile takes away what is left
-            listener, sock = self._sockets.pop()
-            await self._server.listen(listener, sock)
+            listener, backlog, sock = self._sockets.pop()
+            await self._server.listen(listener, sock, backlog)
         self._channel.send(Serving())
 
     def _tick(self) -> None:
@@ -149,7 +152,10 @@ class Worker:
 
     def _on_message(self, message: ToWorker) -> None:
         server = self._server
-        if server is None or self._ended:  # refused, or on its way out
+        if self._ended:
+            return
+        if server is None:
+            self._early.append(message)
             return
         if isinstance(message, Serve):
             self._loop.create_task(self._serve())
@@ -182,7 +188,7 @@ class Worker:
     def _drain(self, server: Server, message: Drain) -> None:
         """The first Drain stops accepting; a later one may set another time and close idle connections."""
         if self._deadline is None:
-            for _, sock in self._sockets:  # never served
+            for _, _, sock in self._sockets:  # never served
                 sock.close()
             self._sockets = []
             server.drain(close_idle=False)
@@ -219,6 +225,7 @@ class Worker:
         self._loop.stop()
 
     def _refuse(self, reason: str) -> None:
+        self._ended = True
         self._channel.send(Refused(reason))
         self.exit_code = EXIT_REFUSED
         self._loop.stop()

@@ -66,17 +66,20 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
 
 def test_a_static_cluster_is_what_is_written():
     registry = Registry(None)
-    names = Names(cluster("10.0.0.1", "10.0.0.2", type=DiscoveryType.STATIC), registry, Book().resolve)
+    hosts = HostSets([cluster("10.0.0.1", "10.0.0.2", type=DiscoveryType.STATIC)], registry)
+    hosts.adopt(None)
+    names = hosts.names["c"]
     assert names.hosts == (("10.0.0.1", 80, ""), ("10.0.0.2", 80, ""))
     assert registry.gauge("cluster.c.membership_total").value == 2
     assert registry.gauge("cluster.c.membership_healthy").value == 2
     assert count(registry, "membership_change") == 1
-    assert HostSets([names.cluster], registry).sets() == ()
+    assert hosts.sets() == ()
 
 
 def test_all_addresses_of_a_name_are_hosts_and_order_does_not_matter():
     registry, book = Registry(None), Book()
     names = Names(cluster("web"), registry, book.resolve)
+    names.adopt(())
     book.entries["web", V4] = ["10.0.0.2", "10.0.0.1"]
     assert refresh(names)
     assert names.hosts == (("10.0.0.1", 80, "web"), ("10.0.0.2", 80, "web"))
@@ -89,6 +92,7 @@ def test_all_addresses_of_a_name_are_hosts_and_order_does_not_matter():
 def test_a_name_that_cannot_be_resolved_now_keeps_its_hosts():
     registry, book = Registry(None), Book()
     names = Names(cluster("web"), registry, book.resolve)
+    names.adopt(())
     book.entries["web", V4] = ["10.0.0.1"]
     refresh(names)
     book.entries["web", V4] = socket.gaierror(socket.EAI_AGAIN, "try again")
@@ -100,6 +104,7 @@ def test_a_name_that_cannot_be_resolved_now_keeps_its_hosts():
 def test_a_name_without_addresses_has_no_hosts():
     registry, book = Registry(None), Book()
     names = Names(cluster("web"), registry, book.resolve)
+    names.adopt(())
     book.entries["web", V4] = ["10.0.0.1"]
     refresh(names)
     del book.entries["web", V4]
@@ -160,7 +165,7 @@ def test_the_first_resolution_does_not_wait_forever():
         raise AssertionError
 
     async def start() -> None:
-        hosts = HostSets([cluster("web")], Registry(None), never)
+        hosts = HostSets([cluster("web")], Registry(None), resolve=never)
         await hosts.first(0.01)
         assert hosts.sets()[0].hosts == ()
 
@@ -171,7 +176,7 @@ def test_changes_are_told_with_rising_numbers():
     async def follow() -> None:
         book = Book()
         book.entries["web", V4] = ["10.0.0.1"]
-        hosts = HostSets([cluster("web", dns_refresh_rate=0.002)], Registry(None), book.resolve)
+        hosts = HostSets([cluster("web", dns_refresh_rate=0.002)], Registry(None), resolve=book.resolve)
         await hosts.first()
         told = []
         with anyio.fail_after(5):
@@ -190,3 +195,30 @@ def test_changes_are_told_with_rising_numbers():
         assert hosts.sets() == (told[-1],)
 
     anyio.run(follow)
+
+
+def test_an_unchanged_cluster_keeps_what_is_known_of_it():
+    async def reload() -> None:
+        registry, book = Registry(None), Book()
+        book.entries["web", V4] = ["10.0.0.1"]
+        old = HostSets([cluster("web")], registry, resolve=book.resolve)
+        await old.first()
+        old.adopt(None)
+        new = HostSets([cluster("web")], registry, old, book.resolve)
+        await new.first()
+        new.adopt(old)
+        assert new.sets()[0].hosts == (("10.0.0.1", 80, "web"),)
+        assert (count(registry, "update_attempt"), count(registry, "membership_change")) == (1, 1)
+        gone = HostSets([], registry, new, book.resolve)
+        gone.adopt(new)
+        assert registry.gauge("cluster.c.membership_total").value == 0
+
+    anyio.run(reload)
+
+
+def test_a_configuration_that_is_refused_shows_nothing():
+    registry = Registry(None)
+    old = HostSets([cluster("10.0.0.1", type=DiscoveryType.STATIC)], registry)
+    old.adopt(None)
+    HostSets([cluster("10.0.0.1", "10.0.0.2", type=DiscoveryType.STATIC)], registry, old)
+    assert registry.gauge("cluster.c.membership_total").value == 1
