@@ -161,7 +161,7 @@ def test_each_worker_has_its_share_of_a_listeners_connections(
 
 @pytest.mark.parametrize("value", ["many", "", [1], True, 1.5, -1])
 def test_a_connection_limit_is_a_whole_number(value: object) -> None:
-    with pytest.raises(SnapshotError, match="front.connection_limit is .*, not a whole number"):
+    with pytest.raises(SnapshotError, match=r"front\.connection_limit is .*, not a whole number"):
         build(listener(80, name="front"), runtime=[{LIMIT: value}])
 
 
@@ -173,7 +173,7 @@ def test_a_table_that_cannot_be_compiled_names_its_listener() -> None:
     hosts = [{"name": name, "domains": ["a"], "routes": [BACKEND]} for name in ("one", "two")]
     broken = listener(80, {"route_config": {"virtual_hosts": hosts}}, name="front")
     bootstrap = msgspec.convert({"static_resources": {"listeners": [broken]}}, Bootstrap)
-    with pytest.raises(SnapshotError, match="^listener front: "):
+    with pytest.raises(SnapshotError, match=r"^listener front: "):
         compile_snapshot(bootstrap, Registry(), 0)
 
 
