@@ -1,4 +1,7 @@
-"""Readers with their events written down."""
+"""Readers with their events written down.
+
+Compiled together with the package where that is compiled: compiled traits take no other implementations.
+"""
 
 from proxyd.codec.http1 import (
     RequestEvents,
@@ -26,10 +29,17 @@ def join(events: list[Event]) -> list[Event]:
 class Requests(RequestEvents):
     """What a RequestReader makes of bytes: ``events`` in order, ``heads`` in full."""
 
-    def __init__(self, max_bytes: int = 60 * 1024, max_count: int = 100, http_10: bool = False) -> None:
+    def __init__(
+        self,
+        max_bytes: int = 60 * 1024,
+        max_count: int = 100,
+        http_10: bool = False,
+        bug: Exception | None = None,
+    ) -> None:
         self.reader = RequestReader(self, max_bytes, max_count, http_10)
         self.events: list[Event] = []
         self.heads: list[RequestHead] = []
+        self.bug = bug  # raised at each head
 
     def read(self, *pieces: bytes) -> "Requests":
         for data in pieces:
@@ -37,6 +47,8 @@ class Requests(RequestEvents):
         return self
 
     def on_request(self, head: RequestHead) -> None:
+        if self.bug is not None:
+            raise self.bug
         self.heads.append(head)
         self.events.append(("head", head.method, head.path, head.authority, head.body))
 
@@ -56,10 +68,17 @@ class Requests(RequestEvents):
 class Responses(ResponseEvents):
     """What a ResponseReader makes of the answer to one request of ``method``."""
 
-    def __init__(self, method: bytes = b"GET", max_bytes: int = 60 * 1024, max_count: int = 100) -> None:
+    def __init__(
+        self,
+        method: bytes = b"GET",
+        max_bytes: int = 60 * 1024,
+        max_count: int = 100,
+        bug: Exception | None = None,
+    ) -> None:
         self.reader = ResponseReader(self, max_bytes, max_count)
         self.events: list[Event] = []
         self.heads: list[ResponseHead] = []
+        self.bug = bug
         self.reader.expect(method)
 
     def read(self, *pieces: bytes) -> "Responses":
@@ -68,6 +87,8 @@ class Responses(ResponseEvents):
         return self
 
     def on_response(self, head: ResponseHead) -> None:
+        if self.bug is not None:
+            raise self.bug
         self.heads.append(head)
         self.events.append(("head", head.status, head.body))
 

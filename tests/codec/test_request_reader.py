@@ -337,11 +337,7 @@ def test_names_that_peers_make_up_are_not_kept() -> None:
 
 
 def test_an_unexpected_exception_of_the_handler_is_not_the_peers_fault() -> None:
-    class Broken(Requests):
-        def on_request(self, head: http1.RequestHead) -> None:
-            raise LookupError("bug")
-
-    got = Broken()
+    got = Requests(bug=LookupError("bug"))
     with pytest.raises(LookupError, match="bug"):
         got.read(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
     assert got.failed is None

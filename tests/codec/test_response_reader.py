@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyd.codec.framing import CHUNKED, LENGTH, NO_BODY, UNTIL_CLOSE
-from proxyd.codec.http1 import ResponseHead
 from tests.codec.recorder import Event, Responses, join
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -186,11 +185,7 @@ def test_a_large_body_that_ends_in_the_middle_of_a_chunk_line_is_no_long_head() 
 
 
 def test_an_unexpected_exception_of_the_handler_is_not_the_peers_fault() -> None:
-    class Broken(Responses):
-        def on_response(self, head: ResponseHead) -> None:
-            raise LookupError("bug")
-
-    got = Broken()
+    got = Responses(bug=LookupError("bug"))
     with pytest.raises(LookupError, match="bug"):
         got.read(OK + b"content-length: 0\r\n\r\n")
     assert not got.failed
