@@ -5,6 +5,7 @@ kept as it was read, and nothing more is read meanwhile.
 """
 
 import asyncio
+import socket
 import time
 from collections import deque
 from typing import Final
@@ -155,8 +156,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if stream is not None:
             try:
                 stream.on_downstream_reset(now)
-            except Exception as error:  # noqa: BLE001 - the connection must be counted as gone
-                report_bug(listener.wheel.loop, error, "giving up a request")
+            except Exception as bug:  # noqa: BLE001 - the connection must be counted as gone
+                report_bug(listener.wheel.loop, bug, "giving up a request")
         listener.forget(self, local, stream is not None, now - self._born)
 
     def pause_writing(self) -> None:
@@ -464,8 +465,21 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def close_if_idle(self) -> None:
         """Close unless a request is under way; then its response is the last."""
-        if self._stream is None and not self._queue and not self._reader.in_head and self._phase == _SERVING:
+        if self._stream is not None or self._queue or self._reader.in_head or self._phase != _SERVING:
+            return
+        if not self._has_unread():
             self._flush_and_close()
+
+    def _has_unread(self) -> bool:
+        """Whether a request waits in the socket: closing over it would reset the connection."""
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is None:
+            return False
+        try:
+            with sock.dup() as copy:
+                return bool(copy.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False  # nothing there, or it is broken
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""

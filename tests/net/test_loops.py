@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
@@ -254,5 +255,24 @@ def test_a_drain_serves_what_was_queued_and_ends(run: Callable[..., None]) -> No
             assert not house.drained.is_set()
             idle[1].close()
             await asyncio.wait_for(house.drained.wait(), 10)
+
+    run(main())
+
+
+def test_an_idle_connection_is_closed_unless_a_request_waits_in_its_socket(run: Callable[..., None]) -> None:
+    async def main() -> None:
+        async with House(answer_ok) as house:
+            idle, idle_writer = await house.client()
+            busy, busy_writer = await house.client()
+            await until(lambda: house.server.connections == 2)
+            raw = busy_writer.get_extra_info("socket")
+            os.write(raw.fileno(), b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            house.server.drain(close_idle=True)
+            assert b"connection: close" in await read_head(busy)
+            assert await busy.read() == b"ok"
+            assert await idle.read() == b""
+            await asyncio.wait_for(house.drained.wait(), 10)
+            idle_writer.close()
+            busy_writer.close()
 
     run(main())
