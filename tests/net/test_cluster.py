@@ -120,8 +120,8 @@ def test_a_failed_connection_fails_all_that_wait(stage: MakeStage) -> None:
 def test_requests_over_the_limit_are_refused_and_those_below_it_wait(stage: MakeStage) -> None:
     play = stage()
     cluster = play.server._clusters["backend"]
-    cluster.config.max_pending_requests = 2  # type: ignore[misc]
-    cluster.config.max_connections = 1  # type: ignore[misc]
+    cluster.pending = cluster.config.max_pending_requests - 2
+    cluster.connections = cluster.config.max_connections - 1
     one, two, three = (play.connect() for _ in range(3))
     for client in (one, two, three):
         client.say(GET)
@@ -142,7 +142,7 @@ def test_requests_over_the_limit_are_refused_and_those_below_it_wait(stage: Make
 def test_who_waits_over_the_limit_gets_a_connection_when_one_closes(stage: MakeStage) -> None:
     play = stage()
     cluster = play.server._clusters["backend"]
-    cluster.config.max_connections = 1  # type: ignore[misc]
+    cluster.connections = cluster.config.max_connections - 1
     one, two, three = (play.connect() for _ in range(3))
     for client in (one, two, three):
         client.say(GET)

@@ -132,14 +132,18 @@ def test_one_broken_alarm_does_not_silence_the_others(loop: StageLoop, clock: Cl
 @pytest.mark.parametrize("disarm", [True, False])
 def test_the_wheel_holds_nothing_that_is_over(loop: StageLoop, clock: Clock, disarm: bool) -> None:
     wheel = TimerWheel(loop)
-    alarm = Alarm(lambda _: None)
+
+    def ring(now: float) -> None:
+        raise AssertionError
+
+    alarm = Alarm(ring if disarm else lambda _, ring=ring: None)  # type: ignore[misc]
     wheel.arm(alarm, clock.now + 3600)
-    there = weakref.ref(alarm)
+    there = weakref.ref(ring)
     if disarm:
         wheel.disarm(alarm)
     else:
         run(loop, clock, clock.now + 3601)
-    del alarm
+    del alarm, ring
     gc.collect()
     assert there() is None
 
