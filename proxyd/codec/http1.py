@@ -143,13 +143,20 @@ class RequestReader:
     """Reads the requests of one downstream connection."""
 
     def __init__(
-        self, events: RequestEvents, max_header_bytes: int, max_header_count: int, accept_http_10: bool
+        self,
+        events: RequestEvents,
+        max_header_bytes: int,
+        max_header_count: int,
+        accept_http_10: bool,
+        allow_absolute_url: bool,
     ) -> None:
+        """The last two are Envoy's Http1ProtocolOptions of these names."""
         self._events: Final = events
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
         self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._accept_http_10: Final = accept_http_10
+        self._allow_absolute_url: Final = allow_absolute_url
         self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
         self._head: RequestHead = RequestHead()
         self._items: list[tuple[bytes, bytes]] = []
@@ -359,6 +366,9 @@ class RequestReader:
         scheme, found, rest = target.partition(b"://")
         if not found:
             self._refuse(INVALID_URL)
+        if not self._allow_absolute_url:
+            head.path = target
+            return
         if scheme.lower() not in (b"http", b"https"):
             self._refuse(INVALID_SCHEME)
         head.scheme = scheme.lower()

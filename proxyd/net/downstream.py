@@ -59,7 +59,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._options: Final = options
         self._stats: Final = listener.http_stats
         self._reader: RequestReader = RequestReader(
-            self, options.max_header_bytes, options.max_header_count, options.accept_http_10
+            self,
+            options.max_header_bytes,
+            options.max_header_count,
+            options.accept_http_10,
+            options.allow_absolute_url,
         )
         self._transport: asyncio.Transport | None = None
         self._stream: Stream | None = None

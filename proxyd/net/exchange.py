@@ -78,14 +78,23 @@ class Exchange(Stream):
         self._take_head(head, now)
         if head.expect_continue and not self._request_done:
             self._downstream.send_continue()
+            self._count_code(1)
+        stats = self._manager.config.stats
         if head.path.find(b"#") >= 0:
+            stats.downstream_rq_failed_path_normalization.value += 1
             self._fail(FRAGMENT_IN_PATH, now)
         elif not self.authority:
             self._fail(MISSING_HOST, now)
         elif head.path[:1] != b"/":
-            self._fail(NO_ROUTE if head.method == b"CONNECT" else NO_PATH, now)
+            if head.method == b"CONNECT":
+                stats.rq_total.value += 1
+                stats.no_route.value += 1
+                self._fail(NO_ROUTE, now)
+            else:
+                stats.downstream_rq_non_relative_path.value += 1
+                self._fail(NO_PATH, now)
         elif head.upgrade and head.upgrade != b"h2c":
-            self._manager.config.stats.downstream_rq_ws_on_non_ws_route.value += 1
+            stats.downstream_rq_ws_on_non_ws_route.value += 1
             self._fail(UPGRADE_FAILED, now)
         else:
             self._choose_route(now)
@@ -508,17 +517,20 @@ class Exchange(Stream):
         self.end = now
         config = self._manager.config
         stats = config.stats
-        code_class = self.response_code // 100
         stats.downstream_rq_active.value -= 1
-        if code_class:
-            stats.downstream_rq_completed.value += 1
-            stats.downstream_rq_xxx[code_class].value += 1
-            listener_stats = config.listener_stats
-            listener_stats.downstream_rq_completed.value += 1
-            listener_stats.downstream_rq_xxx[code_class].value += 1
+        if self.response_code:
+            self._count_code(self.response_code // 100)
         stats.downstream_rq_time.record(int((now - self.start) * 1e6))
         for logger in self._manager.access_loggers:
             logger.log(self)
+
+    def _count_code(self, code_class: int) -> None:
+        """Count a response by its class; as in Envoy, 100 Continue is one of its own."""
+        config = self._manager.config
+        config.stats.downstream_rq_completed.value += 1
+        config.stats.downstream_rq_xxx[code_class].value += 1
+        config.listener_stats.downstream_rq_completed.value += 1
+        config.listener_stats.downstream_rq_xxx[code_class].value += 1
 
 
 class ExchangeFactory(StreamFactory):

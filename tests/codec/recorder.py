@@ -34,9 +34,10 @@ class Requests(RequestEvents):
         max_bytes: int = 60 * 1024,
         max_count: int = 100,
         http_10: bool = False,
+        absolute_url: bool = True,
         bug: Exception | None = None,
     ) -> None:
-        self.reader = RequestReader(self, max_bytes, max_count, http_10)
+        self.reader = RequestReader(self, max_bytes, max_count, http_10, absolute_url)
         self.events: list[Event] = []
         self.heads: list[RequestHead] = []
         self.bug = bug  # raised at each head

@@ -190,6 +190,12 @@ def test_an_absolute_target_needs_no_host_and_overrules_it() -> None:
     assert (got.heads[0].authority, got.heads[0].has_host) == (b"b", True)
 
 
+def test_an_absolute_target_is_a_path_like_any_other_where_it_is_not_allowed() -> None:
+    got = Requests(absolute_url=False).read(b"GET http://b/x HTTP/1.1\r\nhost: h\r\n\r\n")
+    assert (got.heads[0].authority, got.heads[0].path) == (b"h", b"http://b/x")
+    assert Requests(absolute_url=False).read(b"GET x HTTP/1.1\r\nhost: h\r\n\r\n").failed == BAD
+
+
 def test_nothing_is_read_behind_a_request_that_closes() -> None:
     got = Requests().read(
         b"GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\nGET /b HTTP/1.1\r\nhost: h\r\n\r\n", b"\0\0"

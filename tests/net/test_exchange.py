@@ -124,6 +124,15 @@ def test_interim_responses_are_swallowed_and_100_continue_answered_here(stage: M
     client.say(b"ab")
     origin.say(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n" + OK)
     assert client.hears() == HEARD_OK
+    assert (play.http("downstream_rq_1xx"), play.http("downstream_rq_completed")) == (1, 2)
+
+
+def test_an_absolute_target_where_it_is_not_allowed_is_no_path(stage: MakeStage) -> None:
+    play = stage(manager={"http_protocol_options": {"allow_absolute_url": False}})
+    client = play.connect()
+    client.say(request("GET", "http://b/x"))
+    assert starts(client) == ["HTTP/1.1 404 Not Found"]
+    assert play.log() == ["GET http://b/x 404 - absolute_path_rejected"]
 
 
 # -- pipelining
@@ -656,6 +665,9 @@ def test_local_replies(stage: MakeStage, data: bytes, status: str, body: str, lo
     assert ("connection: close" in heard) == client.ended == (status[:3] != "404")
     assert play.log() == [log]
     assert play.http("downstream_rq_completed") == 1
+    assert play.http("downstream_rq_non_relative_path") == ("absolute_path" in log)
+    assert play.http("downstream_rq_failed_path_normalization") == ("normalization" in log)
+    assert play.http("rq_total") == ("route_not_found" in log)
     assert play.http("downstream_cx_protocol_error") == ("DPE" in log)
     if not client.ended:
         client.say(GET)
