@@ -39,15 +39,13 @@ FRAMING_FIELDS: Final[dict[bytes, int]] = {
     b"http2-settings": HOP_BY_HOP,
 }
 
-# A Connection field must not make an intermediary drop what it routes, frames or authenticates by.
-_NOT_NOMINABLE: Final = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"te", b"cookie", b"authorization")
-)
+# A Connection field must not make an intermediary drop what it frames by; TE has rules of its own.
+_NOT_NOMINABLE: Final = frozenset((b"content-length", b"transfer-encoding", b"te"))
 
 # Where a request came from must not be hidden by nominating these: Envoy refuses such a request, and one that
 # nominates this many.
 _REFUSED_NOMINATIONS: Final = frozenset((b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"))
-_MAX_NOMINATIONS: Final = 10
+_TOO_MANY_NOMINATIONS: Final = 10
 
 # Methods whose requests have no body unless a field announces one (RFC 9110 section 8.6): an h1 upstream is
 # told `content-length: 0` for the others.
@@ -113,6 +111,6 @@ def nominated(connection: bytes) -> list[bytes]:
 
 def may_nominate(names: list[bytes]) -> bool:
     """Whether a request may make these fields hop-by-hop."""
-    if len(names) > _MAX_NOMINATIONS:
+    if len(names) >= _TOO_MANY_NOMINATIONS:
         return False
     return not any(name in _REFUSED_NOMINATIONS or name[:1] == b":" for name in names)

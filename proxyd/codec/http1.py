@@ -40,6 +40,7 @@ from proxyd.errors import (
     LENGTH_AND_CHUNKED,
     LOW_VERSION,
     TOO_MANY_HEADERS,
+    UNKNOWN_TRANSFER_ENCODING,
     Failure,
 )
 
@@ -50,10 +51,15 @@ _LOWER_LIMIT: Final = 2048
 _LOWER_LONGEST: Final = 64
 _OWS: Final = b" \t"
 _TRAILER_LIMIT: Final = 100
+# How llhttp begins to word that a character must not be where it is, and those that Envoy refuses first.
+_WRONG_CHARACTER: Final = ("Invalid header value char", "Invalid header token", "Invalid char in url")
+_CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
 # RFC 3986 section 3.2: what an authority can be made of.
 _AUTHORITY_BYTES: Final = (
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%[]"
 )
+_HOST_NAME_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-."
+_IPV6_BYTES: Final = b"ABCDEFabcdef0123456789:."
 
 
 def _lower(name: bytes) -> bytes:
@@ -63,6 +69,25 @@ def _lower(name: bytes) -> bytes:
             _LOWER.clear()
         _LOWER[name] = lower
     return lower
+
+
+def _is_url_authority(authority: bytes, with_port: bool) -> bool:
+    """Whether a target's authority is host or host:port as Envoy takes them: more narrowly than a Host field.
+
+    User information (RFC 9110 section 4.2.4) is taken for an attempt to deceive.
+    """
+    if authority[:1] == b"[":
+        host, closed, rest = authority[1:].partition(b"]")
+        colon, port = rest[:1], rest[1:]
+        if not closed or host.translate(None, _IPV6_BYTES):
+            return False
+    else:
+        host, colon, port = authority.partition(b":")
+        if host.translate(None, _HOST_NAME_BYTES):
+            return False
+    if not colon:
+        return bool(host) and not with_port
+    return bool(host) and colon == b":" and port.isdigit() and len(port) <= 8 and int(port) <= 65535
 
 
 def _most_bytes(max_header_bytes: int, max_header_count: int) -> int:
@@ -194,7 +219,7 @@ class RequestReader:
                 _raise_bug(error)
                 if not self._ended:
                     self._ended = True
-                    self.failure = self._failure_of(str(error))
+                    self.failure = self._failure_of(str(error), rest)
                 break
             # The parser collects an unfinished field before it is seen here.
             if self.in_head or self._in_body:
@@ -205,11 +230,15 @@ class RequestReader:
             break
         return self.failure
 
-    def _failure_of(self, text: str) -> Failure:
-        # llhttp words the one conflict that has a name of its own in Envoy in several ways.
-        if "Transfer-Encoding" in text and "Content-Length" in text:
-            return LENGTH_AND_CHUNKED
-        if text == "Invalid header value char":
+    def _failure_of(self, text: str, data: bytes | memoryview) -> Failure:
+        """What llhttp's words for a refused head are called in Envoy; ``data`` is what was fed."""
+        if self._in_body:
+            return BAD_REQUEST
+        if "Transfer-Encoding" in text:
+            return LENGTH_AND_CHUNKED if "Content-Length" in text else UNKNOWN_TRANSFER_ENCODING
+        if text == "Invalid HTTP version":
+            return LOW_VERSION
+        if text.startswith(_WRONG_CHARACTER) and bytes(data).translate(None, _CONTROLS) != data:
             return INVALID_CHARACTERS
         return BAD_REQUEST
 
@@ -287,7 +316,7 @@ class RequestReader:
             self._items.append((name, value))
         elif kind == TRANSFER_ENCODING:
             if self._transfer_encoding is not None:
-                self._refuse(BAD_REQUEST)
+                self._refuse(UNKNOWN_TRANSFER_ENCODING)
             self._transfer_encoding = value
         elif kind == CONNECTION:
             self._connection = self._connection + b"," + value if self._connection else value
@@ -350,18 +379,20 @@ class RequestReader:
         head = self._head
         kept = [item for item in head.headers.items if item[0] not in names]
         head.headers.items = kept
+        if b"host" in names:
+            head.authority = b""
 
     def _set_target(self, target: bytes) -> None:
         """Split the four forms of a request target (RFC 9112 section 3.2)."""
         head = self._head
-        if target[:1] == b"/" or target == b"*":
-            if head.method == b"CONNECT":
-                self._refuse(INVALID_URL)
-            head.path = target
-            return
         if head.method == b"CONNECT":
+            if not _is_url_authority(target, True):
+                self._refuse(INVALID_URL)
             head.authority = target
             head.has_host = True
+            return
+        if target[:1] == b"/" or (target == b"*" and head.method == b"OPTIONS"):
+            head.path = target
             return
         scheme, found, rest = target.partition(b"://")
         if not found:
@@ -378,8 +409,8 @@ class RequestReader:
             if 0 <= place < end:
                 end = place
         authority = rest[:end]
-        if not authority or b"@" in authority:
-            self._refuse(BAD_REQUEST)
+        if not _is_url_authority(authority, False):
+            self._refuse(INVALID_URL)
         head.authority = authority
         head.has_host = True
         path = rest[end:]
@@ -529,6 +560,8 @@ class ResponseReader:
         if self._connection:
             names = nominated(self._connection)
             head.headers.items = [item for item in head.headers.items if item[0] not in names]
+        if status == 204 and self._content_length is not None:  # a zero, which a 204 must not announce either
+            head.headers.remove(b"content-length")
         self._in_body = True
         self._progress = True
         self._count = 0

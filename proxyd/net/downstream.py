@@ -157,6 +157,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._queue.clear()
         local = self._phase != _SERVING
         self._phase = _FLUSHING
+        if stream is None and not local and self._reader.in_head:
+            stream = listener.factory.new_stream(self)  # as in Envoy, a request counts from its first byte
         if stream is not None:
             try:
                 stream.on_downstream_reset(now)

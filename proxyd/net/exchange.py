@@ -76,7 +76,7 @@ class Exchange(Stream):
 
     def on_request(self, head: RequestHead, now: float) -> None:
         self._take_head(head, now)
-        if head.expect_continue and not self._request_done:
+        if head.expect_continue:
             self._downstream.send_continue()
             self._count_code(1)
         stats = self._manager.config.stats
@@ -382,18 +382,23 @@ class Exchange(Stream):
             self._lease(host, True, now)
 
     def on_request_failure(self, failure: Failure, now: float) -> None:
+        self._begin_without_head(now)
+        self._request_done = True
+        self._downstream.close_after()
+        self._fail(failure, now)
+
+    def _begin_without_head(self, now: float) -> None:
+        """Know the least of a request whose head never came or cannot be read."""
         if self._state == _NEW and not self.start:
             self.start = now
             self.start_time = time.time()
             self.protocol = "HTTP/1.1"
             self._take_connection()
-        self._request_done = True
-        self._downstream.close_after()
-        self._fail(failure, now)
 
     def on_downstream_reset(self, now: float) -> None:
         if self._state == _DONE:
             return
+        self._begin_without_head(now)
         self._manager.config.stats.downstream_rq_rx_reset.value += 1
         self.response_flags |= DC
         self.response_code_details = "downstream_remote_disconnect"

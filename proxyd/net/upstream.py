@@ -22,7 +22,7 @@ from proxyd.net.timers import NEVER, Timed, TimerWheel
 from proxyd.stats.scopes import ClusterStats
 
 # Envoy's limits for the heads of responses.
-_MAX_RESPONSE_HEADER_BYTES: Final = 60 * 1024
+_MAX_RESPONSE_HEADER_BYTES: Final = 80 * 1024
 _MAX_RESPONSE_HEADERS: Final = 100
 # A head and a body up to this size go out in one write.
 _JOIN_LIMIT: Final = 16384

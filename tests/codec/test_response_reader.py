@@ -156,6 +156,11 @@ def test_fields_of_one_hop_are_taken_out() -> None:
     assert got.heads[0].headers.items == [(b"trailer", b"t"), (b"x-end", b"2"), (b"content-length", b"0")]
 
 
+def test_a_204_announces_no_length() -> None:
+    got = Responses().read(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\nx: 1\r\n\r\n")
+    assert got.heads[0].headers.items == [(b"x", b"1")]
+
+
 def test_heads_are_bounded_even_unfinished() -> None:
     assert Responses(max_count=5).read(OK + b"x: 1\r\n" * 6 + b"\r\n").failed
     assert Responses(max_bytes=100).read(OK + b"x: " + b"y" * 100 + b"\r\n\r\n").failed

@@ -127,6 +127,13 @@ def test_interim_responses_are_swallowed_and_100_continue_answered_here(stage: M
     assert (play.http("downstream_rq_1xx"), play.http("downstream_rq_completed")) == (1, 2)
 
 
+def test_100_continue_is_answered_where_no_body_is_announced(stage: MakeStage) -> None:
+    play = stage()
+    client = play.connect()
+    client.say(request("GET", "/a", "expect: 100-continue"))
+    assert client.heard() == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
 def test_an_absolute_target_where_it_is_not_allowed_is_no_path(stage: MakeStage) -> None:
     play = stage(manager={"http_protocol_options": {"allow_absolute_url": False}})
     client = play.connect()
@@ -581,6 +588,14 @@ def test_a_client_that_leaves_while_it_sends(stage: MakeStage) -> None:
     client.reset()
     assert origin.closed
     assert play.log() == ["POST /a 0 DC downstream_remote_disconnect"]
+
+
+def test_a_client_that_leaves_in_a_head(stage: MakeStage) -> None:
+    play = stage()
+    client = play.connect()
+    client.say(GET[:-4])
+    client.close()
+    assert play.log() == ["- - 0 DC downstream_remote_disconnect"]
 
 
 def test_a_client_that_leaves_in_the_middle_of_the_response(stage: MakeStage) -> None:
