@@ -54,6 +54,12 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def compiled(session: nox.Session) -> None:
+    """The whole test suite on the wheel that mypyc has compiled; arguments after -- go to pytest."""
+    session.run("python", "scripts/test.py", "--only", "compiled", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The demonstration, which checks its own answers and ends."""
     session.run("python", "scripts/demo.py", *(session.posargs or ["--auto"]))

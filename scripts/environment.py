@@ -96,12 +96,13 @@ def seconds(since: float) -> str:
     return f"{time.monotonic() - since:.1f} s"
 
 
-def prepare(group: str | None = None) -> Environment:
+def prepare(group: str | None = None, folder: Path | None = None, editable: bool = True) -> Environment:
     """An environment with proxyd (editable), what it needs, and the dependency group `group`.
 
-    Raises SetupError when this machine cannot provide it.
+    `folder` is another than the usual one; without `editable` proxyd itself is left out. Raises SetupError
+    when this machine cannot provide it.
     """
-    folder = Path(os.environ.get("PROXYD_VENV") or ROOT / ".venv").absolute()
+    folder = folder or Path(os.environ.get("PROXYD_VENV") or ROOT / ".venv").absolute()
     environment = Environment(folder)
     with _only_one_at_a_time(folder):
         stamp = _stamp()
@@ -110,7 +111,7 @@ def prepare(group: str | None = None) -> Environment:
             return environment
         began = time.monotonic()
         _make(environment)
-        _install(environment, group)
+        _install(environment, group, editable)
         _remember(environment, group, stamp)
         say(f"environment: ready in {seconds(began)}")
     return environment
@@ -249,17 +250,32 @@ def _works(environment: Environment) -> bool:
     return answer.returncode == 0 and answer.stdout.strip() == sysconfig.get_python_version()
 
 
-def _install(environment: Environment, group: str | None) -> None:
-    """Install proxyd from this checkout, editable, and the requirements of `group`."""
-    wanted = requirements(_pyproject(), group) if group else []
-    what = "proxyd and what it needs" + (f" and the tools of its dependency group '{group}'" if group else "")
+def _install(environment: Environment, group: str | None, editable: bool) -> None:
+    """Install proxyd from this checkout, or only what it needs, and the requirements of `group`."""
+    pyproject = _pyproject()
+    wanted = requirements(pyproject, group) if group else []
+    wanted += ["--editable", str(ROOT)] if editable else pyproject["project"]["dependencies"]
+    what = "proxyd and what it needs" if editable else "what proxyd needs"
+    what += f" and the tools of its dependency group '{group}'" if group else ""
     say(f"environment: installing {what} with pip (up to some minutes the first time)")
-    pip = [str(environment.python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    command = [*pip, "install", "--verbose", "--editable", str(ROOT), *wanted]
-    _run(command, environment, "pip could not install the dependencies", environment.folder / LOG_NAME)
+    pip(environment, ["install", "--verbose", *wanted], "pip could not install the dependencies")
 
 
-def _run(command: list[str], environment: Environment, failure: str, log: Path | None = None) -> None:
+def pip(
+    environment: Environment, arguments: list[str], failure: str, more: "Mapping[str, str] | None" = None
+) -> None:
+    """Run the environment's pip, with `more` variables. Raises SetupError, beginning with `failure`."""
+    command = [str(environment.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
+    _run(command, environment, failure, environment.folder / LOG_NAME, more)
+
+
+def _run(
+    command: list[str],
+    environment: Environment,
+    failure: str,
+    log: Path | None = None,
+    more: "Mapping[str, str] | None" = None,
+) -> None:
     """Run a command whose output, kept in `log`, matters only when it fails."""
     done = subprocess.run(
         command,
@@ -269,7 +285,7 @@ def _run(command: list[str], environment: Environment, failure: str, log: Path |
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env=environment.variables() | {"PIP_RETRIES": "2"},
+        env=environment.variables() | {"PIP_RETRIES": "2"} | dict(more or {}),
         check=False,
     )
     if log is not None:

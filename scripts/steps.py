@@ -9,6 +9,7 @@ class Step(NamedTuple):
     name: str
     purpose: str
     command: tuple[str, ...]
+    always: bool = True  # or only where it is asked for
 
 
 STEPS = (
@@ -18,6 +19,7 @@ STEPS = (
     Step("types-windows", "types, strict, as on Windows", ("mypy", "--platform", "win32")),
     Step("layers", "imports go downwards only", ("lint-imports",)),
     Step("tests", "unit and end-to-end tests", ("pytest",)),
+    Step("compiled", "the same tests on the compiled wheel", ("python", "scripts/compiled.py"), False),
 )
 
 

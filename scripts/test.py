@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         return 2
     passed = []
     for step in chosen:
-        took = _run(environment, step, for_pytest if step.name == "tests" else [])
+        took = _run(environment, step, for_pytest if step.name in ("tests", "compiled") else [])
         if took is None:
             env.say(f"\nFAILED: step '{step.name}' ({step.purpose}) after {env.seconds(began)}")
             return 1
@@ -39,6 +39,7 @@ def _choose(arguments: list[str]) -> tuple[list[Step], list[str]]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="leave out the end-to-end tests")
+    parser.add_argument("--compiled", action="store_true", help="run the tests on the compiled wheel, too")
     parser.add_argument(
         "--only",
         action="append",
@@ -48,7 +49,9 @@ def _choose(arguments: list[str]) -> tuple[list[Step], list[str]]:
     options, for_pytest = parser.parse_known_args(arguments)
     if options.quick:
         for_pytest = ["-m", "not e2e", *for_pytest]
-    return [step for step in STEPS if not options.only or step.name in options.only], for_pytest
+    if options.only:
+        return [step for step in STEPS if step.name in options.only], for_pytest
+    return [step for step in STEPS if step.always or options.compiled], for_pytest
 
 
 def _run(environment: env.Environment, step: Step, more: list[str]) -> str | None:

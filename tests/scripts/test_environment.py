@@ -72,7 +72,7 @@ def test_an_environment_is_made_once_and_used_again(
 ) -> None:
     installed: list[str | None] = []
     monkeypatch.setenv("PROXYD_VENV", str(tmp_path / "venv"))
-    monkeypatch.setattr(environment, "_install", lambda _, group: installed.append(group))
+    monkeypatch.setattr(environment, "_install", lambda _, group, __: installed.append(group))
     first = environment.prepare("test")
     assert subprocess.run([first.python, "-c", "import pip"], check=False).returncode == 0
     environment.prepare("test")

@@ -40,11 +40,19 @@ def _program(path: Path, code: int) -> None:
 def test_all_steps_run_and_the_last_line_sums_up(
     script: ModuleType, programs: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert script.main(["-k", "router"]) == 0
+    assert script.main(["--compiled", "-k", "router"]) == 0
     out = capfd.readouterr().out
     assert all(f"== {step.name}: passed in " in out for step in STEPS)
     assert "pytest -k router\n" in out
+    assert "python scripts/compiled.py -k router\n" in out
     assert out.splitlines()[-1].startswith("OK: lint ")
+
+
+def test_compiling_takes_its_time_and_has_to_be_asked_for(
+    script: ModuleType, programs: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert script.main([]) == 0
+    assert "== compiled" not in capfd.readouterr().out
 
 
 def test_the_first_failing_step_ends_the_run(
