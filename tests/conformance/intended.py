@@ -1,0 +1,139 @@
+"""THE list of intended differences from Envoy. An entry that is no longer needed fails its case.
+
+Each entry: why, the cases, and the fields in which they may differ (as the comparison prints them; ``*``
+stands for anything). What is a mistake of proxyd's does not belong here but in ``owed.py``.
+"""
+
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+
+class Intended(NamedTuple):
+    reason: str
+    cases: tuple[str, ...]
+    fields: tuple[str, ...] = ("*",)
+
+
+INTENDED = (
+    Intended(
+        "RFC 9112 section 2.2: lines end in CRLF. To take a single LF for an end is a MAY, and what was one "
+        "field for a hop in front of us would be two for us: the oldest way to smuggle",
+        ("line-bare-lf", "field-bare-cr", "field-bare-cr-at-end", "field-bare-lf", "trailer-bare-lf"),
+    ),
+    Intended(
+        "RFC 9112 sections 3 and 3.2: the request line has single spaces and nothing behind its version",
+        ("line-tab", "line-trailing-space"),
+    ),
+    Intended(
+        "RFC 9112 section 5.2: folded lines must be refused or made one; who frames by them may do neither",
+        ("field-folded", "field-folded-tab", "field-folded-host", "trailer-folded"),
+    ),
+    Intended(
+        "RFC 9112 section 3.2: two Host fields are refused; http has no empty host (RFC 9110 section 4.2.1)",
+        ("host-twice", "host-twice-same", "host-empty"),
+    ),
+    Intended(
+        "RFC 9110 section 4.2.4: user information in a target is an error, as it is used to deceive",
+        ("absolute-user",),
+    ),
+    Intended(
+        "RFC 9112 section 7.1: a chunk is as long as it says, its lines end in CRLF, extensions have no "
+        "controls. RFC 9110 section 6.5.1: framing is no matter of trailers",
+        (
+            "chunk-space-after",
+            "chunk-longer-than-said",
+            "chunk-bare-lf-behind-data",
+            "chunk-extension-nul",
+            "trailer-length",
+        ),
+    ),
+    Intended(
+        "RFC 9112 section 6.1: HTTP/1.0 has no transfer codings; section 2.3: nor is there an HTTP/0.9",
+        (
+            "old-chunked-request",
+            "old-with-host-chunked-request",
+            "old-http09",
+            "old-with-host-http09",
+        ),
+    ),
+    Intended(
+        "RFC 9110 section 10.1.1: an expectation in HTTP/1.0 is ignored",
+        ("old-expect", "old-with-host-expect"),
+    ),
+    Intended(
+        "RFC 9112 section 3.2.2: without a path the target's is /, with a query too",
+        ("absolute-query-no-path",),
+    ),
+    Intended(
+        "A Connection field does not take away by which length the body is framed",
+        ("connection-nominates-length",),
+        ("upstream[0].*",),
+    ),
+    Intended(
+        "RFC 9110 section 7.6.1: fields of one hop are dropped from responses too",
+        ("response-hop-by-hop", "response-nominated"),
+        ("responses[0].headers.*",),
+    ),
+    Intended(
+        "Envoy joins the lines of some fields by commas, which means the same (RFC 9110 section 5.3)",
+        ("fields-repeated", "response-fields"),
+        ("*.headers.*",),
+    ),
+    Intended(
+        "RFC 9112 section 4: a response has a known version 1.x and a status of three digits; a switch of "
+        "protocols answers who asked for it (RFC 9110 section 7.8)",
+        (
+            "response-status-two-digits",
+            "response-status-four-digits",
+            "response-http2",
+            "response-http12",
+            "interim-101-unasked",
+        ),
+    ),
+    Intended(
+        "An interim response is not the start of the response",
+        ("interim-then-close",),
+        ("log[0].details",),
+    ),
+    Intended(
+        "Envoy ends a connection on which three local replies wait at once; here they wait their turn",
+        ("three-kinds", "local-between", "ten-local"),
+    ),
+    Intended("Envoy's list of methods has this one misspelt", ("method-M-SEARCH",)),
+    Intended(
+        "The method is looked at before the controls in it", ("line-method-with-nul",), ("log[0].details",)
+    ),
+    Intended(
+        "Envoy calls a client at 127.0.0.1 by another of the machine's addresses",
+        ("edge-of-loopback",),
+        ("upstream[0].headers.x-forwarded-for",),
+    ),
+)
+
+
+def unintended(case: str, found: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """The differences that no entry explains."""
+    patterns = _patterns(case)
+    return {
+        key: values
+        for key, values in found.items()
+        if not any(fnmatchcase(key, pattern) for pattern, _ in patterns)
+    }
+
+
+def unneeded(case: str, found: dict[str, tuple[Any, Any]]) -> list[str]:
+    """What entries allow this case and nothing in it uses."""
+    return [
+        f"{pattern} ({reason})"
+        for pattern, reason in _patterns(case)
+        if not any(fnmatchcase(key, pattern) for key in found)
+    ]
+
+
+def _patterns(case: str) -> list[tuple[str, str]]:
+    return [
+        (pattern.replace("[", "[[]"), entry.reason)
+        for entry in INTENDED
+        if case in entry.cases
+        for pattern in entry.fields
+    ]

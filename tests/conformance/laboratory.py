@@ -1,0 +1,93 @@
+"""Plays all cases on both proxies at once and keeps what was observed."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.conformance.bootstrap import bootstrap
+from tests.conformance.case import Case
+from tests.conformance.client import Played, play
+from tests.conformance.compare import Observed, observe
+from tests.conformance.origin import Origin, Received
+from tests.conformance.proxies import Proxy
+
+
+@contextmanager
+def full_address() -> Iterator[int]:
+    """A port of 127.0.0.1 where connecting takes for ever: its queue is full and nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        waiting = []
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+            waiting.append(sock)
+        yield port
+        for sock in waiting:
+            sock.close()
+
+
+class Laboratory:
+    """What Envoy and proxyd did with each case, by its name."""
+
+    def __init__(
+        self, cases: Iterable[Case], listeners: Mapping[str, str], clusters: str, directory: Path
+    ) -> None:
+        self._cases = list(cases)
+        self._listeners = listeners
+        self._clusters = clusters
+        self._directory = directory
+        self._wrong: dict[str, BaseException] = {}
+        self.observed: dict[str, dict[str, Observed]] = {}
+        threads = [threading.Thread(target=self._guarded, args=(kind,)) for kind in ("envoy", "proxyd")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for error in self._wrong.values():
+            raise error
+
+    def _guarded(self, kind: str) -> None:
+        try:
+            self.observed[kind] = self._run(kind)
+        except BaseException as error:  # noqa: BLE001 - raised again where the thread is joined
+            self._wrong[kind] = error
+
+    def _run(self, kind: str) -> dict[str, Observed]:
+        directory = self._directory / kind
+        log = directory / "access.log"
+        seen: list[tuple[Case, Played, list[Received], dict[int, str]]] = []
+        used: set[int] = set()
+        with full_address() as full, Origin() as origin:
+            text = bootstrap(self._listeners, self._clusters, origin.port, full, log)
+            with Proxy(kind, directory, text) as proxy:
+                for case in self._cases:
+                    port = proxy.ports[case.listener]
+                    origin.script(case.answers)
+                    played = play(case, ("127.0.0.1", port), origin, used)
+                    ports = {origin.port: "origin", port: "listener", played.port: "client", full: "full"}
+                    seen.append((case, played, origin.received(), ports))
+        lines = _read_log(log)
+        return {
+            case.name: observe(case, played, received, lines.get(played.port, []), ports)
+            for case, played, received, ports in seen
+        }
+
+
+def _read_log(path: Path) -> dict[int, list[dict[str, Any]]]:
+    """The lines by the client's port, without those of probes."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for text in path.read_text("utf-8", "surrogateescape").splitlines() if path.exists() else []:
+        if text.startswith("{"):
+            line = json.loads(text)
+        else:
+            port, _, rest = text.partition(" ")
+            line = {"port": int(port), "text": rest}
+        if line.get("authority") != "probe.test" and "probe.test" not in line.get("text", ""):
+            found.setdefault(line["port"], []).append(line)
+    return found
