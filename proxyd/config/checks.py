@@ -6,28 +6,15 @@ when fields have mistakes of their own: a blank where a name should be is no rea
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Final, NamedTuple
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType
-from proxyd.config.core import DataSource
+from proxyd.config.finding import Finding
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
 from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
-from proxyd.config.route import Route, RouteConfiguration
-
-MAX_DIRECT_RESPONSE: Final = 4096  # bytes
-
-Names = dict[str, None]  # in their order, quickly found
-
-
-class Finding(NamedTuple):
-    """A mistake before its place in the text is known."""
-
-    path: str
-    message: str
-    rests_on: tuple[str, ...] = ()  # no mistake unless these fields have been read rightly
+from proxyd.config.route_checks import Names, check_routes
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -137,7 +124,7 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
     for index in range(len(manager.http_filters) - 1):
         yield Finding(f"{path}.http_filters[{index}]", "envoy.filters.http.router has to be the last filter")
     yield from _access_logs(f"{path}.access_log", manager.access_log)
-    yield from _routes(f"{path}.route_config", manager.route_config, clusters)
+    yield from check_routes(f"{path}.route_config", manager.route_config, clusters)
 
 
 def _access_logs(path: str, logs: tuple[AccessLog, ...]) -> Iterator[Finding]:
@@ -149,38 +136,3 @@ def _access_logs(path: str, logs: tuple[AccessLog, ...]) -> Iterator[Finding]:
             log_format.text_format_source.contents.decode()
         except UnicodeDecodeError:
             yield Finding(f"{path}[{index}].typed_config.log_format.text_format_source", "not UTF-8")
-
-
-def _routes(path: str, config: RouteConfiguration, clusters: Names) -> Iterator[Finding]:
-    first: dict[str, str] = {}
-    for index, host in enumerate(config.virtual_hosts):
-        for number, domain in enumerate(host.domains):
-            place = f"{path}.virtual_hosts[{index}].domains[{number}]"
-            if mistake := _domain_mistake(domain):
-                yield Finding(place, mistake)
-            elif domain and first.setdefault(domain.lower(), place) != place:
-                yield Finding(place, f"duplicate domain {quote(domain)}: {first[domain.lower()]} has it")
-        for number, route in enumerate(host.routes):
-            yield from _route(f"{path}.virtual_hosts[{index}].routes[{number}]", route, clusters)
-
-
-def _domain_mistake(domain: str) -> str | None:
-    """Envoy takes an asterisk in the middle for a letter that no host has; here it is a mistake."""
-    if domain.count("*") > 1 or "*" in domain[1:-1]:
-        return f'{quote(domain)} can never match: "*" stands alone, as the first character or as the last'
-    return None
-
-
-def _route(path: str, route: Route, clusters: Names) -> Iterator[Finding]:
-    name = route.route.cluster if route.route is not None else ""
-    # A cluster whose own name could not be read may be the one that is meant.
-    if name and name not in clusters and "" not in clusters:
-        hint = did_you_mean(name, clusters)
-        yield Finding(f"{path}.route.cluster", f"unknown cluster {quote(name)}{hint}", ("dynamic_resources",))
-    if route.direct_response is not None and route.direct_response.body is not None:
-        yield from _body(f"{path}.direct_response.body", route.direct_response.body)
-
-
-def _body(path: str, body: DataSource) -> Iterator[Finding]:
-    if (size := len(body.contents)) > MAX_DIRECT_RESPONSE:
-        yield Finding(path, f"the body is {size} bytes long: at most {MAX_DIRECT_RESPONSE} are possible")

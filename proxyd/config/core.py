@@ -8,11 +8,14 @@ from msgspec import Meta
 from proxyd.config.message import (
     COMPUTED,
     UINT32,
+    HeaderText,
+    HeaderToken,
     Int64,
     JsonObject,
     Message,
     NonEmpty,
     Oneof,
+    PathText,
     Seconds,
     UInt32,
 )
@@ -109,47 +112,99 @@ class SubstitutionFormatString(Message, frozen=True, kw_only=True):
     omit_empty_values: bool = False
 
 
-class HttpProtocolOptions(Message, frozen=True, kw_only=True):
-    """Limits of HTTP connections whatever their version. Default of idle_timeout: 3600 s; 0 turns it off."""
+class GoogleRE2(Message, frozen=True, kw_only=True):
+    """The engine of regular expressions, which there is no choice of."""
 
-    proto: ClassVar[str] = "envoy.config.core.v3.HttpProtocolOptions"
-
-    idle_timeout: Seconds | None = None
-    max_connection_duration: Seconds | None = None
-    max_headers_count: Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32] | None = None
-    max_stream_duration: Seconds | None = None
-    max_requests_per_connection: UInt32 | None = None
+    proto: ClassVar[str] = "envoy.type.matcher.v3.RegexMatcher.GoogleRE2"
 
 
-class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
-    """HTTP/1 alone. Default of allow_absolute_url: true."""
+class RegexMatcher(Message, frozen=True, kw_only=True):
+    """A regular expression in RE2's syntax; the whole text has to match it."""
 
-    proto: ClassVar[str] = "envoy.config.core.v3.Http1ProtocolOptions"
+    proto: ClassVar[str] = "envoy.type.matcher.v3.RegexMatcher"
 
-    allow_absolute_url: bool | None = None
-    accept_http_10: bool = False
-    default_host_for_http_10: str = ""
+    google_re2: Annotated[GoogleRE2 | None, Oneof("engine_type")] = None
+    regex: NonEmpty
 
 
-class Int64Range(Message, frozen=True, kw_only=True):
-    """Numbers from ``start`` up to but not including ``end``."""
+class RegexMatchAndSubstitute(Message, frozen=True, kw_only=True):
+    """Every match of ``pattern`` becomes ``substitution``; \\1 to \\9 in it are groups."""
 
-    proto: ClassVar[str] = "envoy.type.v3.Int64Range"
+    proto: ClassVar[str] = "envoy.type.matcher.v3.RegexMatchAndSubstitute"
 
-    start: Int64 = 0
-    end: Int64 = 0
+    pattern: RegexMatcher
+    substitution: PathText = ""
 
 
 _MATCH_PATTERN = Oneof("match_pattern", required=True)
 
 
 class StringMatcher(Message, frozen=True, kw_only=True):
-    """How a string has to look."""
+    """How a string has to look; ``ignore_case`` has no effect on ``safe_regex``, which has (?i)."""
 
     proto: ClassVar[str] = "envoy.type.matcher.v3.StringMatcher"
 
     exact: Annotated[str | None, _MATCH_PATTERN] = None
     prefix: Annotated[NonEmpty | None, _MATCH_PATTERN] = None
     suffix: Annotated[NonEmpty | None, _MATCH_PATTERN] = None
+    safe_regex: Annotated[RegexMatcher | None, _MATCH_PATTERN] = None
     contains: Annotated[NonEmpty | None, _MATCH_PATTERN] = None
     ignore_case: bool = False
+
+
+class DenominatorType(enum.IntEnum):
+    """``FractionalPercent.DenominatorType``."""
+
+    HUNDRED = 0
+    TEN_THOUSAND = 1
+    MILLION = 2
+
+
+class FractionalPercent(Message, frozen=True, kw_only=True):
+    """A part of the requests: ``numerator`` of a hundred, ten thousand or a million."""
+
+    proto: ClassVar[str] = "envoy.type.v3.FractionalPercent"
+
+    numerator: UInt32 = 0
+    denominator: DenominatorType = DenominatorType.HUNDRED
+
+
+class RuntimeFractionalPercent(Message, frozen=True, kw_only=True):
+    """A part of the requests, as the runtime layers have it under ``runtime_key``, else the default value."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.RuntimeFractionalPercent"
+
+    default_value: FractionalPercent
+    runtime_key: str = ""
+
+
+class HeaderValue(Message, frozen=True, kw_only=True):
+    """A header; the value is a format string with command operators such as ``%PROTOCOL%``."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.HeaderValue"
+
+    key: Annotated[HeaderToken, Meta(max_length=16384)]
+    value: Annotated[HeaderText, Meta(max_length=16384)] = ""
+
+
+class HeaderAppendAction(enum.IntEnum):
+    """``HeaderValueOption.HeaderAppendAction``: what becomes of values that are there already."""
+
+    APPEND_IF_EXISTS_OR_ADD = 0
+    ADD_IF_ABSENT = 1
+    OVERWRITE_IF_EXISTS_OR_ADD = 2
+    OVERWRITE_IF_EXISTS = 3
+
+
+class HeaderValueOption(Message, frozen=True, kw_only=True):
+    """A header to add; without ``keep_empty_value`` one that would be empty is not added.
+
+    ``append`` is the old form of ``append_action``: true appends, false overwrites.
+    """
+
+    proto: ClassVar[str] = "envoy.config.core.v3.HeaderValueOption"
+
+    header: HeaderValue
+    append: bool | None = None
+    append_action: HeaderAppendAction = HeaderAppendAction.APPEND_IF_EXISTS_OR_ADD
+    keep_empty_value: bool = False

@@ -13,7 +13,8 @@ import msgspec
 
 from proxyd.config.binding import bind
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.checks import Finding, check
+from proxyd.config.checks import check
+from proxyd.config.finding import Finding
 from proxyd.config.merging import merge
 from proxyd.config.mistakes import ConfigErrors, Mistake
 from proxyd.config.nodes import Node, TextError, parse

@@ -62,6 +62,18 @@ PositiveSeconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS), DURATION]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 # Envoy's HTTP_HEADER_NAME and HTTP_HEADER_VALUE in their lax form: what could split a header is refused.
-_NO_SPLITTING = Meta(pattern="^[^\0\n\r]*$", extra={"says": "must not contain NUL, CR or LF"})
+_NO_SPLITTING = Meta(pattern="^[^\0\n\r]*\\Z", extra={"says": "must not contain NUL, CR or LF"})
 HeaderText = Annotated[str, _NO_SPLITTING]
+# What goes into a request's first line.
+PathText = Annotated[
+    str, Meta(pattern=r"^[^\0-\x20\x7f]*\Z", extra={"says": "must not contain spaces or control characters"})
+]
 HeaderName = Annotated[str, Meta(min_length=1), _NO_SPLITTING]
+# The name of a header that proxyd writes itself: a token (RFC 9110 section 5.1). Envoy is laxer.
+HeaderToken = Annotated[
+    str,
+    Meta(min_length=1),
+    Meta(
+        pattern=r"^[-!#$%&'*+.^_`|~0-9A-Za-z]*\Z", extra={"says": "must be a header name: letters, digits, -"}
+    ),
+]

@@ -5,8 +5,29 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from proxyd.config.core import DataSource, Int64Range, StringMatcher
-from proxyd.config.message import UINT32, HeaderName, HeaderText, Message, NonEmpty, Oneof, Seconds
+from proxyd.config.core import (
+    DataSource,
+    HeaderValueOption,
+    Int64Range,
+    RegexMatchAndSubstitute,
+    RegexMatcher,
+    RuntimeFractionalPercent,
+    StringMatcher,
+)
+from proxyd.config.message import (
+    UINT32,
+    HeaderName,
+    HeaderText,
+    Message,
+    NonEmpty,
+    Oneof,
+    PathText,
+    Seconds,
+    UInt32,
+)
+
+HeadersToAdd = Annotated[tuple[HeaderValueOption, ...], Meta(max_length=1000)]
+HeadersToRemove = tuple[HeaderName, ...]
 
 _HEADER_MATCH = Oneof("header_match_specifier")
 
@@ -18,6 +39,7 @@ class HeaderMatcher(Message, frozen=True, kw_only=True):
 
     name: HeaderName
     exact_match: Annotated[str | None, _HEADER_MATCH] = None
+    safe_regex_match: Annotated[RegexMatcher | None, _HEADER_MATCH] = None
     range_match: Annotated[Int64Range | None, _HEADER_MATCH] = None
     present_match: Annotated[bool | None, _HEADER_MATCH] = None
     prefix_match: Annotated[NonEmpty | None, _HEADER_MATCH] = None
@@ -51,17 +73,26 @@ _PathSeparatedPrefix = Annotated[
 ]
 
 
+class GrpcRouteMatchOptions(Message, frozen=True, kw_only=True):
+    """The request has to be gRPC by its content type."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"
+
+
 class RouteMatch(Message, frozen=True, kw_only=True):
-    """What a request has to look like. Default of case_sensitive: true."""
+    """What a request has to look like. Default of case_sensitive, which safe_regex does not heed: true."""
 
     proto: ClassVar[str] = "envoy.config.route.v3.RouteMatch"
 
     prefix: Annotated[str | None, _PATH] = None
     path: Annotated[str | None, _PATH] = None
+    safe_regex: Annotated[RegexMatcher | None, _PATH] = None
     path_separated_prefix: Annotated[_PathSeparatedPrefix | None, _PATH] = None
     case_sensitive: bool | None = None
+    runtime_fraction: RuntimeFractionalPercent | None = None
     headers: tuple[HeaderMatcher, ...] = ()
     query_parameters: tuple[QueryParameterMatcher, ...] = ()
+    grpc: GrpcRouteMatchOptions | None = None
 
 
 class ClusterNotFoundResponseCode(enum.IntEnum):
@@ -72,6 +103,51 @@ class ClusterNotFoundResponseCode(enum.IntEnum):
     INTERNAL_SERVER_ERROR = 2
 
 
+_WEIGHT_HOST_REWRITE = Oneof("host_rewrite_specifier")
+
+
+class ClusterWeight(Message, frozen=True, kw_only=True):
+    """One cluster of several: by its name or by the request header that names it."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.WeightedCluster.ClusterWeight"
+
+    name: str = ""
+    cluster_header: HeaderText = ""
+    weight: UInt32
+    request_headers_to_add: HeadersToAdd = ()
+    request_headers_to_remove: HeadersToRemove = ()
+    response_headers_to_add: HeadersToAdd = ()
+    response_headers_to_remove: HeadersToRemove = ()
+    host_rewrite_literal: Annotated[HeaderText | None, _WEIGHT_HOST_REWRITE] = None
+
+
+class WeightedCluster(Message, frozen=True, kw_only=True):
+    """Clusters by weight.
+
+    A runtime value under ``runtime_key_prefix``, a point and the cluster's name replaces its weight. A
+    request whose header ``header_name`` is a whole number is sent by it, not by chance.
+    """
+
+    proto: ClassVar[str] = "envoy.config.route.v3.WeightedCluster"
+
+    clusters: Annotated[tuple[ClusterWeight, ...], Meta(min_length=1)]
+    total_weight: UInt32 | None = None
+    runtime_key_prefix: str = ""
+    header_name: Annotated[HeaderText | None, Oneof("random_value_specifier")] = None
+
+
+class MaxStreamDuration(Message, frozen=True, kw_only=True):
+    """The longest that a request and its response may take together; 0 turns it off.
+
+    It takes the place of the route's ``timeout``. Default of max_stream_duration: the connection manager's.
+    """
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.MaxStreamDuration"
+
+    max_stream_duration: Seconds | None = None
+
+
+_CLUSTER = Oneof("cluster_specifier", required=True)
 _HOST_REWRITE = Oneof("host_rewrite_specifier")
 
 
@@ -80,15 +156,22 @@ class RouteAction(Message, frozen=True, kw_only=True):
 
     proto: ClassVar[str] = "envoy.config.route.v3.RouteAction"
 
-    cluster: NonEmpty
+    cluster: Annotated[NonEmpty | None, _CLUSTER] = None
+    cluster_header: Annotated[HeaderName | None, _CLUSTER] = None
+    weighted_clusters: Annotated[WeightedCluster | None, _CLUSTER] = None
     cluster_not_found_response_code: ClusterNotFoundResponseCode = (
         ClusterNotFoundResponseCode.SERVICE_UNAVAILABLE
     )
-    prefix_rewrite: HeaderText = ""
+    prefix_rewrite: PathText = ""
+    regex_rewrite: RegexMatchAndSubstitute | None = None
     host_rewrite_literal: Annotated[HeaderText | None, _HOST_REWRITE] = None
     auto_host_rewrite: Annotated[bool | None, _HOST_REWRITE] = None
+    host_rewrite_header: Annotated[HeaderText | None, _HOST_REWRITE] = None
+    host_rewrite_path_regex: Annotated[RegexMatchAndSubstitute | None, _HOST_REWRITE] = None
+    append_x_forwarded_host: bool = False
     timeout: Seconds | None = None
     idle_timeout: Seconds | None = None
+    max_stream_duration: MaxStreamDuration | None = None
 
 
 class RedirectResponseCode(enum.IntEnum):
@@ -116,12 +199,13 @@ class RedirectAction(Message, frozen=True, kw_only=True):
     port_redirect: Annotated[int, Meta(ge=0, le=65535), UINT32] = 0
     path_redirect: Annotated[HeaderText | None, _PATH_REWRITE] = None
     prefix_rewrite: Annotated[HeaderText | None, _PATH_REWRITE] = None
+    regex_rewrite: Annotated[RegexMatchAndSubstitute | None, _PATH_REWRITE] = None
     response_code: RedirectResponseCode = RedirectResponseCode.MOVED_PERMANENTLY
     strip_query: bool = False
 
 
 class DirectResponseAction(Message, frozen=True, kw_only=True):
-    """An answer from the proxy itself; the body is at most 4096 bytes."""
+    """An answer from the proxy itself."""
 
     proto: ClassVar[str] = "envoy.config.route.v3.DirectResponseAction"
 
@@ -142,6 +226,18 @@ class Route(Message, frozen=True, kw_only=True):
     route: Annotated[RouteAction | None, _ACTION] = None
     redirect: Annotated[RedirectAction | None, _ACTION] = None
     direct_response: Annotated[DirectResponseAction | None, _ACTION] = None
+    request_headers_to_add: HeadersToAdd = ()
+    request_headers_to_remove: HeadersToRemove = ()
+    response_headers_to_add: HeadersToAdd = ()
+    response_headers_to_remove: HeadersToRemove = ()
+
+
+class TlsRequirementType(enum.IntEnum):
+    """``VirtualHost.TlsRequirementType``: which requests must have come over TLS."""
+
+    NONE = 0
+    EXTERNAL_ONLY = 1
+    ALL = 2
 
 
 class VirtualHost(Message, frozen=True, kw_only=True):
@@ -152,13 +248,29 @@ class VirtualHost(Message, frozen=True, kw_only=True):
     name: NonEmpty
     domains: Annotated[tuple[HeaderText, ...], Meta(min_length=1)]
     routes: tuple[Route, ...] = ()
+    require_tls: TlsRequirementType = TlsRequirementType.NONE
+    request_headers_to_add: HeadersToAdd = ()
+    request_headers_to_remove: HeadersToRemove = ()
+    response_headers_to_add: HeadersToAdd = ()
+    response_headers_to_remove: HeadersToRemove = ()
 
 
 class RouteConfiguration(Message, frozen=True, kw_only=True):
-    """A whole route table."""
+    """A whole route table.
+
+    Defaults of validate_clusters, whether every cluster that a route names must exist: true; of
+    max_direct_response_body_size_bytes: 4096.
+    """
 
     proto: ClassVar[str] = "envoy.config.route.v3.RouteConfiguration"
 
     name: str = ""
     virtual_hosts: tuple[VirtualHost, ...] = ()
+    request_headers_to_add: HeadersToAdd = ()
+    request_headers_to_remove: HeadersToRemove = ()
+    response_headers_to_add: HeadersToAdd = ()
+    response_headers_to_remove: HeadersToRemove = ()
+    most_specific_header_mutations_wins: bool = False
+    validate_clusters: bool | None = None
+    max_direct_response_body_size_bytes: UInt32 | None = None
     ignore_port_in_host_matching: bool = False

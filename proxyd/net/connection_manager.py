@@ -47,6 +47,9 @@ _MANAGED: Final[dict[bytes, int]] = {
     b"x-envoy-hedge-on-per-try-timeout": _DROP,
 }
 
+# prepare_response's service_time_ms: the header with the upstream's time is as it should be.
+AS_IT_IS: Final = -2
+
 _SCHEMES: Final = frozenset((b"http", b"https"))
 
 
@@ -166,7 +169,8 @@ class ConnectionManager:
             elif name == b"date":
                 has_date = True
             elif name == b"x-envoy-upstream-service-time":
-                continue
+                if service_time_ms != AS_IT_IS:
+                    continue
             elif name == b"via" and config.via:
                 via = via + b", " + item[1] if via else item[1]
                 continue
@@ -192,3 +196,18 @@ class ConnectionManager:
         if self.config.via:
             items.append((b"via", self.config.via))
         return items
+
+    def complete_local_headers(self, headers: Headers, body: bytes) -> list[tuple[bytes, bytes]]:
+        """The same for a response whose route has put ``headers`` there or taken them away."""
+        if body:
+            headers.set(b"content-length", b"%d" % len(body))
+            if headers.get(b"content-type") is None:
+                headers.add(b"content-type", b"text/plain")
+        return self.prepare_response(headers, AS_IT_IS)
+
+
+def set_service_time(headers: Headers, service_time_ms: int) -> None:
+    """Put the upstream's time, unless it is negative, in place of what a host may have said."""
+    headers.remove(b"x-envoy-upstream-service-time")
+    if service_time_ms >= 0:
+        headers.add(b"x-envoy-upstream-service-time", b"%d" % service_time_ms)

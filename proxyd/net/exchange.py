@@ -30,7 +30,7 @@ from proxyd.errors import (
     Failure,
 )
 from proxyd.net.cluster import Cluster, Host
-from proxyd.net.connection_manager import ConnectionManager
+from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
 from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
 from proxyd.snapshot.route import REDIRECT, ROUTE, Route
@@ -65,6 +65,7 @@ class Exchange(Stream):
         self._request_done: bool = False
         self._blocked: bool = False  # the client does not take the response as fast as it comes
         self._idle_timeout: float = manager.config.stream_idle_timeout
+        self._max_duration: float = manager.config.max_stream_duration
         self._last_activity: float = 0.0
         self._response_deadline: float = NEVER
         stats = manager.config.stats
@@ -142,24 +143,28 @@ class Exchange(Stream):
         if route.action == ROUTE:
             if route.idle_timeout >= 0.0:
                 self._idle_timeout = route.idle_timeout
+            if route.max_stream_duration >= 0.0:
+                self._max_duration = route.max_stream_duration
             if self._request_done and route.timeout > 0.0:
                 self._response_deadline = now + route.timeout
             self._arm()
             self._choose_cluster(route, now)
         elif route.action == REDIRECT:
             stats.rq_redirect.value += 1
-            location = route.redirect_location(self.scheme, self.authority, self.path)
-            self.response_code_details = "direct_response"
-            self._reply(route.status, b"", [(b"location", location)], now)
+            self._answer_by_route(route, now)
         else:
             stats.rq_direct_response.value += 1
-            self.response_code_details = "direct_response"
-            self._reply(route.status, route.body, [], now)
+            self._answer_by_route(route, now)
+
+    def _answer_by_route(self, route: Route, now: float) -> None:
+        self.response_code_details = "direct_response"
+        location = route.take_location(self)
+        self._reply(route.status, route.body, [(b"location", location)] if location else [], now)
 
     # -- 3 choose
 
     def _choose_cluster(self, route: Route, now: float) -> None:
-        cluster = self._manager.clusters.get(route.cluster)
+        cluster = self._manager.clusters.get(route.cluster_name(self))
         if cluster is None:
             self._manager.config.stats.no_cluster.value += 1
             self.response_flags |= NC
@@ -179,10 +184,8 @@ class Exchange(Stream):
         items = self.request_headers.items
         if route.timeout > 0.0:
             items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(route.timeout * 1000)))
-        if route.prefix_rewrite:
-            self.original_path = self.path
-            self.path = route.rewrite_path(self.path)
-            items.append((b"x-envoy-original-path", self.original_path))
+        if route.changes_request:
+            route.finalize_request(self)
         if self._body == NO_BODY and self.method not in BODYLESS_METHODS:
             self.request_headers.set(b"content-length", b"0")
 
@@ -211,17 +214,14 @@ class Exchange(Stream):
         host = self._host
         assert route is not None
         assert host is not None
-        authority = self.authority
-        if route.host_rewrite:
-            authority = route.host_rewrite
-        elif route.auto_host_rewrite:
-            authority = host.hostname.encode()
-        if authority != self.authority:
-            self.request_headers.set(b"x-envoy-original-host", self.authority)
-            self.authority = authority
+        if route.auto_host_rewrite and host.hostname:
+            if self._retried:  # what the client asked for has been told already
+                self.authority = host.hostname.encode()
+            else:
+                route.rewrite_authority(self, host.hostname.encode())
         self._state = _SENT
         self.upstream_first_tx = now
-        upstream.send_head(self.method, self.path, authority, self.request_headers.items, self._body)
+        upstream.send_head(self.method, self.path, self.authority, self.request_headers.items, self._body)
         if self._buffered:
             # Before it is sent: the host may be blocked by it at once.
             self._downstream.resume()
@@ -283,9 +283,15 @@ class Exchange(Stream):
             host.stats.rq_success.value += 1
         if self._retried:
             cluster.stats.upstream_rq_retry_success.value += 1
-        self.response_headers.items = self._manager.prepare_response(
-            head.headers, int((now - self.request_end) * 1000.0) if self._request_done else -1
-        )
+        headers = head.headers
+        service_time = int((now - self.request_end) * 1000.0) if self._request_done else -1
+        route = self._route
+        if route is not None and route.response_mutations:
+            set_service_time(headers, service_time)
+            service_time = AS_IT_IS
+            self.response_headers = headers
+            route.finalize_response(self)
+        self.response_headers.items = self._manager.prepare_response(headers, service_time)
         if self._manager.config.always_set_request_id_in_response and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
         self._downstream.send_head(head.status, self.response_headers.items, head.body)
@@ -461,11 +467,17 @@ class Exchange(Stream):
         self._drop_upstream()
         self._state = _DONE
         self._buffered.clear()
-        self.response_code = status
         self.local_reply_body = body
         self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
-        items = extra + self._manager.local_headers(body)
+        route = self._route
+        if route is not None and route.response_mutations:
+            self.response_headers.items = extra
+            route.finalize_response(self)
+            items = self._manager.complete_local_headers(self.response_headers, body)
+        else:
+            items = extra + self._manager.local_headers(body)
         self.response_headers.items = items
+        self.response_code = status
         downstream = self._downstream
         downstream.send_head(status, items, LENGTH if body else NO_BODY)
         if body:
@@ -480,8 +492,8 @@ class Exchange(Stream):
         deadline = self._response_deadline
         if self._idle_timeout > 0.0 and self._last_activity + self._idle_timeout < deadline:
             deadline = self._last_activity + self._idle_timeout
-        if config.max_stream_duration > 0.0 and self.start + config.max_stream_duration < deadline:
-            deadline = self.start + config.max_stream_duration
+        if self._max_duration > 0.0 and self.start + self._max_duration < deadline:
+            deadline = self.start + self._max_duration
         if config.request_timeout > 0.0 and not self._request_done:
             deadline = min(deadline, self.start + config.request_timeout)
         self._downstream.arm(deadline)
@@ -492,7 +504,7 @@ class Exchange(Stream):
         config = self._manager.config
         if self._response_deadline <= now:
             self._time_out(now)
-        elif config.max_stream_duration > 0.0 and self.start + config.max_stream_duration <= now:
+        elif self._max_duration > 0.0 and self.start + self._max_duration <= now:
             config.stats.downstream_rq_max_duration_reached.value += 1
             self._fail(STREAM_DURATION, now)
         elif (

@@ -3,7 +3,7 @@
 Compiling is pure: no sockets, no tasks, no files. What can fail about a configuration fails here.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.listener import Listener
@@ -11,6 +11,7 @@ from proxyd.snapshot.clusters import BUFFER_LIMIT, ClusterSnapshot
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import ConnectionManagerSnapshot
 from proxyd.snapshot.router import RouterError
+from proxyd.snapshot.runtime import Runtime, compile_runtime
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ListenerStats
 
@@ -25,7 +26,7 @@ class ListenerSnapshot:
     """One compiled listener with its single filter chain."""
 
     def __init__(
-        self, config: Listener, registry: Registry, worker: int, workers: int, runtime: dict[str, Any]
+        self, config: Listener, registry: Registry, worker: int, workers: int, runtime: Runtime
     ) -> None:
         socket_address = config.address.socket_address
         address = socket_address.address
@@ -41,7 +42,11 @@ class ListenerSnapshot:
         total = _whole_number(runtime, _CONNECTION_LIMIT.format(config.name))
         self.connection_limit: Final[int] = -1 if total < 0 else -(-total // workers)
         self.manager: Final = ConnectionManagerSnapshot(
-            config.filter_chains[0].filters[0].typed_config, stat_address, self.buffer_limit, registry
+            config.filter_chains[0].filters[0].typed_config,
+            stat_address,
+            self.buffer_limit,
+            registry,
+            runtime,
         )
 
 
@@ -60,7 +65,7 @@ def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int, work
         SnapshotError: something in it cannot run; the text says what and why.
     """
     resources = bootstrap.static_resources
-    runtime = _runtime(bootstrap)
+    runtime = compile_runtime(bootstrap)
     clusters: dict[str, ClusterSnapshot] = {}
     listeners: list[ListenerSnapshot] = []
     if resources is None:
@@ -76,20 +81,9 @@ def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int, work
     return Snapshot(listeners, clusters)
 
 
-def _runtime(bootstrap: Bootstrap) -> dict[str, Any]:
-    """The static runtime layers as one table of dotted keys; later layers win."""
-    table: dict[str, Any] = {}
-    layered = bootstrap.layered_runtime
-    if layered is not None:
-        for layer in layered.layers:
-            if layer.static_layer is not None:
-                _flatten("", layer.static_layer, table)
-    return table
-
-
-def _whole_number(table: dict[str, Any], key: str) -> int:
+def _whole_number(runtime: Runtime, key: str) -> int:
     """The number under ``key``, which text may stand for, or -1 where there is none."""
-    value = table.get(key)
+    value = runtime.get(key)
     if value is None:
         return -1
     if not isinstance(value, bool):
@@ -97,11 +91,3 @@ def _whole_number(table: dict[str, Any], key: str) -> int:
         if text.isascii() and text.isdigit():
             return int(text)
     raise SnapshotError(f"layered_runtime: {key} is {value!r}, not a whole number")
-
-
-def _flatten(prefix: str, values: dict[str, Any], table: dict[str, Any]) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            _flatten(f"{prefix}{key}.", value, table)
-        else:
-            table[prefix + key] = value

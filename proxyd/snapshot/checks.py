@@ -2,33 +2,68 @@
 
 from collections.abc import Iterator
 
-from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.checks import Finding
+from proxyd.config.core import (
+    HeaderValueOption,
+    RegexMatchAndSubstitute,
+    RegexMatcher,
+    StringMatcher,
+    SubstitutionFormatString,
+)
+from proxyd.config.finding import Finding, messages
 from proxyd.snapshot.formatter import FormatError, compile_format
+from proxyd.snapshot.header_mutation import compile_value
+from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
 
 
-def check_formats(bootstrap: Bootstrap) -> Iterator[Finding]:
-    """Every access log format that names an operator wrongly."""
-    if bootstrap.admin is not None:
-        yield from _access_logs("admin.access_log", bootstrap.admin.access_log)
-    for number, listener in enumerate(bootstrap.static_resources.listeners):
-        for chain, filter_chain in enumerate(listener.filter_chains):
-            for place, network_filter in enumerate(filter_chain.filters):
-                path = f"static_resources.listeners[{number}].filter_chains[{chain}].filters[{place}]"
-                logs = network_filter.typed_config.access_log
-                yield from _access_logs(f"{path}.typed_config.access_log", logs)
+def check_texts(bootstrap: Bootstrap) -> Iterator[Finding]:
+    """Every format that names an operator wrongly, every expression that RE2 does not take."""
+    for path, message in messages(bootstrap):
+        if isinstance(message, RegexMatcher):
+            yield from _regex(path, message)
+        elif isinstance(message, RegexMatchAndSubstitute):
+            yield from _substitution(path, message)
+        elif isinstance(message, StringMatcher):
+            if message.safe_regex is not None and message.ignore_case:
+                yield Finding(
+                    f"{path}.ignore_case", "has no effect on safe_regex: write (?i) in the expression"
+                )
+        elif isinstance(message, HeaderValueOption):
+            yield from _header_value(path, message)
+        elif isinstance(message, SubstitutionFormatString):
+            yield from _format(path, message)
 
 
-def _access_logs(path: str, logs: tuple[AccessLog, ...]) -> Iterator[Finding]:
-    for index, log in enumerate(logs):
-        try:
-            compile_format(log.typed_config.log_format)
-        except UnicodeDecodeError:
-            continue  # told by the loader
-        except FormatError as error:
-            format_kind = log.typed_config.log_format
-            field = "text_format_source"
-            if format_kind is not None and format_kind.json_format is not None:
-                field = "json_format"
-            yield Finding(f"{path}[{index}].typed_config.log_format.{field}", str(error))
+def _regex(path: str, matcher: RegexMatcher) -> Iterator[Finding]:
+    try:
+        compile_regex(matcher.regex)
+    except RegexError as error:
+        yield Finding(f"{path}.regex", str(error))
+
+
+def _substitution(path: str, rewrite: RegexMatchAndSubstitute) -> Iterator[Finding]:
+    try:
+        compile_regex(rewrite.pattern.regex)
+    except RegexError:
+        return  # told for the expression
+    try:
+        Substitution(rewrite.pattern.regex, rewrite.substitution)
+    except RegexError as error:
+        yield Finding(f"{path}.substitution", str(error))
+
+
+def _header_value(path: str, option: HeaderValueOption) -> Iterator[Finding]:
+    try:
+        compile_value(option.header.value)
+    except FormatError as error:
+        yield Finding(f"{path}.header.value", str(error))
+
+
+def _format(path: str, log_format: SubstitutionFormatString) -> Iterator[Finding]:
+    try:
+        compile_format(log_format)
+    except UnicodeDecodeError:
+        return  # told by the loader
+    except FormatError as error:
+        field = "text_format_source" if log_format.json_format is None else "json_format"
+        yield Finding(f"{path}.{field}", str(error))

@@ -6,6 +6,7 @@ from proxyd.config.access_log import AccessLog, FileAccessLog, StdoutAccessLog
 from proxyd.config.http_connection_manager import HttpConnectionManager, ServerHeaderTransformation
 from proxyd.snapshot.formatter import Formatter, compile_format
 from proxyd.snapshot.router import Router, compile_router
+from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HttpStats, ListenerHttpStats
 
@@ -57,11 +58,16 @@ class ConnectionManagerSnapshot:
     """One compiled connection manager of one listener."""
 
     def __init__(
-        self, config: HttpConnectionManager, listener_address: str, buffer_limit: int, registry: Registry
+        self,
+        config: HttpConnectionManager,
+        listener_address: str,
+        buffer_limit: int,
+        registry: Registry,
+        runtime: Runtime,
     ) -> None:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
-        self.router: Final[Router] = compile_router(config.route_config)
+        self.router: Final[Router] = compile_router(config.route_config, runtime)
         self.connection: Final = _connection_options(config, buffer_limit)
         self.access_logs: Final = compile_access_logs(config.access_log)
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()

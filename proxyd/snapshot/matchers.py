@@ -7,6 +7,7 @@ class here and a new attribute of ``Conditions``.
 from typing import Final
 
 from proxyd.codec.headers import Headers
+from proxyd.snapshot.regex import Regex
 
 # StringMatcher.kind
 EXACT: Final = 0
@@ -54,6 +55,19 @@ class StringMatcher:
         if kind == CONTAINS:
             return self.value in text
         return True
+
+
+class RegexStringMatcher(StringMatcher):
+    """``StringMatcher.safe_regex``: the whole text matches the expression."""
+
+    __slots__ = ("regex",)
+
+    def __init__(self, regex: Regex) -> None:
+        super().__init__(ANY, b"")
+        self.regex: Final = regex
+
+    def matches(self, text: bytes) -> bool:
+        return self.regex.matches(text)
 
 
 class ValueMatcher:
@@ -153,7 +167,7 @@ class QueryParameterMatcher:
 class Conditions:
     """All that a route asks for besides its path; every one must hold."""
 
-    __slots__ = ("headers", "path_text", "path_whole", "query_parameters")
+    __slots__ = ("denominator", "grpc", "headers", "numerator", "path_text", "path_whole", "query_parameters")
 
     def __init__(
         self,
@@ -161,16 +175,29 @@ class Conditions:
         query_parameters: tuple[QueryParameterMatcher, ...] = (),
         path_text: bytes = b"",
         path_whole: bool = False,
+        grpc: bool = False,
+        numerator: int = 1,
+        denominator: int = 1,
     ) -> None:
         """``path_text`` is given where the table was searched without regard to case and this route minds it:
-        the path must begin with it, or be it (``path_whole``)."""
+        the path must begin with it, or be it (``path_whole``). ``numerator`` of ``denominator`` requests are
+        matched at all (``runtime_fraction``)."""
         self.headers: Final = headers
         self.query_parameters: Final = query_parameters
         self.path_text: Final = path_text
         self.path_whole: Final = path_whole
+        self.grpc: Final = grpc
+        self.numerator: Final = numerator
+        self.denominator: Final = denominator
 
-    def hold(self, path: bytes, method: bytes, scheme: bytes, authority: bytes, headers: Headers) -> bool:
-        """Whether the request meets all of them; ``path`` is the request's, with its query."""
+    def hold(
+        self, path: bytes, method: bytes, scheme: bytes, authority: bytes, headers: Headers, draw: int = 0
+    ) -> bool:
+        """Whether the request meets all of them. ``path`` has its query; ``draw`` is the request's lot."""
+        if draw % self.denominator >= self.numerator:
+            return False
+        if self.grpc and not _is_grpc(headers):
+            return False
         if self.path_text:
             if not path.startswith(self.path_text):
                 return False
@@ -185,6 +212,13 @@ class Conditions:
                 if not parameter.matches(parameters):
                     return False
         return True
+
+
+def _is_grpc(headers: Headers) -> bool:
+    content_type = headers.get(b"content-type")
+    return content_type is not None and (
+        content_type == b"application/grpc" or content_type.startswith(b"application/grpc+")
+    )
 
 
 def query_parameters_of(path: bytes) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@ from proxyd.config.canonical import to_proto_json
 from proxyd.config.core import Address, SocketAddress
 from proxyd.config.load import ConfigErrors, Mistake, Sources, load
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
-from proxyd.snapshot.checks import check_formats
+from proxyd.snapshot.checks import check_texts
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_access_logs
 from proxyd.stats.metrics import Registry
@@ -52,7 +52,7 @@ def read(sources: Sources, admin_address: str | None, runtime: Mapping[str, str]
 
     Raises ConfigErrors, StartError.
     """
-    loaded = load(sources, further=check_formats)
+    loaded = load(sources, further=check_texts)
     bootstrap = loaded.bootstrap
     if admin_address is not None:
         admin = bootstrap.admin or Admin()

@@ -145,7 +145,7 @@ def test_unsupported_fields_may_stand_there_unset():
     assert load_text(Text("text", text)).static_resources.clusters[0].name == "a"
     matcher = "admin: {allow_paths: [{safe_regex: null}]}"
     assert mistakes(matcher) == [
-        "text:1:23: admin.allow_paths[0]: one of exact, prefix, suffix, contains is required"
+        "text:1:23: admin.allow_paths[0]: one of exact, prefix, suffix, safe_regex, contains is required"
     ]
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from proxyd.config.load import ConfigErrors, Text, load_text
-from proxyd.snapshot.checks import check_formats
+from proxyd.snapshot.checks import check_texts
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 CONFIGURATION = f"""\
@@ -36,7 +36,7 @@ static_resources:
 
 def test_formats_are_told_with_their_place_beside_other_mistakes() -> None:
     with pytest.raises(ConfigErrors) as caught:
-        load_text(Text("p.yaml", CONFIGURATION), further=check_formats)
+        load_text(Text("p.yaml", CONFIGURATION), further=check_texts)
     place = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config"
     assert [str(mistake) for mistake in caught.value.mistakes] == [
         (
@@ -51,4 +51,38 @@ def test_formats_are_told_with_their_place_beside_other_mistakes() -> None:
             f"p.yaml:22:88: {place}.route_config.virtual_hosts[0].routes[0].route.cluster: "
             'unknown cluster "none"'
         ),
+    ]
+
+
+NO_EFFECT = "has no effect on safe_regex: write (?i) in the expression"
+ROUTES = """\
+- match: {safe_regex: {regex: "(a"}}
+  route: {cluster: c, regex_rewrite: {pattern: {regex: "(a)"}, substitution: "\\\\2"}}
+  request_headers_to_add: [{header: {key: x, value: "%NO%"}}]
+- match:
+    prefix: /
+    headers: [{name: h, string_match: {safe_regex: {regex: "a"}, ignore_case: true}}]
+  redirect: {regex_rewrite: {pattern: {regex: "["}, substitution: x}}
+"""
+
+
+def test_expressions_and_header_values_are_told_with_their_place() -> None:
+    head, _, tail = CONFIGURATION.partition('            - {name: v, domains: ["*"], routes: [')
+    routes = "".join(f"              {line}\n" for line in ROUTES.splitlines())
+    tail = tail.partition("\n")[2]
+    text = f'{head}            - name: v\n              domains: ["*"]\n              routes:\n{routes}{tail}'
+    with pytest.raises(ConfigErrors) as caught:
+        load_text(Text("p.yaml", text), further=check_texts)
+    within = (
+        "static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0]"
+    )
+    assert [
+        str(mistake).partition(f"{within}.")[2] for mistake in caught.value.mistakes if within in str(mistake)
+    ] == [
+        "routes[0].match.safe_regex.regex: no RE2 expression: missing ): (a",
+        'routes[0].route.cluster: unknown cluster "c"',
+        "routes[0].route.regex_rewrite.substitution: \\2 refers to a group, and the expression has 1",
+        "routes[0].request_headers_to_add[0].header.value: %NO% is no operator",
+        f"routes[1].match.headers[0].string_match.ignore_case: {NO_EFFECT}",
+        "routes[1].redirect.regex_rewrite.pattern.regex: no RE2 expression: missing ]: [",
     ]

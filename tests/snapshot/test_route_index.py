@@ -1,10 +1,14 @@
 """The index answers what a scan from the first route to the last would."""
 
+import re
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyd.codec.headers import Headers
 from proxyd.snapshot.matchers import EXACT, Conditions, HeaderMatcher, StringMatcher, ValueMatcher
+from proxyd.snapshot.regex import RegexSet
 from proxyd.snapshot.route import ROUTE, Route
 from proxyd.snapshot.route_index import Candidate, RouteIndex
 
@@ -62,3 +66,62 @@ def test_long_tables_keep_short_lists_of_candidates() -> None:
     index = build(table)
     assert match(index, b"/499/x", False) == "4"
     assert max(len(candidates) for candidates in index._beginnings.values()) == 1
+
+
+EXPRESSIONS = ("/a.*", "/[ab]+", ".*b", "/", "/a/?", ".*", "(/|a)*", "/b(a|b/).*")
+mixed_rules = st.lists(
+    st.one_of(
+        st.tuples(paths, st.booleans(), st.booleans()),
+        st.tuples(st.sampled_from(EXPRESSIONS), st.just(True), st.booleans()),
+    ),
+    max_size=12,
+)
+Rule = tuple[bytes | str, bool, bool]
+
+
+def build_mixed(table: list[Rule]) -> RouteIndex:
+    """The same with expressions, which are text, among the paths."""
+    candidates: list[Candidate] = []
+    regexes: list[Candidate] = []
+    for position, (text, exact, conditional) in enumerate(table):
+        conditions = None
+        if conditional:
+            conditions = Conditions((HeaderMatcher(b"on", ValueMatcher(StringMatcher(EXACT, b"yes"))),))
+        route = Route(str(position), ROUTE)
+        if isinstance(text, str):
+            regexes.append(Candidate(position, text.encode(), True, conditions, route))
+        else:
+            candidates.append(Candidate(position, text, exact, conditions, route))
+    return RouteIndex("host", candidates, False, regexes)
+
+
+def first_of_mixed_by_scan(table: list[Rule], path: bytes, on: bool) -> str | None:
+    for position, (text, exact, conditional) in enumerate(table):
+        if isinstance(text, str):
+            matches = re.fullmatch(text.encode(), path) is not None
+        else:
+            matches = path == text if exact else path.startswith(text)
+        if matches and (on or not conditional):
+            return str(position)
+    return None
+
+
+@given(mixed_rules, st.lists(paths, min_size=1, max_size=8), st.booleans())
+def test_the_index_with_expressions_finds_what_a_scan_finds(
+    table: list[Rule], asked: list[bytes], on: bool
+) -> None:
+    index = build_mixed(table)
+    for path in asked:
+        assert match(index, path, on) == first_of_mixed_by_scan(table, path, on)
+
+
+def test_expressions_are_not_asked_where_an_earlier_route_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = build_mixed([(b"/a", False, False), ("/.*", True, False)])
+
+    def never(_: RegexSet, __: bytes) -> list[int]:
+        raise AssertionError
+
+    monkeypatch.setattr(RegexSet, "matches", never)
+    assert match(index, b"/a/b", False) == "0"
+    with pytest.raises(AssertionError):
+        match(index, b"/b", False)
