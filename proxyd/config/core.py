@@ -112,6 +112,37 @@ class SubstitutionFormatString(Message, frozen=True, kw_only=True):
     omit_empty_values: bool = False
 
 
+class HttpProtocolOptions(Message, frozen=True, kw_only=True):
+    """Limits of HTTP connections whatever their version. Default of idle_timeout: 3600 s; 0 turns it off."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.HttpProtocolOptions"
+
+    idle_timeout: Seconds | None = None
+    max_connection_duration: Seconds | None = None
+    max_headers_count: Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32] | None = None
+    max_stream_duration: Seconds | None = None
+    max_requests_per_connection: UInt32 | None = None
+
+
+class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
+    """HTTP/1 alone. Default of allow_absolute_url: true."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Http1ProtocolOptions"
+
+    allow_absolute_url: bool | None = None
+    accept_http_10: bool = False
+    default_host_for_http_10: str = ""
+
+
+class Int64Range(Message, frozen=True, kw_only=True):
+    """Numbers from ``start`` up to but not including ``end``."""
+
+    proto: ClassVar[str] = "envoy.type.v3.Int64Range"
+
+    start: Int64 = 0
+    end: Int64 = 0
+
+
 class GoogleRE2(Message, frozen=True, kw_only=True):
     """The engine of regular expressions, which there is no choice of."""
 
