@@ -6,12 +6,14 @@ name the operator has configured, so that a foreign name pointed at this address
 nowhere. And what changes something is refused if the browser says that another site sent it.
 """
 
+import functools
 import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from proxyd.admin.messages import AdminReply, AdminRequest, text
+from proxyd.snapshot.regex import Regex
 
 _OWN_PAGES: Final = ("same-origin", "none")  # values of Sec-Fetch-Site: our own page, or typed in by the user
 
@@ -81,4 +83,11 @@ def _matches(matcher: object, path: str) -> bool:
         value = matcher.get(kind)
         if isinstance(value, str):
             return bool(test(value.lower() if ignore_case else value))
-    return False
+    expression = matcher.get("safe_regex")
+    pattern = expression.get("regex") if isinstance(expression, Mapping) else None
+    return isinstance(pattern, str) and _regex(pattern).matches(path.encode())
+
+
+@functools.lru_cache(maxsize=64)
+def _regex(pattern: str) -> Regex:
+    return Regex(pattern)

@@ -90,32 +90,36 @@ class Substitution:
         pieces: list[bytes] = []
         position = 0
         last_end = -1
-        while position <= len(text):
+        # Behind a match that ends the text there can only be an empty one.
+        while position <= len(text) and last_end < len(text):
             match = pattern.search(text, position)
             if match is None:
                 break
-            begin: int = match.start()
-            end: int = match.end()
+            begin: int
+            end: int
+            begin, end = match.span()
             pieces.append(text[position:begin])
             if begin == end == last_end:
                 step = _character_length(text, position)
                 pieces.append(text[position : position + step])
                 position += step
                 continue
-            self._expand(match, pieces)
+            self._expand(match, text, pieces)
             position = last_end = end
         pieces.append(text[position:])
         return b"".join(pieces)
 
-    def _expand(self, match: Any, pieces: list[bytes]) -> None:
+    def _expand(self, match: Any, text: bytes, pieces: list[bytes]) -> None:
         literal = True
         for piece in self._template:
             if literal:
                 pieces.append(piece)
             else:
-                group: bytes | None = match.group(piece[0])
-                if group is not None:
-                    pieces.append(group)
+                begin: int
+                end: int
+                begin, end = match.span(piece[0])
+                if begin >= 0:
+                    pieces.append(text[begin:end])
             literal = not literal
 
 

@@ -86,6 +86,8 @@ def test_only_allowed_paths_are_answered(ask: Ask, context: FakeContext) -> None
         ({"contains": "ver_"}, "/server_info", True),
         ({"contains": "VER_", "ignore_case": True}, "/server_info", True),
         ({"suffix": "INFO"}, "/server_info", False),
+        ({"safe_regex": {"regex": "/server_.*"}}, "/server_info", True),
+        ({"safe_regex": {"regex": "server_.*"}}, "/server_info", False),
         ({"unknown": ""}, "/server_info", False),
         ("/server_info", "/server_info", False),
     ],
