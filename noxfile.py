@@ -60,6 +60,12 @@ def compiled(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """proxyd, plain and compiled, beside nginx, haproxy and Envoy; arguments after -- go to the script."""
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The demonstration, which checks its own answers and ends."""
     session.run("python", "scripts/demo.py", *(session.posargs or ["--auto"]))

@@ -1,0 +1,125 @@
+"""Load: wrk and h2load where requests are many, plain sockets where bytes or connections are."""
+
+import contextlib
+import math
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+HEADERS = (  # with Host, which the client adds, eleven
+    "accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "accept-encoding: gzip, deflate, br",
+    "accept-language: en-US,en;q=0.5",
+    "cache-control: no-cache",
+    "cookie: session=0123456789abcdef; theme=dark",
+    "referer: http://example.com/start",
+    "user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "x-first: 1",
+    "x-second: two",
+    "x-third: three",
+)
+CONNECTIONS = 64
+PATH = "/r999/page?id=1"
+TOOLS = {
+    "wrk": "apt-get install wrk",
+    "h2load": "apt-get install nghttp2-client",
+    "taskset": "apt-get install util-linux",
+}
+
+_SLICE = 1 << 20
+
+
+class LoadError(Exception):
+    """The load was not served as it should have been; a figure taken from it would mean nothing."""
+
+
+def requests(port: int, seconds: float, keep_alive: bool) -> int:
+    """Run wrk; how many requests were answered."""
+    headers = [f"-H{line}" for line in (HEADERS if keep_alive else (*HEADERS, "connection: close"))]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{math.ceil(seconds)}s",
+        *headers,
+        f"http://127.0.0.1:{port}{PATH}",
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"(\d+) requests in", said)
+    if found is None or not int(found[1]) or "Non-2xx" in said:
+        raise LoadError(f"wrk on port {port}:\n{said}")
+    errors = re.search(r"Socket errors: (.*)", said)
+    if errors and any(int(number) for number in re.findall(r"\d+", errors[1])):
+        raise LoadError(f"wrk on port {port}: {errors[0]}")
+    return int(found[1])
+
+
+def latencies(port: int, seconds: float, rate: int, folder: Path) -> list[int]:
+    """Run h2load at `rate` requests a second in all; microseconds of each request, sorted."""
+    log = folder / "h2load.log"
+    log.unlink(missing_ok=True)
+    count = max(CONNECTIONS, int(rate * seconds))
+    headers = [f"-H{line}" for line in HEADERS]
+    command = [
+        "h2load", "--h1", f"-c{CONNECTIONS}", f"-n{count}", f"--rps={rate / CONNECTIONS:g}",
+        f"--log-file={log}", *headers, f"http://127.0.0.1:{port}{PATH}",
+    ]  # fmt: skip
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split("\t") for line in log.read_text().splitlines()]
+    if len(rows) < count or any(row[1] != "200" for row in rows):
+        raise LoadError(f"h2load on port {port}: {len(rows)} of {count} answered")
+    return sorted(int(row[2]) for row in rows)
+
+
+def download(port: int, size: int) -> None:
+    """Read one response of `size` bytes."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"GET /body/%d HTTP/1.1\r\nhost: x\r\n\r\n" % size)
+        buffer = bytearray(_SLICE)
+        rest = _head(sock)
+        left = size - len(rest)
+        while left:
+            count = sock.recv_into(buffer)
+            if not count:
+                raise LoadError(f"port {port}: the response ended {left} bytes early")
+            left -= count
+
+
+def upload(port: int, size: int) -> None:
+    """Send one request of `size` bytes."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+        data = bytes(_SLICE)
+        for start in range(0, size, _SLICE):
+            sock.sendall(data[: size - start])
+        _head(sock)
+
+
+@contextlib.contextmanager
+def idle_connections(port: int, count: int) -> Iterator[None]:
+    """Connections that have had one request answered and wait."""
+    with contextlib.ExitStack() as stack:
+        lines = "\r\n".join(HEADERS)
+        for _ in range(count):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            sock.sendall(f"GET {PATH} HTTP/1.1\r\nhost: x\r\n{lines}\r\n\r\n".encode())
+            _head(sock)
+        time.sleep(1.0)
+        yield
+
+
+def _head(sock: socket.socket) -> bytes:
+    """Read the head of a good response; what has come of its body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        if not more:
+            raise LoadError(f"the connection ended after {data!r}")
+        data += more
+    head, _, rest = data.partition(b"\r\n\r\n")
+    if b" 200 " not in head.partition(b"\r\n")[0]:
+        raise LoadError(f"answered with {head!r}")
+    return rest
