@@ -10,6 +10,7 @@ from proxyd.codec.headers import Headers
 from proxyd.config.core import HeaderAppendAction, HeaderValueOption
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.snapshot.formatter import Formatter, compile_text
+from proxyd.snapshot.one_line import ONE_LINE_IN_REQUESTS, ONE_LINE_IN_RESPONSES
 
 _APPEND: Final = 0
 _ADD_IF_ABSENT: Final = 1
@@ -21,28 +22,6 @@ _ACTIONS: Final = {
     HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD: _OVERWRITE_OR_ADD,
     HeaderAppendAction.OVERWRITE_IF_EXISTS: _OVERWRITE_IF_EXISTS,
 }
-
-# Fields of which Envoy keeps one line: a value that is appended is joined to it by a comma.
-_ONE_LINE_IN_BOTH: Final = frozenset(
-    b"content-encoding content-type grpc-accept-encoding via x-envoy-attempt-count "
-    b"x-envoy-decorator-operation x-request-id".split()
-)
-ONE_LINE_IN_REQUESTS: Final = _ONE_LINE_IN_BOTH | frozenset(
-    b"accept accept-encoding access-control-request-headers access-control-request-method "
-    b"access-control-request-private-network authorization cache-control expect grpc-timeout if-match "
-    b"if-modified-since if-none-match if-range origin pragma referer te user-agent x-client-trace-id "
-    b"x-envoy-downstream-service-cluster x-envoy-downstream-service-node x-envoy-expected-rq-timeout-ms "
-    b"x-envoy-external-address x-envoy-is-timeout-retry x-envoy-original-host x-envoy-original-path "
-    b"x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto".split()
-)
-ONE_LINE_IN_RESPONSES: Final = _ONE_LINE_IN_BOTH - {b"grpc-accept-encoding"} | frozenset(
-    b"access-control-allow-credentials access-control-allow-headers access-control-allow-methods "
-    b"access-control-allow-origin access-control-allow-private-network access-control-expose-headers "
-    b"access-control-max-age age cache-control date etag expires grpc-message grpc-status last-modified "
-    b"location proxy-status server vary x-envoy-degraded x-envoy-immediate-health-check-fail "
-    b"x-envoy-ratelimited x-envoy-upstream-canary x-envoy-upstream-healthchecked-cluster "
-    b"x-envoy-upstream-service-time".split()
-)
 
 # A value may hold what a client has percent-encoded: it must not end the field.
 _BREAKING: Final = b"\0\r\n"

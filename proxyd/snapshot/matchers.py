@@ -7,6 +7,7 @@ class here and a new attribute of ``Conditions``.
 from typing import Final
 
 from proxyd.codec.headers import Headers
+from proxyd.snapshot.one_line import ONE_LINE_IN_REQUESTS
 from proxyd.snapshot.regex import Regex
 
 # StringMatcher.kind
@@ -79,7 +80,7 @@ class ValueMatcher:
         self.string: Final = string
 
     def matches(self, value: bytes) -> bool:
-        """Whether ``value`` (all values of the header, joined by commas) fits."""
+        """Whether ``value`` fits."""
         return self.string.matches(value)
 
 
@@ -102,9 +103,9 @@ class RangeMatcher(ValueMatcher):
 
 
 class HeaderMatcher:
-    """A compiled ``HeaderMatcher``. Several values of one name are compared as one, joined by commas."""
+    """A compiled ``HeaderMatcher``. Of several values of one name, one that fits is enough."""
 
-    __slots__ = ("invert", "missing_as_empty", "name", "present", "source", "value")
+    __slots__ = ("invert", "missing_as_empty", "name", "one_line", "present", "source", "value")
 
     def __init__(
         self,
@@ -117,6 +118,7 @@ class HeaderMatcher:
         """Without a ``value`` matcher the header only has to be there, or not (``present``)."""
         self.name: Final = name.lower()
         self.source: Final = _SOURCES.get(self.name, _FIELD)
+        self.one_line: Final = self.name in ONE_LINE_IN_REQUESTS  # several values are compared as one
         self.value: Final = value
         self.present: Final = present
         self.invert: Final = invert
@@ -127,7 +129,10 @@ class HeaderMatcher:
         source = self.source
         found: bytes | None
         if source == _FIELD:
-            found = _joined(headers, self.name)
+            values = headers.get_all(self.name)
+            if len(values) > 1 and not self.one_line:
+                return self._matches_one(values)
+            found = b",".join(values) if values else None
         elif source == _METHOD:
             found = method
         elif source == _PATH:
@@ -144,6 +149,15 @@ class HeaderMatcher:
         if found is None:
             return False  # a missing header has no value to compare, not even inverted
         return value.matches(found) != self.invert
+
+    def _matches_one(self, values: list[bytes]) -> bool:
+        value = self.value
+        if value is None:
+            return self.present != self.invert
+        for each in values:
+            if value.matches(each):
+                return not self.invert
+        return self.invert
 
 
 class QueryParameterMatcher:
@@ -230,10 +244,3 @@ def query_parameters_of(path: bytes) -> dict[bytes, bytes]:
             name, _, value = pair.partition(b"=")
             parameters.setdefault(name, value)
     return parameters
-
-
-def _joined(headers: Headers, name: bytes) -> bytes | None:
-    values = headers.get_all(name)
-    if not values:
-        return None
-    return values[0] if len(values) == 1 else b",".join(values)

@@ -64,9 +64,20 @@ def test_header_matchers_judge_as_in_envoy(values: list[bytes], fitting: set[str
     assert found == fitting
 
 
-def test_values_of_one_name_are_joined_by_commas() -> None:
+def test_of_several_values_one_that_fits_is_enough() -> None:
     headers = Headers([(b"h", b"a"), (b"i", b"x"), (b"h", b"b")])
-    assert HeaderMatcher(b"h", exact(b"a,b")).matches(b"/", b"GET", b"http", b"x", headers)
+    for wanted, fits in ((b"a", True), (b"b", True), (b"a,b", False)):
+        for invert in (False, True):
+            matcher = HeaderMatcher(b"h", exact(wanted), invert=invert)
+            assert matcher.matches(b"/", b"GET", b"http", b"x", headers) is (fits != invert)
+    for present in (False, True):
+        assert HeaderMatcher(b"h", None, present).matches(b"/", b"GET", b"http", b"x", headers) is present
+
+
+def test_fields_of_one_line_are_compared_as_one() -> None:
+    headers = Headers([(b"accept", b"a"), (b"accept", b"b")])
+    for wanted, fits in ((b"a", False), (b"a,b", True)):
+        assert HeaderMatcher(b"accept", exact(wanted)).matches(b"/", b"GET", b"http", b"x", headers) is fits
 
 
 @pytest.mark.parametrize(
