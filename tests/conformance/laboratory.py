@@ -72,14 +72,14 @@ class Laboratory:
                     played = play(case, ("127.0.0.1", port), origin, used)
                     ports = {origin.port: "origin", port: "listener", played.port: "client", full: "full"}
                     seen.append((case, played, origin.received(), ports))
-        lines = _read_log(log)
+        lines = read_log(log)
         return {
             case.name: observe(case, played, received, lines.get(played.port, []), ports)
             for case, played, received, ports in seen
         }
 
 
-def _read_log(path: Path) -> dict[int, list[dict[str, Any]]]:
+def read_log(path: Path) -> dict[int, list[dict[str, Any]]]:
     """The lines by the client's port, without those of probes."""
     found: dict[int, list[dict[str, Any]]] = {}
     for text in path.read_text("utf-8", "surrogateescape").splitlines() if path.exists() else []:

@@ -168,6 +168,10 @@ class Origin:
     ) -> bool:
         """False where the connection has no further request."""
         for step in reply.steps:
+            if step is Do.TELL:
+                assert record.message is not None
+                target = record.message.first[1]
+                step = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(target), target)
             if isinstance(step, bytes):
                 writer.write(step)
                 await writer.drain()

@@ -9,7 +9,6 @@ _SERVER = "server_header_transformation PASS_THROUGH puts a server field on loca
 _HEAD_TIMES = "stream_idle_timeout and request_timeout do not count while a head is coming"
 _UPGRADE = "an upgrade is refused before its route is chosen, so the access log does not tell it"
 _REPEATED = "a header matcher looks at a repeated field's joined values, not at each"
-_LOCATION = "a direct response with a redirect's status has no location"
 
 OWED = {
     "inside-forwarded-for-no-address": _NO_ADDRESS,
@@ -49,8 +48,5 @@ OWED = {
     "upgrade-post": _UPGRADE,
     "header-repeated": _REPEATED,
     "header-repeated-range": _REPEATED,
-    "direct-302": _LOCATION,
-    "direct-304": _LOCATION,
     "rewrite-auto-ip": "auto_host_rewrite to a host that has no name",
-    "rewrite-original-path-given": "x-envoy-original-path of a client stays beside ours",
 }

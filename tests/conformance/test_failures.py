@@ -2,10 +2,9 @@
 
 import pytest
 
+from tests.conformance.basic import LISTENERS as LISTENERS
 from tests.conformance.case import Case, Do, answer, case, get, post, request, response
 from tests.conformance.conftest import Agree
-
-LISTENERS: dict[str, str] = {}  # those of test_basic.py
 
 _PARTIAL = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhello"
 _CHUNKS = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"

@@ -2,10 +2,9 @@
 
 import pytest
 
+from tests.conformance.basic import LISTENERS as LISTENERS
 from tests.conformance.case import Case, Do, case, get, request
 from tests.conformance.conftest import Agree
-
-LISTENERS: dict[str, str] = {}  # those of test_basic.py
 
 _H = "host: h.example\r\n"
 _TE = "transfer-encoding: chunked"
@@ -46,6 +45,8 @@ CASES = (
     case("line-bare-cr", _line("GET /b HTTP/1.1", end="\r")),
     case("line-too-long", get("/b" + "a" * 70_000)),
     case("line-long-enough", get("/b" + "a" * 50_000)),
+    case("line-head-then-malformed", request("HEAD", "/b", "x y: 1")),
+    case("line-head-low-version", _line("HEAD /b HTTP/1.0")),
     # -- the target
     case("target-relative", get("b")),
     case("target-empty-scheme", get("://h.example/b")),

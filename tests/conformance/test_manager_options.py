@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conformance import basic
 from tests.conformance.case import Case, Do, answer, case, get, post, request, response
 from tests.conformance.conftest import Agree
 
@@ -18,6 +19,7 @@ route_config:
 """
 
 LISTENERS = {
+    **basic.LISTENERS,
     "named": _ROUTES + "server_name: front\n",
     "server-absent-only": _ROUTES + "server_header_transformation: APPEND_IF_ABSENT\n",
     "server-as-it-is": _ROUTES + "server_header_transformation: PASS_THROUGH\n",

@@ -2,10 +2,9 @@
 
 import pytest
 
+from tests.conformance.basic import LISTENERS as LISTENERS
 from tests.conformance.case import OK, Case, Do, answer, case, get, post, request, response
 from tests.conformance.conftest import Agree
-
-LISTENERS: dict[str, str] = {}  # those of test_basic.py
 
 _A, _B = response(200, body="first"), response(200, body="second")
 _SLOW = answer(0.05, _A)

@@ -1,0 +1,36 @@
+"""Other people's Envoy files, kept elsewhere: PROXYD_ENVOY_CONFIGS names the directory.
+
+Each bootstrap loads, or every mistake told of it has its place and is about what proxyd does not support.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from proxyd.config.load import load
+from proxyd.config.mistakes import ConfigErrors
+from proxyd.config.sources import Sources
+
+_DIRECTORY = os.environ.get("PROXYD_ENVOY_CONFIGS")
+
+pytestmark = pytest.mark.skipif(
+    not _DIRECTORY, reason="PROXYD_ENVOY_CONFIGS does not name the directory of the configurations"
+)
+
+
+def _files() -> list[Path]:
+    root = Path(_DIRECTORY or "/nowhere")
+    return sorted(path for path in root.rglob("*.yaml") if "static_resources" in path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(Path(_DIRECTORY or "/"))))
+def test_loads_or_tells_what_is_not_supported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    try:
+        load(Sources(config_path=str(path)))
+    except ConfigErrors as errors:
+        told = [str(mistake) for mistake in errors.mistakes]
+        place = re.compile(re.escape(str(path)) + r":\d+:\d+: .*not supported by proxyd", re.DOTALL)
+        assert [line for line in told if not place.match(line)] == []
