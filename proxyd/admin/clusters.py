@@ -61,7 +61,8 @@ def _pattern(expression: str) -> re.Pattern[str] | None:
 
 
 def _number(stats: StatsView, cluster: ClusterView, host: HostView, name: str) -> int:
-    return stats.hidden.get(f"host.{cluster.name};{address_text(host.ip, host.port)}.{name}", 0)
+    counted_as = host.counted_as or address_text(host.ip, host.port)
+    return stats.hidden.get(f"host.{cluster.name};{counted_as}.{name}", 0)
 
 
 def _cluster_text(cluster: ClusterView, stats: StatsView) -> str:

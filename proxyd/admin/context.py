@@ -54,6 +54,7 @@ class HostView:
     hostname: str
     weight: int = 1
     healthy: bool = True
+    counted_as: str = ""  # what its numbers stand under; empty for its address
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType
+from proxyd.config.cluster_checks import check_cluster
 from proxyd.config.finding import Finding
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
-from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
+from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.route_checks import Names, check_routes
+from proxyd.config.scalars import is_ip
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -27,19 +28,10 @@ def check(bootstrap: Bootstrap) -> Iterator[Finding]:
     yield from _unique("static_resources.listeners", "listener", [each.name for each in resources.listeners])
     yield from _unique("static_resources.clusters", "cluster", [each.name for each in resources.clusters])
     for index, cluster in enumerate(resources.clusters):
-        yield from _cluster(f"static_resources.clusters[{index}]", cluster)
+        yield from check_cluster(f"static_resources.clusters[{index}]", cluster)
     names = dict.fromkeys(cluster.name for cluster in resources.clusters)
     for index, listener in enumerate(resources.listeners):
         yield from _listener(f"static_resources.listeners[{index}]", listener, names)
-
-
-def is_ip(text: str) -> bool:
-    """Whether the text is an IPv4 or IPv6 address as Envoy writes them: no brackets, no leading zeros."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _unique(path: str, what: str, names: list[str]) -> Iterator[Finding]:
@@ -84,25 +76,6 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
             yield Finding(f"{path}.socket_address", f"{where} is already listened on by {taken[key]}")
 
 
-def _cluster(path: str, cluster: Cluster) -> Iterator[Finding]:
-    for key in cluster.typed_extension_protocol_options:
-        if key != HTTP_OPTIONS_KEY:
-            hint = did_you_mean(key, [HTTP_OPTIONS_KEY])
-            yield Finding(f"{path}.typed_extension_protocol_options[{quote(key)}]", f"unknown options{hint}")
-    if cluster.type is not DiscoveryType.STATIC or cluster.load_assignment is None:
-        return
-    for locality, group in enumerate(cluster.load_assignment.endpoints):
-        for index, host in enumerate(group.lb_endpoints):
-            address = host.endpoint.address.socket_address.address
-            if address and not is_ip(address):
-                place = f"{path}.load_assignment.endpoints[{locality}].lb_endpoints[{index}]"
-                yield Finding(
-                    f"{place}.endpoint.address.socket_address.address",
-                    f"{quote(address)} is not an IP address: STATIC needs one, STRICT_DNS resolves names",
-                    (f"{path}.type", f"{path}.cluster_type"),
-                )
-
-
 def _listener(path: str, listener: Listener, clusters: Names) -> Iterator[Finding]:
     if not listener.filter_chains:
         yield Finding(path, "a listener needs a filter chain")
@@ -123,6 +96,11 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
         yield Finding(f"{path}.http_filters", "the last filter has to be envoy.filters.http.router")
     for index in range(len(manager.http_filters) - 1):
         yield Finding(f"{path}.http_filters[{index}]", "envoy.filters.http.router has to be the last filter")
+    common = manager.common_http_protocol_options
+    if common is not None and common.max_response_headers_kb is not None:
+        yield Finding(
+            f"{path}.common_http_protocol_options.max_response_headers_kb", "is for the responses of clusters"
+        )
     yield from _access_logs(f"{path}.access_log", manager.access_log)
     yield from check_routes(f"{path}.route_config", manager.route_config, clusters)
 

@@ -6,7 +6,23 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from proxyd.config import core
-from proxyd.config.message import DURATION, Message, NonEmpty, Oneof, PositiveSeconds, UInt32
+from proxyd.config.load_balancing import (
+    LbPolicy,
+    LeastRequestLbConfig,
+    LoadBalancingPolicy,
+    RoundRobinLbConfig,
+)
+from proxyd.config.message import (
+    DURATION,
+    MAX_SECONDS,
+    UINT32,
+    Message,
+    NonEmpty,
+    Oneof,
+    PositiveSeconds,
+    Seconds,
+    UInt32,
+)
 
 
 class Endpoint(Message, frozen=True, kw_only=True):
@@ -19,11 +35,12 @@ class Endpoint(Message, frozen=True, kw_only=True):
 
 
 class LbEndpoint(Message, frozen=True, kw_only=True):
-    """An upstream host as the load balancer sees it."""
+    """An upstream host as the load balancer sees it. Default of load_balancing_weight: 1."""
 
     proto: ClassVar[str] = "envoy.config.endpoint.v3.LbEndpoint"
 
     endpoint: Endpoint
+    load_balancing_weight: Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32] | None = None
 
 
 class LocalityLbEndpoints(Message, frozen=True, kw_only=True):
@@ -72,16 +89,15 @@ class HttpProtocolOptions(
 
 
 class DiscoveryType(enum.IntEnum):
-    """``Cluster.DiscoveryType``: hosts are IP addresses (STATIC) or resolved again and again."""
+    """``Cluster.DiscoveryType``: hosts are IP addresses (STATIC) or resolved again and again.
+
+    With STRICT_DNS all addresses of all names are hosts; with LOGICAL_DNS there is one name and one host, and
+    new connections go to the first address that the name had last.
+    """
 
     STATIC = 0
     STRICT_DNS = 1
-
-
-class LbPolicy(enum.IntEnum):
-    """``Cluster.LbPolicy``."""
-
-    ROUND_ROBIN = 0
+    LOGICAL_DNS = 2
 
 
 class DnsLookupFamily(enum.IntEnum):
@@ -94,11 +110,50 @@ class DnsLookupFamily(enum.IntEnum):
     ALL = 4
 
 
+# What systems take; Envoy fails at each connection instead.
+_ProbeSeconds = Annotated[int, Meta(ge=0, le=32767), UINT32]
+
+
+class TcpKeepalive(Message, frozen=True, kw_only=True):
+    """Probes on idle connections, times in seconds. A 0 turns them off, unset means the system's choice."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.TcpKeepalive"
+
+    keepalive_probes: Annotated[int, Meta(ge=0, le=127), UINT32] | None = None
+    keepalive_time: _ProbeSeconds | None = None
+    keepalive_interval: _ProbeSeconds | None = None
+
+
+class UpstreamConnectionOptions(Message, frozen=True, kw_only=True):
+    """How connections to hosts are made."""
+
+    proto: ClassVar[str] = "envoy.config.cluster.v3.UpstreamConnectionOptions"
+
+    tcp_keepalive: TcpKeepalive | None = None
+
+
+_LB_CONFIG = Oneof("lb_config")
+_Interval = Annotated[float, Meta(gt=0.001, le=MAX_SECONDS), DURATION]
+
+
+class RefreshRate(Message, frozen=True, kw_only=True):
+    """How long to wait while a name cannot be resolved, doubled each time up to max_interval.
+
+    Default of max_interval: ten times base_interval. The wait is a random part of that, as in Envoy.
+    """
+
+    proto: ClassVar[str] = "envoy.config.cluster.v3.Cluster.RefreshRate"
+
+    base_interval: _Interval
+    max_interval: _Interval | None = None
+
+
 class Cluster(Message, frozen=True, kw_only=True):
     """One cluster.
 
     Defaults of what is ``None``: connect_timeout 5 s, per_connection_buffer_limit_bytes 1 MiB,
-    dns_refresh_rate 5 s.
+    dns_refresh_rate 5 s, dns_failure_refresh_rate the same as dns_refresh_rate. dns_jitter delays each
+    resolution by up to so much. load_balancing_policy, where it is set, is used instead of lb_policy.
     ``typed_extension_protocol_options`` has one supported key, ``HTTP_OPTIONS_KEY``.
     """
 
@@ -110,9 +165,16 @@ class Cluster(Message, frozen=True, kw_only=True):
     connect_timeout: PositiveSeconds | None = None
     per_connection_buffer_limit_bytes: UInt32 | None = None
     lb_policy: LbPolicy = LbPolicy.ROUND_ROBIN
+    least_request_lb_config: Annotated[LeastRequestLbConfig | None, _LB_CONFIG] = None
+    round_robin_lb_config: Annotated[RoundRobinLbConfig | None, _LB_CONFIG] = None
+    load_balancing_policy: LoadBalancingPolicy | None = None
     load_assignment: ClusterLoadAssignment | None = None
-    dns_refresh_rate: Annotated[float, Meta(gt=0.001), DURATION] | None = None
+    dns_refresh_rate: _Interval | None = None
+    dns_failure_refresh_rate: RefreshRate | None = None
+    dns_jitter: Seconds | None = None
     dns_lookup_family: DnsLookupFamily = DnsLookupFamily.AUTO
+    max_requests_per_connection: UInt32 | None = None
+    upstream_connection_options: UpstreamConnectionOptions | None = None
     typed_extension_protocol_options: dict[str, HttpProtocolOptions] = {}
 
 

@@ -113,13 +113,17 @@ class SubstitutionFormatString(Message, frozen=True, kw_only=True):
 
 
 class HttpProtocolOptions(Message, frozen=True, kw_only=True):
-    """Limits of HTTP connections whatever their version. Default of idle_timeout: 3600 s; 0 turns it off."""
+    """Limits of HTTP connections whatever their version. Default of idle_timeout: 3600 s; 0 turns it off.
+
+    max_response_headers_kb is for upstreams only, 80 if unset; max_stream_duration for downstreams only.
+    """
 
     proto: ClassVar[str] = "envoy.config.core.v3.HttpProtocolOptions"
 
     idle_timeout: Seconds | None = None
     max_connection_duration: Seconds | None = None
     max_headers_count: Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32] | None = None
+    max_response_headers_kb: Annotated[int, Meta(gt=0, le=8192), UINT32] | None = None
     max_stream_duration: Seconds | None = None
     max_requests_per_connection: UInt32 | None = None
 

@@ -5,6 +5,7 @@ from typing import Final
 from proxyd.config.access_log import FileAccessLog, StderrAccessLog, StdoutAccessLog
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, HttpProtocolOptions
 from proxyd.config.http_connection_manager import HttpConnectionManager, Router
+from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
 from proxyd.config.message import Message
 
 # Envoy goes by ``@type`` alone. Where it is missing, proxyd goes by the extension's well-known name.
@@ -14,6 +15,9 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.access_loggers.stdout": StdoutAccessLog,
     "envoy.filters.http.router": Router,
     "envoy.filters.network.http_connection_manager": HttpConnectionManager,
+    "envoy.load_balancing_policies.least_request": LeastRequest,
+    "envoy.load_balancing_policies.random": Random,
+    "envoy.load_balancing_policies.round_robin": RoundRobin,
     HTTP_OPTIONS_KEY: HttpProtocolOptions,
 }
 

@@ -5,6 +5,7 @@ Every function that reads raises ValueError with the words for the operator.
 
 import base64
 import binascii
+import ipaddress
 import math
 import re
 from typing import Any, Final
@@ -111,6 +112,15 @@ def read_bytes(text: str, plain: bool) -> bytes:
         return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError(f"expected base64, got {describe(text, plain)}") from None
+
+
+def is_ip(text: str) -> bool:
+    """Whether the text is an IPv4 or IPv6 address as Envoy writes them: no brackets, no leading zeros."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def broken_rule(value: Any, rules: tuple[msgspec.Meta, ...], unit: str = "") -> str | None:

@@ -9,7 +9,6 @@ import msgspec
 
 from proxyd.config.bootstrap import Bootstrap, StaticResources
 from proxyd.config.canonical import to_yaml
-from proxyd.config.checks import is_ip
 from proxyd.config.cluster import (
     Cluster,
     ClusterLoadAssignment,
@@ -24,6 +23,7 @@ from proxyd.config.http_connection_manager import HttpConnectionManager, HttpFil
 from proxyd.config.listener import Filter, FilterChain, Listener
 from proxyd.config.mistakes import ConfigErrors, Mistake, quote
 from proxyd.config.route import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost
+from proxyd.config.scalars import is_ip
 
 LOCAL_PATH: Final = "proxyd.yaml"
 EMBEDDED: Final = "embedded default"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
@@ -15,6 +15,7 @@ from proxyd.net.listener import HttpListener
 from proxyd.net.request_id import RequestIds
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import ListenerSnapshot, Snapshot
+from proxyd.snapshot.clusters import HostEntry
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import AccessLogStats
 
@@ -190,8 +191,8 @@ class Server:
         """Open every access log again; the result's ``wait`` blocks and belongs on another thread."""
         return self._logs.begin_reopen()
 
-    def update_hosts(self, cluster: str, hosts: list[tuple[str, int, str]]) -> None:
-        """Replace a resolved cluster's hosts by ``(ip, port, hostname)``; unknown clusters are ignored."""
+    def update_hosts(self, cluster: str, hosts: Iterable[HostEntry]) -> None:
+        """Replace a resolved cluster's hosts; unknown clusters are ignored."""
         live = self._clusters.get(cluster)
         if live is not None:
             live.update_hosts(hosts)

@@ -19,11 +19,10 @@ from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
+from proxyd.snapshot.clusters import ClusterSnapshot
 from proxyd.stats.scopes import ClusterStats
+from proxyd.system import native
 
-# Envoy's limits for the heads of responses.
-_MAX_RESPONSE_HEADER_BYTES: Final = 80 * 1024
-_MAX_RESPONSE_HEADERS: Final = 100
 # A head and a body up to this size go out in one write.
 _JOIN_LIMIT: Final = 16384
 
@@ -48,20 +47,20 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self,
         owner: ConnectionOwner,
         wheel: TimerWheel,
-        stats: ClusterStats,
-        buffer_limit: int,
-        idle_timeout: float,
-        max_duration: float,
+        config: ClusterSnapshot,
+        address: str,
     ) -> None:
-        """Times in seconds, 0.0 for no limit."""
+        """``address`` is that of the host, ``ip:port``."""
         super().__init__()
         self._owner: Final = owner
         self._wheel: Final = wheel
-        self._stats: Final = stats
-        self._buffer_limit: Final = buffer_limit
-        self._idle_timeout: Final = idle_timeout
-        self._max_duration: Final = max_duration
-        self._reader: ResponseReader = ResponseReader(self, _MAX_RESPONSE_HEADER_BYTES, _MAX_RESPONSE_HEADERS)
+        self._config: Final = config
+        self._stats: Final[ClusterStats] = config.stats
+        self._idle_timeout: Final = config.idle_timeout
+        self._max_duration: Final = config.max_connection_duration
+        self._reader: ResponseReader = ResponseReader(
+            self, config.max_response_header_bytes, config.max_response_headers
+        )
         self._transport: asyncio.Transport | None = None
         self._stream: Stream | None = None
         self._pending: bytes = b""  # a request head held back to go out with what follows
@@ -75,6 +74,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._blocked: bool = False
         self._now: float = 0.0
         self._local_address: str = ""
+        self.address: Final = address
         self.born: float = time.monotonic()
         self.requests: int = 0
         self.leased: bool = False  # kept by the pool
@@ -121,7 +121,10 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        transport.set_write_buffer_limits(self._buffer_limit)
+        transport.set_write_buffer_limits(self._config.buffer_limit)
+        probes = self._config.keep_alive
+        if probes is not None:
+            native.keep_alive(transport.get_extra_info("socket"), probes.probes, probes.time, probes.interval)
 
     def data_received(self, data: bytes) -> None:
         stream = self._stream

@@ -1,8 +1,9 @@
 """Clusters in their compiled form: limits and defaults settled, addresses as the loop takes them."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType
+from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType, TcpKeepalive
+from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ClusterStats
 
@@ -12,6 +13,26 @@ BUFFER_LIMIT: Final = 1024 * 1024
 IDLE_TIMEOUT_S: Final = 3600.0
 MAX_CONNECTIONS: Final = 1024
 MAX_PENDING_REQUESTS: Final = 1024
+MAX_REQUESTS: Final = 1024
+MAX_RESPONSE_HEADERS_KB: Final = 80  # of HTTP/1
+MAX_RESPONSE_HEADERS: Final = 100
+
+
+class HostEntry(NamedTuple):
+    """One host as the host sets list it; ``weight`` from 1 up."""
+
+    ip: str
+    port: int
+    hostname: str
+    weight: int = 1
+
+
+class KeepAlive(NamedTuple):
+    """TCP keep-alive probes: how many, after and every how many seconds; 0: the system's default."""
+
+    probes: int
+    time: int
+    interval: int
 
 
 class ClusterSnapshot:
@@ -21,31 +42,67 @@ class ClusterSnapshot:
         self.name: Final = config.name
         self.stat_name: Final = config.alt_stat_name or config.name
         self.stats: Final = ClusterStats(registry, self.stat_name)
-        self.resolved: Final = config.type == DiscoveryType.STRICT_DNS  # hosts come from the supervisor
+        self.resolved: Final = config.type != DiscoveryType.STATIC  # hosts come from the supervisor
+        self.logical_host: Final = logical_host(config)
+        self.load_balancing: Final = compile_load_balancing(config)
         timeout = config.connect_timeout
         self.connect_timeout: Final[float] = CONNECT_TIMEOUT_S if timeout is None else timeout
         limit = config.per_connection_buffer_limit_bytes
         self.buffer_limit: Final[int] = BUFFER_LIMIT if limit is None else limit
         self.max_connections: Final = MAX_CONNECTIONS
         self.max_pending_requests: Final = MAX_PENDING_REQUESTS
+        self.max_requests: Final = MAX_REQUESTS
         options = config.typed_extension_protocol_options.get(HTTP_OPTIONS_KEY)
         common = None if options is None else options.common_http_protocol_options
         idle = None if common is None else common.idle_timeout
         self.idle_timeout: Final[float] = IDLE_TIMEOUT_S if idle is None else idle
         most = None if common is None else common.max_requests_per_connection
-        self.max_requests_per_connection: Final[int] = most or 0  # 0 for no limit
+        # 0 for no limit
+        self.max_requests_per_connection: Final[int] = most or config.max_requests_per_connection or 0
         duration = None if common is None else common.max_connection_duration
         self.max_connection_duration: Final[float] = duration or 0.0
-        self.hosts: Final[list[tuple[str, int, str]]] = [] if self.resolved else static_hosts(config)
+        size = None if common is None else common.max_response_headers_kb
+        self.max_response_header_bytes: Final[int] = (size or MAX_RESPONSE_HEADERS_KB) * 1024
+        count = None if common is None else common.max_headers_count
+        self.max_response_headers: Final[int] = count or MAX_RESPONSE_HEADERS
+        connecting = config.upstream_connection_options
+        self.keep_alive: Final = keep_alive(None if connecting is None else connecting.tcp_keepalive)
+        self.hosts: Final[list[HostEntry]] = (
+            []
+            if self.resolved
+            else [entry._replace(hostname=entry.hostname or entry.ip) for entry in endpoints(config)]
+        )
 
 
-def static_hosts(config: Cluster) -> list[tuple[str, int, str]]:
-    """``(ip, port, hostname)`` of every endpoint, in file order; the IP stands in for a hostname."""
-    hosts: list[tuple[str, int, str]] = []
+def endpoints(config: Cluster) -> list[HostEntry]:
+    """Every endpoint in file order, as written there: the ``ip`` may still be a name to resolve."""
     if config.load_assignment is None:
-        return hosts
-    for locality in config.load_assignment.endpoints:
-        for item in locality.lb_endpoints:
-            address = item.endpoint.address.socket_address
-            hosts.append((address.address, address.port_value, item.endpoint.hostname or address.address))
-    return hosts
+        return []
+    return [
+        HostEntry(
+            item.endpoint.address.socket_address.address,
+            item.endpoint.address.socket_address.port_value,
+            item.endpoint.hostname,
+            item.load_balancing_weight or 1,
+        )
+        for locality in config.load_assignment.endpoints
+        for item in locality.lb_endpoints
+    ]
+
+
+def logical_host(config: Cluster) -> str:
+    """``name:port``, what a LOGICAL_DNS cluster's host counts under whatever its address; else empty."""
+    if config.type != DiscoveryType.LOGICAL_DNS:
+        return ""
+    entry = endpoints(config)[0]
+    return f"{entry.ip}:{entry.port}"
+
+
+def keep_alive(config: TcpKeepalive | None) -> KeepAlive | None:
+    """None for no probes."""
+    if config is None:
+        return None
+    values = (config.keepalive_probes, config.keepalive_time, config.keepalive_interval)
+    if 0 in values:
+        return None
+    return KeepAlive(values[0] or 0, values[1] or 0, values[2] or 0)

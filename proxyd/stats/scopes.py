@@ -133,6 +133,9 @@ class HttpStats:
         self.downstream_rq_idle_timeout: Final = scope.counter("downstream_rq_idle_timeout")
         self.downstream_rq_max_duration_reached: Final = scope.counter("downstream_rq_max_duration_reached")
         self.downstream_rq_non_relative_path: Final = scope.counter("downstream_rq_non_relative_path")
+        self.downstream_rq_redirected_with_normalized_path: Final = scope.counter(
+            "downstream_rq_redirected_with_normalized_path"
+        )
         self.downstream_rq_response_before_rq_complete: Final = scope.counter(
             "downstream_rq_response_before_rq_complete"
         )
@@ -166,6 +169,12 @@ class ClusterStats:
     def __init__(self, registry: Registry, name: str) -> None:
         scope = Scope(registry, f"cluster.{escape(name)}.")
         self.bind_errors: Final = scope.counter("bind_errors")
+        # 1 where a limit is reached; limits are each worker's own, so that of any worker is shown.
+        self.default_cx_open: Final = scope.gauge("circuit_breakers.default.cx_open", shared=True)
+        self.default_rq_open: Final = scope.gauge("circuit_breakers.default.rq_open", shared=True)
+        self.default_rq_pending_open: Final = scope.gauge(
+            "circuit_breakers.default.rq_pending_open", shared=True
+        )
         self.lb_healthy_panic: Final = scope.counter("lb_healthy_panic")
         self.max_host_weight: Final = scope.gauge("max_host_weight", shared=True)
         self.membership_degraded: Final = scope.gauge("membership_degraded", shared=True)
@@ -312,7 +321,7 @@ _LISTENER_ZERO_COUNTERS: Final = """
 _HTTP_ZERO_COUNTERS: Final = """
     downstream_cx_http2_total downstream_cx_http3_total downstream_cx_ssl_total
     downstream_cx_upgrades_total downstream_rq_http2_total downstream_rq_http3_total
-    downstream_rq_overload_close downstream_rq_redirected_with_normalized_path
+    downstream_rq_overload_close
     downstream_rq_rejected_via_ip_detection downstream_rq_too_many_premature_resets
     passthrough_internal_redirect_bad_location passthrough_internal_redirect_no_route
     passthrough_internal_redirect_predicate passthrough_internal_redirect_too_many_redirects
@@ -339,9 +348,7 @@ _CLUSTER_ZERO_COUNTERS: Final = """
     upstream_rq_retry_backoff_ratelimited upstream_rq_rx_reset_no_error
 """
 _CLUSTER_ZERO_GAUGES: Final = """
-    circuit_breakers.default.cx_open circuit_breakers.default.cx_pool_open
-    circuit_breakers.default.rq_open circuit_breakers.default.rq_pending_open
-    circuit_breakers.default.rq_retry_open circuit_breakers.high.cx_open
+    circuit_breakers.default.cx_pool_open circuit_breakers.default.rq_retry_open circuit_breakers.high.cx_open
     circuit_breakers.high.cx_pool_open circuit_breakers.high.rq_open
     circuit_breakers.high.rq_pending_open circuit_breakers.high.rq_retry_open lb_subsets_active
     upstream_queue_overloaded

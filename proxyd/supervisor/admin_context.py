@@ -17,6 +17,7 @@ from proxyd.admin.context import (
     ServerView,
     WorkerView,
 )
+from proxyd.snapshot.clusters import logical_host
 from proxyd.stats.view import StatsView
 from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
@@ -74,7 +75,7 @@ class SupervisorContext:
         return [
             ClusterView(
                 name=names.cluster.name,
-                hosts=[HostView(ip, port, hostname) for ip, port, hostname in names.hosts],
+                hosts=[HostView(*entry, counted_as=logical_host(names.cluster)) for entry in names.hosts],
                 observability_name=names.cluster.alt_stat_name,
             )
             for names in generation.hosts.names.values()

@@ -1,8 +1,9 @@
-"""The hosts of all clusters: STATIC ones as written, STRICT_DNS ones resolved for all workers at once.
+"""The hosts of all clusters: STATIC ones as written, those with names resolved for all workers at once.
 
-Envoy: config.cluster.v3.Cluster (STRICT_DNS, dns_refresh_rate, dns_lookup_family). All addresses that a name
-has are hosts. A name that cannot be resolved just now keeps the hosts it had; one that has no address (any
-more) has no hosts.
+Envoy: config.cluster.v3.Cluster (type, dns_refresh_rate, dns_failure_refresh_rate, dns_jitter,
+dns_lookup_family). With STRICT_DNS all addresses that the names have are hosts, with LOGICAL_DNS the first
+one is where the one host is at present. A name that cannot be resolved just now keeps the hosts it had. One
+that has no address (any more) has no hosts; a LOGICAL_DNS cluster keeps its host even then.
 """
 
 import ipaddress
@@ -16,6 +17,7 @@ import anyio
 import anyio.to_thread
 
 from proxyd.config.cluster import Cluster, DiscoveryType, DnsLookupFamily
+from proxyd.snapshot.clusters import HostEntry, endpoints
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import escape
 from proxyd.stats.server_scopes import ClusterUpdateStats
@@ -25,12 +27,13 @@ logger = logging.getLogger("dns")
 
 FIRST_TIMEOUT: Final = 5.0  # seconds a generation waits for names before it starts without them
 _REFRESH_RATE: Final = 5.0  # seconds; Envoy's default of dns_refresh_rate
-_LONGEST_BACKOFF: Final = 60.0  # seconds between attempts while a name cannot be resolved
+_MAX_FACTOR: Final = 10.0  # max_interval of a failure refresh rate, where it is not said, in base_intervals
 _NO_ADDRESS: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _THREADS: Final = 16
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
-Hosts = tuple[tuple[str, int, str], ...]
+Hosts = tuple[HostEntry, ...]
+Tell = Callable[[HostSet], None]
 
 
 class SystemResolver:
@@ -65,22 +68,23 @@ class Names:
         self._weight: Final = registry.gauge(prefix + "max_host_weight", shared=True)
         self._resolve: Final = resolve
         self._failures = 0
-        self._targets: Final = [
-            (
-                locality_host.endpoint.address.socket_address.address,
-                locality_host.endpoint.address.socket_address.port_value,
-                locality_host.endpoint.hostname,
-            )
-            for locality in (cluster.load_assignment.endpoints if cluster.load_assignment else ())
-            for locality_host in locality.lb_endpoints
-        ]
+        self._targets: Final = endpoints(cluster)
+        self._logical: Final = cluster.type == DiscoveryType.LOGICAL_DNS
         self._resolved: dict[str, list[str]] = {}
         self._in_force = False
-        self.hosts: Hosts = () if self.dynamic else tuple(dict.fromkeys(self._targets))
+        self._followers: Final[list[Tell]] = []
+        self._following: Final = anyio.Lock()
+        self._number = 0
+        self.hosts: Hosts = () if self.dynamic else _once(self._targets)
 
     @property
     def dynamic(self) -> bool:
-        return self.cluster.type == DiscoveryType.STRICT_DNS
+        return self.cluster.type != DiscoveryType.STATIC
+
+    @property
+    def set(self) -> HostSet:
+        """The present hosts for workers."""
+        return HostSet(self.cluster.name, self._number, self.hosts)
 
     @property
     def known(self) -> bool:
@@ -92,36 +96,59 @@ class Names:
         self._in_force = True
         if self.hosts != before:
             self._stats.membership_change.value += 1
-        self._show(len(self.hosts))
+        self._show(self.hosts)
+
+    def retire(self) -> None:
+        """The cluster is not in force any more; others may be there under its name."""
+        self._in_force = False
 
     def forget(self) -> None:
         """The cluster is no more."""
         self._in_force = False
-        self._show(0)
+        self._show(())
 
     async def refresh(self) -> bool:
         """Resolve every name once; True if the hosts have changed."""
         failed = False
-        for name in dict.fromkeys(target[0] for target in self._targets):
+        for name in dict.fromkeys(target.ip for target in self._targets):
             failed = not await self._refresh_name(name) or failed
         self._failures = self._failures + 1 if failed else 0
-        return self._apply(
-            tuple(
-                dict.fromkeys(
-                    (ip, port, hostname or name)
-                    for name, port, hostname in self._targets
-                    for ip in self._resolved.get(name, ())
-                )
-            )
-        )
+        return self._apply(self._found())
+
+    async def follow(self, tell: Tell) -> None:
+        """Resolve again and again until cancelled, and tell every change.
+
+        Of several who follow one resolves for all: generations with the cluster in common hear the same.
+        """
+        self._followers.append(tell)
+        try:
+            tell(self.set)
+            async with self._following:
+                while True:
+                    await anyio.sleep(self.next_refresh())
+                    await self.refresh()
+        finally:
+            self._followers.remove(tell)
 
     def next_refresh(self) -> float:
-        """Seconds until the next refresh: the configured rate, longer and jittered while names fail."""
+        """Seconds until the next refresh, as Envoy counts them."""
         rate = self.cluster.dns_refresh_rate or _REFRESH_RATE
-        if not self._failures:
-            return rate
-        longest = min(rate * 2 ** min(self._failures - 1, 16), max(rate, _LONGEST_BACKOFF))
-        return random.uniform(longest / 2, longest) if longest > rate else rate
+        failing = self.cluster.dns_failure_refresh_rate
+        if not self._failures or failing is None:
+            return rate + random.uniform(0.0, self.cluster.dns_jitter or 0.0)
+        longest = failing.max_interval or failing.base_interval * _MAX_FACTOR
+        return random.uniform(0.0, min(failing.base_interval * 2.0 ** min(self._failures - 1, 64), longest))
+
+    def _found(self) -> Hosts:
+        """The hosts by what is known of all names."""
+        found = [
+            target._replace(ip=ip, hostname=target.hostname or target.ip)
+            for target in self._targets
+            for ip in self._resolved.get(target.ip, ())
+        ]
+        if self._logical:
+            return tuple(found[:1]) or self.hosts
+        return _once(found)
 
     async def _refresh_name(self, name: str) -> bool:
         stats = self._stats
@@ -149,29 +176,46 @@ class Names:
         first, second = _FAMILIES[self.cluster.dns_lookup_family]
         found = await self._of_family(name, first)
         if second is None or (found and self.cluster.dns_lookup_family != DnsLookupFamily.ALL):
-            return sorted(found)
-        return sorted(found) + sorted(await self._of_family(name, second))
+            return found
+        return found + await self._of_family(name, second)
 
     async def _of_family(self, name: str, family: int) -> list[str]:
         try:
-            return await self._resolve(name, family)
+            found = await self._resolve(name, family)
         except socket.gaierror as error:
             if error.errno in _NO_ADDRESS:
                 return []
             raise
+        # Where all are hosts, an answer in another order is no other answer.
+        return found if self._logical else sorted(found)
 
     def _apply(self, hosts: Hosts) -> bool:
-        changed = hosts != self.hosts
+        if hosts == self.hosts:
+            return False
         self.hosts = hosts
-        if changed and self._in_force:
+        self._number += 1
+        if self._in_force:
             self._stats.membership_change.value += 1
-            self._show(len(hosts))
-        return changed
+            self._show(hosts)
+        if self._followers:
+            where = f"at {hosts[0].ip}" if self._logical else f"{len(hosts)} hosts"
+            logger.info("cluster %s: now %s", self.cluster.name, where)
+        for tell in list(self._followers):
+            tell(self.set)
+        return True
 
-    def _show(self, hosts: int) -> None:
+    def _show(self, hosts: Hosts) -> None:
         for gauge in self._membership:
-            gauge.value = hosts
-        self._weight.value = 1 if hosts else 0
+            gauge.value = len(hosts)
+        self._weight.value = max((entry.weight for entry in hosts), default=0)
+
+
+def _once(entries: Iterable[HostEntry]) -> Hosts:
+    """Of entries with one address only the first."""
+    found: dict[tuple[str, int], HostEntry] = {}
+    for entry in entries:
+        found.setdefault((entry.ip, entry.port), entry)
+    return tuple(found.values())
 
 
 _FAMILIES: Final[dict[DnsLookupFamily, tuple[int, int | None]]] = {
@@ -198,7 +242,6 @@ class HostSets:
     ) -> None:
         resolve = resolve or SystemResolver().resolve
         self.names: Final[dict[str, Names]] = {}
-        self._numbers: Final[dict[str, int]] = {}
         for cluster in clusters:
             known = before.names.get(cluster.name) if before is not None else None
             if known is None or known.cluster != cluster:
@@ -209,8 +252,11 @@ class HostSets:
         """This configuration is in force instead of another."""
         old = before.names if before is not None else {}
         for name, names in self.names.items():
-            if old.get(name) is not names:
-                names.adopt(old[name].hosts if name in old else ())
+            former = old.get(name)
+            if former is not names:
+                if former is not None:
+                    former.retire()
+                names.adopt(former.hosts if former is not None else ())
         for name in old.keys() - self.names.keys():
             old[name].forget()
 
@@ -222,28 +268,15 @@ class HostSets:
                     if not names.known:
                         group.start_soon(names.refresh)
 
-    async def follow(self, on_change: Callable[[HostSet], None]) -> None:
+    async def follow(self, tell: Tell) -> None:
         """Resolve again and again until cancelled, and tell every change."""
         async with anyio.create_task_group() as group:
             for names in self._dynamic():
-                group.start_soon(self._follow, names, on_change)
+                group.start_soon(names.follow, tell)
 
     def sets(self) -> tuple[HostSet, ...]:
         """The present hosts of all clusters whose hosts can change."""
-        return tuple(self._set(names) for names in self._dynamic())
-
-    async def _follow(self, names: Names, on_change: Callable[[HostSet], None]) -> None:
-        while True:
-            await anyio.sleep(names.next_refresh())
-            if await names.refresh():
-                number = self._numbers.get(names.cluster.name, 0)
-                self._numbers[names.cluster.name] = number + 1
-                logger.info("cluster %s: now %d hosts", names.cluster.name, len(names.hosts))
-                on_change(self._set(names))
-
-    def _set(self, names: Names) -> HostSet:
-        name = names.cluster.name
-        return HostSet(name, self._numbers.get(name, 0), names.hosts)
+        return tuple(names.set for names in self._dynamic())
 
     def _dynamic(self) -> list[Names]:
         return [names for names in self.names.values() if names.dynamic]

@@ -86,7 +86,6 @@ class Supervisor:
         self._changing = anyio.Lock()
         self._excused_until = 0.0
         self._cancel_change: anyio.CancelScope | None = None
-        self._follow: anyio.CancelScope | None = None
         self._tasks: Final = tasks
 
     # -- what generations ask
@@ -221,7 +220,7 @@ class Supervisor:
         if runtime is not None:
             self.runtime = runtime
         self.wanted = wanted
-        self._follow_hosts(generation)
+        self.start_soon(self._follow_hosts, generation)
         return handover
 
     async def _read(self, sources: Sources, runtime: dict[str, str] | None) -> Configuration:
@@ -303,18 +302,16 @@ class Supervisor:
 
     # -- names
 
-    def _follow_hosts(self, generation: Generation) -> None:
-        if self._follow is not None:
-            self._follow.cancel()
-        self._follow = scope = anyio.CancelScope()
-        self.start_soon(self._follow_in, scope, generation)
+    async def _follow_hosts(self, generation: Generation) -> None:
+        """Keep a generation's hosts up to date as long as it has workers, the draining ones included."""
 
-    async def _follow_in(self, scope: anyio.CancelScope, generation: Generation) -> None:
         def tell(hosts: HostSet) -> None:
             generation.broadcast(Hosts(hosts))
 
-        with scope:
-            await generation.hosts.follow(tell)
+        async with anyio.create_task_group() as group:
+            group.start_soon(generation.hosts.follow, tell)
+            await self.until(lambda: generation not in self.generations)
+            group.cancel_scope.cancel()
 
     # -- ending
 

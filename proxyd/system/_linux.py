@@ -34,5 +34,6 @@ from proxyd.system._linux_sockets import bind as bind
 from proxyd.system._linux_sockets import channel_pair as channel_pair
 from proxyd.system._linux_sockets import claim_port as claim_port
 from proxyd.system._linux_sockets import default_backlog as default_backlog
+from proxyd.system._linux_sockets import keep_alive as keep_alive
 from proxyd.system._linux_sockets import receive_descriptors as receive_descriptors
 from proxyd.system._linux_sockets import send_descriptors as send_descriptors

@@ -76,3 +76,14 @@ def default_backlog() -> int:
             return int(file.read())
     except (OSError, ValueError):
         return socket.SOMAXCONN
+
+
+def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPCNT, probes),
+        (socket.TCP_KEEPIDLE, time),
+        (socket.TCP_KEEPINTVL, interval),
+    ):
+        if value:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

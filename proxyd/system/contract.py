@@ -130,6 +130,12 @@ class System(Protocol):
     def default_backlog(self) -> int:
         """The longest accept queue the system grants."""
 
+    def keep_alive(self, sock: socket.socket, probes: int, time: int, interval: int) -> None:
+        """Probe a connection that is idle: how many times, after how many seconds, how far apart.
+
+        0 leaves the system's default. Raises OSError, where the system does not take such a number.
+        """
+
     def listen_control(self, directory: int, path: str) -> socket.socket:
         """Listen for commands at ``path`` inside the opened ``directory``; only the owner may connect."""
 

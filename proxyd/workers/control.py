@@ -29,6 +29,8 @@ from typing import Final
 
 import msgspec
 
+from proxyd.snapshot.clusters import HostEntry
+
 PROTOCOL: Final = 1  # of all messages here; a zygote or worker of another version is refused
 
 # States of a worker, as the supervisor sees it. Any other change is a bug.
@@ -47,11 +49,14 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
 
 
 class HostSet(msgspec.Struct, frozen=True):
-    """The hosts of one STRICT_DNS cluster. Sets of a cluster are numbered; an older one is never applied."""
+    """The hosts of one cluster whose names are resolved.
+
+    Sets of a cluster are numbered; an older one is never applied.
+    """
 
     cluster: str
     number: int
-    hosts: tuple[tuple[str, int, str], ...]  # ip, port, hostname
+    hosts: tuple[HostEntry, ...]
 
 
 class LogSettings(msgspec.Struct, frozen=True):

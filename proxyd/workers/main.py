@@ -123,7 +123,7 @@ class Worker:
         server = Server(self._loop, snapshot, self._registry, self._on_idle)
         for hosts in boot.hosts:
             self._host_numbers[hosts.cluster] = hosts.number
-            server.update_hosts(hosts.cluster, list(hosts.hosts))
+            server.update_hosts(hosts.cluster, hosts.hosts)
         server.set_drain_close(boot.drain_close)
         return server
 
@@ -176,7 +176,7 @@ class Worker:
     def _update_hosts(self, server: Server, hosts: HostSet) -> None:
         if hosts.number > self._host_numbers.get(hosts.cluster, -1):
             self._host_numbers[hosts.cluster] = hosts.number
-            server.update_hosts(hosts.cluster, list(hosts.hosts))
+            server.update_hosts(hosts.cluster, hosts.hosts)
 
     async def _reopen_logs(self, server: Server, message: ReopenLogs) -> None:
         logs.reopen()

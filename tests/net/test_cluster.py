@@ -1,5 +1,6 @@
 """Hosts, pools and limits."""
 
+from proxyd.snapshot.clusters import HostEntry
 from tests.net.conftest import MakeStage
 from tests.net.dialogue import GET, HEARD_OK, OK, ask, request, response, starts
 from tests.net.playbook import Stage
@@ -15,8 +16,8 @@ def dns(stage: MakeStage) -> Stage:
     )
 
 
-ONE = ("10.0.0.1", 80, "backend.test")
-TWO = ("10.0.0.2", 80, "backend.test")
+ONE = HostEntry("10.0.0.1", 80, "backend.test")
+TWO = HostEntry("10.0.0.2", 80, "backend.test")
 
 
 def test_hosts_take_turns(stage: MakeStage) -> None:

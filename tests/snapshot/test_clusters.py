@@ -65,7 +65,7 @@ def test_hosts_in_the_order_of_the_file() -> None:
         {"lb_endpoints": [endpoint("::1", 82)]},
     ]
     assignment = {"cluster_name": "c", "endpoints": localities}
-    hosts = [("10.0.0.2", 80, "10.0.0.2"), ("10.0.0.1", 81, "one"), ("::1", 82, "::1")]
+    hosts = [("10.0.0.2", 80, "10.0.0.2", 1), ("10.0.0.1", 81, "one", 1), ("::1", 82, "::1", 1)]
     assert compiled(load_assignment=assignment).hosts == hosts
     resolved = compiled(load_assignment=assignment, type=1)
     assert (resolved.resolved, resolved.hosts) == (True, [])

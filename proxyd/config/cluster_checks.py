@@ -1,0 +1,109 @@
+"""What no single field of a cluster can tell."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType
+from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions
+from proxyd.config.finding import Finding
+from proxyd.config.load_balancing import LbPolicy
+from proxyd.config.message import Message
+from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
+from proxyd.config.scalars import is_ip
+
+_COMMON: Final = (
+    "idle_timeout",
+    "max_connection_duration",
+    "max_headers_count",
+    "max_response_headers_kb",
+    "max_requests_per_connection",
+)
+
+
+def check_cluster(path: str, cluster: Cluster) -> Iterator[Finding]:
+    """Everything that is wrong with one cluster."""
+    yield from _http_options(path, cluster)
+    yield from _load_balancing(path, cluster)
+    yield from _names(path, cluster)
+    rate = cluster.dns_failure_refresh_rate
+    if rate is not None and rate.max_interval is not None and rate.max_interval < rate.base_interval:
+        yield Finding(f"{path}.dns_failure_refresh_rate.max_interval", "must not be less than base_interval")
+
+
+def _http_options(path: str, cluster: Cluster) -> Iterator[Finding]:
+    for key in cluster.typed_extension_protocol_options:
+        if key != HTTP_OPTIONS_KEY:
+            hint = did_you_mean(key, [HTTP_OPTIONS_KEY])
+            yield Finding(f"{path}.typed_extension_protocol_options[{quote(key)}]", f"unknown options{hint}")
+    options = cluster.typed_extension_protocol_options.get(HTTP_OPTIONS_KEY)
+    if options is None:
+        return
+    place = f"{path}.typed_extension_protocol_options[{quote(HTTP_OPTIONS_KEY)}]"
+    common = options.common_http_protocol_options
+    if common is not None:
+        yield from _only(f"{place}.common_http_protocol_options", common, HttpProtocolOptions(), _COMMON)
+        if common.max_requests_per_connection is not None and cluster.max_requests_per_connection is not None:
+            yield Finding(
+                f"{path}.max_requests_per_connection",
+                "only one of it and that of common_http_protocol_options can be set",
+            )
+    explicit = options.explicit_http_config
+    if explicit is not None and explicit.http_protocol_options is not None:
+        http1 = explicit.http_protocol_options
+        yield from _only(
+            f"{place}.explicit_http_config.http_protocol_options", http1, Http1ProtocolOptions(), ()
+        )
+
+
+def _only(path: str, options: Message, unset: Message, known: tuple[str, ...]) -> Iterator[Finding]:
+    """Options that downstreams have, too, and of which only the ``known`` ones work for upstreams."""
+    for name in options.__struct_fields__:
+        if name not in known and getattr(options, name) != getattr(unset, name):
+            yield Finding(f"{path}.{name}", f"of an upstream is {NOT_SUPPORTED}")
+
+
+def _load_balancing(path: str, cluster: Cluster) -> Iterator[Finding]:
+    policy = cluster.lb_policy
+    if policy is LbPolicy.LOAD_BALANCING_POLICY_CONFIG and cluster.load_balancing_policy is None:
+        yield Finding(f"{path}.lb_policy", "LOAD_BALANCING_POLICY_CONFIG needs load_balancing_policy")
+    for name, config, of in (
+        ("least_request_lb_config", cluster.least_request_lb_config, LbPolicy.LEAST_REQUEST),
+        ("round_robin_lb_config", cluster.round_robin_lb_config, LbPolicy.ROUND_ROBIN),
+    ):
+        if config is None:
+            continue
+        # Envoy lets options pass that it does not use.
+        if cluster.load_balancing_policy is not None:
+            yield Finding(
+                f"{path}.{name}",
+                "has no effect beside load_balancing_policy",
+                (f"{path}.load_balancing_policy",),
+            )
+        elif policy is not of:
+            yield Finding(
+                f"{path}.{name}", f"has no effect: lb_policy is {policy.name}", (f"{path}.lb_policy",)
+            )
+
+
+def _names(path: str, cluster: Cluster) -> Iterator[Finding]:
+    """STATIC hosts are IP addresses, and a LOGICAL_DNS cluster has one name."""
+    read = (f"{path}.type", f"{path}.cluster_type")
+    groups = cluster.load_assignment.endpoints if cluster.load_assignment is not None else ()
+    if cluster.type is DiscoveryType.LOGICAL_DNS and [len(group.lb_endpoints) for group in groups] != [1]:
+        yield Finding(
+            path if cluster.load_assignment is None else f"{path}.load_assignment",
+            "LOGICAL_DNS needs a single endpoint",
+            (*read, f"{path}.load_assignment"),
+        )
+    if cluster.type is not DiscoveryType.STATIC:
+        return
+    for locality, group in enumerate(groups):
+        for index, host in enumerate(group.lb_endpoints):
+            address = host.endpoint.address.socket_address.address
+            if address and not is_ip(address):
+                place = f"{path}.load_assignment.endpoints[{locality}].lb_endpoints[{index}]"
+                yield Finding(
+                    f"{place}.endpoint.address.socket_address.address",
+                    f"{quote(address)} is not an IP address: STATIC needs one, STRICT_DNS resolves names",
+                    read,
+                )

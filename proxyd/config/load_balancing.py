@@ -1,0 +1,96 @@
+"""How a cluster's hosts share its requests, in the old way (``lb_policy``) and the new one."""
+
+import enum
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from proxyd.config.message import UINT32, Message, NonEmpty
+
+_ChoiceCount = Annotated[int, Meta(ge=2, le=0xFFFFFFFF), UINT32]
+
+
+class LbPolicy(enum.IntEnum):
+    """``Cluster.LbPolicy``."""
+
+    ROUND_ROBIN = 0
+    LEAST_REQUEST = 1
+    RANDOM = 3
+    LOAD_BALANCING_POLICY_CONFIG = 7  # what load_balancing_policy says
+
+
+class RoundRobinLbConfig(Message, frozen=True, kw_only=True):
+    """Options of ROUND_ROBIN: none so far."""
+
+    proto: ClassVar[str] = "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig"
+
+
+class LeastRequestLbConfig(Message, frozen=True, kw_only=True):
+    """Options of LEAST_REQUEST. Default of choice_count: 2."""
+
+    proto: ClassVar[str] = "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig"
+
+    choice_count: _ChoiceCount | None = None
+
+
+class RoundRobin(
+    Message,
+    frozen=True,
+    kw_only=True,
+    tag_field="@type",
+    tag="type.googleapis.com/envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+):
+    """Every host in its turn, heavy ones more often."""
+
+    proto: ClassVar[str] = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin"
+
+
+class LeastRequest(
+    Message,
+    frozen=True,
+    kw_only=True,
+    tag_field="@type",
+    tag="type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+):
+    """Of some hosts the one with the fewest requests under way. Default of choice_count: 2."""
+
+    proto: ClassVar[str] = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
+
+    choice_count: _ChoiceCount | None = None
+
+
+class Random(
+    Message,
+    frozen=True,
+    kw_only=True,
+    tag_field="@type",
+    tag="type.googleapis.com/envoy.extensions.load_balancing_policies.random.v3.Random",
+):
+    """Any host; weights are not looked at."""
+
+    proto: ClassVar[str] = "envoy.extensions.load_balancing_policies.random.v3.Random"
+
+
+class TypedExtensionConfig(Message, frozen=True, kw_only=True):
+    """A policy by name and type."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.TypedExtensionConfig"
+
+    name: NonEmpty
+    typed_config: RoundRobin | LeastRequest | Random
+
+
+class Policy(Message, frozen=True, kw_only=True):
+    """One policy of several."""
+
+    proto: ClassVar[str] = "envoy.config.cluster.v3.LoadBalancingPolicy.Policy"
+
+    typed_extension_config: TypedExtensionConfig
+
+
+class LoadBalancingPolicy(Message, frozen=True, kw_only=True):
+    """Policies of which the first that is known is used: here always the first."""
+
+    proto: ClassVar[str] = "envoy.config.cluster.v3.LoadBalancingPolicy"
+
+    policies: Annotated[tuple[Policy, ...], Meta(min_length=1)]
