@@ -3,15 +3,18 @@
 from proxyd.snapshot.clusters import HostEntry
 from tests.net.conftest import MakeStage
 from tests.net.dialogue import GET, HEARD_OK, OK, ask, request, response, starts
-from tests.net.playbook import Stage
+from tests.net.playbook import HTTP_OPTIONS, Stage
+
+TYPE = f"type.googleapis.com/{HTTP_OPTIONS}"
 
 
-def dns(stage: MakeStage) -> Stage:
+def dns(stage: MakeStage, kind: str = "STRICT_DNS", **options: object) -> Stage:
     endpoint = {"endpoint": {"address": {"socket_address": {"address": "backend.test", "port_value": 80}}}}
     return stage(
         cluster={
-            "type": "STRICT_DNS",
+            "type": kind,
             "load_assignment": {"cluster_name": "backend", "endpoints": [{"lb_endpoints": [endpoint]}]},
+            **options,
         }
     )
 
@@ -181,3 +184,166 @@ def test_upgrades_of_http_2_are_ignored(stage: MakeStage) -> None:
     origin.say(OK)
     origin.say(OK)
     assert client.hears() == HEARD_OK * 2
+
+
+def test_hosts_share_by_their_weights(stage: MakeStage) -> None:
+    play = dns(stage)
+    play.server.update_hosts("backend", [ONE._replace(weight=3), TWO])
+    for _ in range(8):
+        play.connect().say(GET)
+    assert sorted(dial.address[0] for dial in play.loop.dials) == ["10.0.0.1"] * 6 + ["10.0.0.2"] * 2
+    for dial in list(play.loop.dials):
+        dial.refuse()
+    play.server.update_hosts("backend", [ONE, TWO])  # the same hosts, weighing something else
+    play.loop.dials.clear()
+    for _ in range(8):
+        play.connect().say(GET)
+    assert sorted(dial.address[0] for dial in play.loop.dials) == ["10.0.0.1"] * 4 + ["10.0.0.2"] * 4
+
+
+def test_the_host_with_fewer_requests_under_way_gets_the_next(stage: MakeStage) -> None:
+    options = {"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 50}}
+    play = dns(stage, **options)
+    play.server.update_hosts("backend", [ONE, TWO])
+    turns = []
+    for _ in range(6):
+        client = play.connect()
+        client.say(GET)
+        dial = play.dial()
+        turns.append(dial.address[0])
+        dial.accept()
+    # Fifty picks of two miss one of them about never.
+    assert all(turns[number] != turns[number + 1] for number in (0, 2, 4))
+
+
+def test_a_logical_host_moves_for_new_connections_only(stage: MakeStage) -> None:
+    play = dns(stage, "LOGICAL_DNS")
+    play.server.update_hosts("backend", [ONE])
+    client, origin = ask(play)
+    origin.say(OK)
+    play.server.update_hosts("backend", [TWO])
+    client.say(GET)  # on the connection that is there
+    origin.heard()
+    other = play.connect()
+    other.say(GET)
+    dial = play.dial()
+    assert dial.address == ("10.0.0.2", 80)
+    dial.accept().say(OK)
+    origin.say(OK)
+    assert client.hears() == HEARD_OK * 2
+    assert other.hears() == HEARD_OK
+    assert play.counter("host.backend;backend.test:80.rq_total") == 3
+    assert play.counter("host.backend;backend.test:80.cx_total") == 2
+    play.server.update_hosts("backend", [])  # nothing is known: it stays where it was
+    client.say(GET)
+    other.say(GET)
+    assert play.upstream("upstream_cx_none_healthy") == 0
+
+
+def test_a_host_that_goes_and_comes_back_begins_anew(stage: MakeStage) -> None:
+    play = dns(stage)
+    play.server.update_hosts("backend", [ONE])
+    busy, first = ask(play)
+    play.server.update_hosts("backend", [])
+    play.server.update_hosts("backend", [ONE])
+    client, second = ask(play)
+    second.say(OK)
+    first.say(OK)
+    play.turn()
+    assert (first.closed, second.closed) == (True, False)
+    assert busy.hears() == client.hears() == HEARD_OK
+
+
+def test_connections_to_hosts_that_went_end_with_the_server(stage: MakeStage) -> None:
+    play = dns(stage)
+    play.server.update_hosts("backend", [ONE])
+    _, origin = ask(play)
+    waits = play.connect()
+    waits.say(GET)
+    play.server.update_hosts("backend", [TWO])
+    cluster = play.server._clusters["backend"]
+    assert [host.address for host in cluster._leaving] == ["10.0.0.1:80"]
+    cluster.abort()
+    play.turn()
+    assert origin.closed
+    assert cluster._leaving == set()
+
+
+def test_a_host_that_went_is_forgotten_once_idle(stage: MakeStage) -> None:
+    play = dns(stage)
+    play.server.update_hosts("backend", [ONE])
+    cluster = play.server._clusters["backend"]
+    client = play.connect()
+    client.say(GET)
+    play.server.update_hosts("backend", [TWO])
+    assert len(cluster._leaving) == 1
+    client.reset()
+    dial = play.dial()
+    assert len(cluster._leaving) == 1  # its connection is still being made
+    dial.accept()
+    play.turn()
+    assert cluster._leaving == set()
+    play.server.update_hosts("backend", [])
+    assert cluster._leaving == set()
+
+
+def test_requests_over_the_limit_of_requests_are_refused(stage: MakeStage) -> None:
+    play = stage()
+    one, origin = ask(play)
+    origin.say(OK)
+    cluster = play.server._clusters["backend"]
+    cluster.requests = cluster.config.max_requests - 1
+    gauge = play.registry.gauges["cluster.backend.circuit_breakers.default.rq_open"]
+    one.say(GET)
+    assert gauge.value == 1
+    two = play.connect()
+    two.say(GET)  # waits for a connection, and then there are too many
+    play.origin()
+    heard = two.hears()
+    assert heard[0] == "HTTP/1.1 503 Service Unavailable"
+    assert "x-envoy-overloaded: true" in heard
+    assert play.upstream("upstream_rq_pending_overflow") == 1
+    three = play.connect()
+    three.say(GET)  # and here there is one, idle
+    assert three.hears()[0] == "HTTP/1.1 503 Service Unavailable"
+    assert play.upstream("upstream_rq_pending_overflow") == 2
+    origin.say(OK)
+    assert gauge.value == 0
+    three.say(GET)
+    assert play.upstream("upstream_rq_pending_overflow") == 2
+    cluster.requests -= cluster.config.max_requests - 1
+
+
+def test_limits_that_are_reached_are_shown(stage: MakeStage) -> None:
+    play = stage()
+    cluster = play.server._clusters["backend"]
+    gauges = [
+        play.registry.gauges[f"cluster.backend.circuit_breakers.default.{name}"]
+        for name in ("cx_open", "rq_pending_open")
+    ]
+    cluster.connections = cluster.config.max_connections - 1
+    cluster.pending = cluster.config.max_pending_requests - 1
+    client = play.connect()
+    client.say(GET)
+    assert [gauge.value for gauge in gauges] == [1, 1]
+    origin = play.origin()
+    assert [gauge.value for gauge in gauges] == [1, 0]
+    origin.say(response("connection: close", "content-length: 2", body=b"ok"))
+    assert [gauge.value for gauge in gauges] == [0, 0]
+    cluster.connections = cluster.pending = 0
+
+
+def test_limits_of_response_heads(stage: MakeStage) -> None:
+    options = {
+        "common_http_protocol_options": {"max_response_headers_kb": 1, "max_headers_count": 3},
+        "explicit_http_config": {"http_protocol_options": {}},
+    }
+    play = stage(cluster={"typed_extension_protocol_options": {HTTP_OPTIONS: {"@type": TYPE, **options}}})
+    for fields, status in (
+        (("a: 1", "content-length: 2"), "200 OK"),
+        (("a: 1", "b: 2", "c: 3", "content-length: 2"), "502 Bad Gateway"),
+        (("a: " + "x" * 2000, "content-length: 2"), "502 Bad Gateway"),
+    ):
+        client, origin = ask(play)
+        origin.say(response("connection: close", *fields, body=b"ok"))
+        assert starts(client)[0] == f"HTTP/1.1 {status}"

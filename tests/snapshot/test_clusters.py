@@ -75,3 +75,31 @@ def test_its_stats_are_declared_at_once() -> None:
     registry = Registry()
     ClusterSnapshot(msgspec.convert({"name": "a:b"}, Cluster), registry)
     assert "cluster.a_b.upstream_rq_total" in registry.counters
+
+
+@pytest.mark.parametrize(
+    ("probes", "expected"),
+    [
+        ({}, (0, 0, 0)),
+        ({"keepalive_probes": 3, "keepalive_time": 60, "keepalive_interval": 5}, (3, 60, 5)),
+        ({"keepalive_probes": 3, "keepalive_time": 0}, None),
+    ],
+)
+def test_probes_of_idle_connections(probes: dict[str, int], expected: tuple[int, int, int] | None) -> None:
+    assert compiled(upstream_connection_options={"tcp_keepalive": probes}).keep_alive == expected
+    assert compiled().keep_alive is None
+
+
+def test_the_old_place_of_the_limit_of_requests_still_works() -> None:
+    assert compiled(max_requests_per_connection=5).max_requests_per_connection == 5
+
+
+def test_weights_and_the_name_of_a_logical_host() -> None:
+    host = {**endpoint("backend.test", 80), "load_balancing_weight": 4}
+    assignment = {"cluster_name": "c", "endpoints": [{"lb_endpoints": [host]}]}
+    cluster = compiled(type=2, load_assignment=assignment)
+    assert (cluster.resolved, cluster.logical_host, cluster.hosts) == (True, "backend.test:80", [])
+    host = {**endpoint("10.0.0.1", 80), "load_balancing_weight": 4}
+    assignment = {"cluster_name": "c", "endpoints": [{"lb_endpoints": [host]}]}
+    assert compiled(load_assignment=assignment).hosts == [("10.0.0.1", 80, "10.0.0.1", 4)]
+    assert compiled().logical_host == ""

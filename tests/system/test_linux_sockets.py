@@ -62,3 +62,13 @@ def test_ipv6_does_not_take_the_ipv4_port():
     with six, native.bind("0.0.0.0", six.getsockname()[1], shared=False):
         pass
     assert native.default_backlog() >= 128
+
+
+def test_probes_of_idle_connections():
+    with socket.socket() as sock:
+        usual = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        native.keep_alive(sock, 3, 0, 7)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == usual
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 7
