@@ -17,7 +17,7 @@ except ImportError:
 NOT_INSTALLED: Final = "regular expressions need the package google-re2, which is not installed"
 
 # What one set may take for its automaton: RE2's own default. A list that needs more becomes several sets.
-_MAX_MEMORY: Final = 8 << 20
+MAX_MEMORY: Final = 8 << 20
 
 
 class RegexError(ValueError):
@@ -29,22 +29,22 @@ class RegexSet:
 
     __slots__ = ("_parts",)
 
-    def __init__(self, patterns: list[bytes]) -> None:
-        """Raises RegexError for what cannot be compiled."""
+    def __init__(self, patterns: list[bytes], max_memory: int = MAX_MEMORY) -> None:
+        """``max_memory``: bytes that one automaton may take. Raises RegexError for what cannot be compiled."""
         self._parts: Final[list[tuple[int, Any]]] = []
         if patterns:
-            self._add(patterns, 0)
+            self._add(patterns, 0, max_memory)
 
-    def _add(self, patterns: list[bytes], first: int) -> None:
-        built = _build_set(patterns)
+    def _add(self, patterns: list[bytes], first: int, max_memory: int) -> None:
+        built = _build_set(patterns, max_memory)
         if built is not None:
             self._parts.append((first, built))
         elif len(patterns) == 1:
             raise RegexError("the expression is too large")
         else:
             middle = len(patterns) // 2
-            self._add(patterns[:middle], first)
-            self._add(patterns[middle:], first + middle)
+            self._add(patterns[:middle], first, max_memory)
+            self._add(patterns[middle:], first + middle, max_memory)
 
     def matches(self, text: bytes) -> list[int]:
         """The indexes of the expressions that the whole of ``text`` matches, in no order."""
@@ -128,25 +128,25 @@ def compile_regex(pattern: str) -> Any:
     if _re2 is None:
         raise RegexError(NOT_INSTALLED)
     try:
-        return _re2.compile(pattern.encode(), _options())
+        return _re2.compile(pattern.encode(), _options(MAX_MEMORY))
     except _re2.error as error:
         reason = error.args[0] if error.args else "it cannot be compiled"
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
         raise RegexError(f"no RE2 expression: {text}") from None
 
 
-def _options() -> Any:
+def _options(max_memory: int) -> Any:
     options = _re2.Options()
     options.log_errors = False
-    options.max_mem = _MAX_MEMORY
+    options.max_mem = max_memory
     return options
 
 
-def _build_set(patterns: list[bytes]) -> Any:
+def _build_set(patterns: list[bytes], max_memory: int) -> Any:
     """A set of the expressions; None if it would be too large."""
     if _re2 is None:
         raise RegexError(NOT_INSTALLED)
-    built = _re2.Set.FullMatchSet(_options())
+    built = _re2.Set.FullMatchSet(_options(max_memory))
     try:
         for pattern in patterns:
             built.Add(pattern)
