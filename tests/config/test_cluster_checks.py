@@ -115,7 +115,7 @@ _REFUSED = "is not supported by proxyd"
         ),
         (
             http_options(explicit_http_config={"http_protocol_options": {"accept_http_10": True}}),
-            f"{_OPTIONS}.explicit_http_config.http_protocol_options.accept_http_10: of an upstream {_REFUSED}",
+            f"{_OPTIONS}.explicit_http_config.http_protocol_options.accept_http_10: of an upstream is not",
         ),
     ],
 )

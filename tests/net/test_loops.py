@@ -14,6 +14,7 @@ from proxyd.config.load import load_text
 from proxyd.config.sources import Text
 from proxyd.net.server import Server
 from proxyd.snapshot.build import compile_snapshot
+from proxyd.snapshot.clusters import HostEntry
 from proxyd.stats.metrics import Registry
 from tests.net.playbook import HCM, ROUTER
 
@@ -274,5 +275,55 @@ def test_an_idle_connection_is_closed_unless_a_request_waits_in_its_socket(run: 
             await asyncio.wait_for(house.drained.wait(), 10)
             idle_writer.close()
             busy_writer.close()
+
+    run(main())
+
+
+async def _answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(2)
+            await asyncio.sleep(0)  # for hosts to change meanwhile
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+def test_hosts_that_come_and_go_under_load_cost_no_request(run: Callable[..., None]) -> None:
+    async def main() -> None:
+        async with House(_answers) as house:
+            port = house.origin.sockets[0].getsockname()[1]
+            other = await asyncio.start_server(house._serve, "127.0.0.2", port)
+            both = [HostEntry("127.0.0.1", port, "x"), HostEntry("127.0.0.2", port, "x", 3)]
+            done = 0
+
+            async def load() -> None:
+                nonlocal done
+                reader, writer = await house.client()
+                for _ in range(150):
+                    writer.write(
+                        b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi"
+                    )  # sent only once
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    assert head.startswith(b"HTTP/1.1 200 "), head
+                    assert await reader.readexactly(2) == b"ok"
+                    done += 1
+                writer.close()
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(8):
+                    group.create_task(load())
+                for turn in range(10_000):
+                    house.server.update_hosts("backend", (both[:1], both[1:], both)[turn % 3])
+                    await asyncio.sleep(0.001)
+                    if done == 8 * 150:
+                        break
+            assert turn > 3
+            assert house.registry.counters["cluster.backend.upstream_rq_200"].value == done
+            assert house.registry.counters["cluster.backend.upstream_cx_connect_fail"].value == 0
+            other.close()
 
     run(main())
