@@ -30,7 +30,7 @@ class RegexSet:
     __slots__ = ("_parts",)
 
     def __init__(self, patterns: list[bytes], max_memory: int = MAX_MEMORY) -> None:
-        """``max_memory``: bytes that one automaton may take. Raises RegexError for what cannot be compiled."""
+        """``max_memory``: bytes for one automaton. Raises RegexError for what cannot be compiled."""
         self._parts: Final[list[tuple[int, Any]]] = []
         if patterns:
             self._add(patterns, 0, max_memory)
