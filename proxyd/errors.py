@@ -85,6 +85,7 @@ INVALID_AUTHORITY: Final = Failure(400, b"Bad Request", DPE, "http.invalid_autho
 INVALID_URL: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_url", True)
 INVALID_SCHEME: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_scheme", True)
 INVALID_CHARACTERS: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_characters", True)
+BODY_DISALLOWED: Final = Failure(400, b"Bad Request", DPE, "http1.body_disallowed", True)
 CONNECTION_HEADER: Final = Failure(400, b"Bad Request", DPE, "http1.connection_header_rejected", True)
 UNKNOWN_TRANSFER_ENCODING: Final = Failure(
     501, b"Not Implemented", DPE, "http1.invalid_transfer_encoding", True

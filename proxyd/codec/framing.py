@@ -13,6 +13,7 @@ NO_BODY: Final = 0
 LENGTH: Final = 1
 CHUNKED: Final = 2
 UNTIL_CLOSE: Final = 3  # responses only
+TUNNEL: Final = 4  # no message any more: an upgrade or CONNECT was accepted, the bytes are the new protocol's
 
 # Fields that the codec reads itself. Those above END_TO_END are of one hop and never forwarded.
 ORDINARY: Final = 0
@@ -52,6 +53,9 @@ _TOO_MANY_NOMINATIONS: Final = 10
 BODYLESS_METHODS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"CONNECT", b"TRACE"))
 
 _MAX_LENGTH_DIGITS: Final = 18
+
+# What a Connection field can say beside "upgrade" without making the next hop drop fields.
+_CONNECTION_OPTIONS: Final = frozenset((b"upgrade", b"close", b"keep-alive"))
 
 
 def parse_length(value: bytes) -> int:
@@ -101,6 +105,20 @@ def response_body(
     if length < 0:
         return -1
     return LENGTH if length else NO_BODY
+
+
+def upgrade_connection(connection: bytes) -> bytes:
+    """The Connection value that goes with a forwarded Upgrade: what came, unless it nominates fields."""
+    options = [token.strip(b" \t").lower() for token in connection.split(b",")]
+    return connection if _CONNECTION_OPTIONS.issuperset(options) else b"Upgrade"
+
+
+def end_to_end(trailers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The trailer fields that may be sent on: none that frames or routes a message (RFC 9110, 6.5.1).
+
+    Envoy lets them pass.
+    """
+    return [item for item in trailers if item[0] not in FRAMING_FIELDS]
 
 
 def nominated(connection: bytes) -> list[bytes]:

@@ -21,16 +21,20 @@ from proxyd.codec.framing import (
     NO_BODY,
     TE,
     TRANSFER_ENCODING,
+    TUNNEL,
     UNTIL_CLOSE,
     UPGRADE,
+    end_to_end,
     may_nominate,
     nominated,
     request_body,
     response_body,
+    upgrade_connection,
 )
 from proxyd.codec.headers import Headers
 from proxyd.errors import (
     BAD_REQUEST,
+    BODY_DISALLOWED,
     CONNECTION_HEADER,
     HEADERS_TOO_LARGE,
     INVALID_AUTHORITY,
@@ -50,7 +54,6 @@ _LOWER: Final[dict[bytes, bytes]] = {}
 _LOWER_LIMIT: Final = 2048
 _LOWER_LONGEST: Final = 64
 _OWS: Final = b" \t"
-_TRAILER_LIMIT: Final = 100
 # How llhttp begins to word that a character must not be where it is, and those that Envoy refuses first.
 _WRONG_CHARACTER: Final = ("Invalid header value char", "Invalid header token", "Invalid char in url")
 _CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
@@ -112,7 +115,9 @@ class RequestHead:
         self.body: int = NO_BODY
         self.keep_alive: bool = True
         self.upgrade: bytes = b""  # the protocol asked for, lower-case; empty for none
+        self.expect: bytes = b""
         self.expect_continue: bool = False
+        self.trailers: list[tuple[bytes, bytes]] | None = None  # known at the end, where they are wanted
 
 
 class ResponseHead:
@@ -123,6 +128,7 @@ class ResponseHead:
         self.headers: Headers = Headers()
         self.body: int = NO_BODY
         self.keep_alive: bool = True
+        self.trailers: list[tuple[bytes, bytes]] | None = None  # known at the end, where they are wanted
 
 
 @trait
@@ -141,7 +147,10 @@ class RequestEvents:
 
 @trait
 class ResponseEvents:
-    """What a ResponseReader calls. Interim (1xx) responses other than 101 are not reported."""
+    """What a ResponseReader calls. An interim (1xx) response has no end; a 101 that was asked for is none."""
+
+    def on_interim(self, head: ResponseHead) -> None:
+        raise NotImplementedError
 
     def on_response(self, head: ResponseHead) -> None:
         raise NotImplementedError
@@ -174,14 +183,16 @@ class RequestReader:
         max_header_count: int,
         accept_http_10: bool,
         allow_absolute_url: bool,
+        enable_trailers: bool = False,
     ) -> None:
-        """The last two are Envoy's Http1ProtocolOptions of these names."""
+        """The last three are Envoy's Http1ProtocolOptions of these names."""
         self._events: Final = events
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
         self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._accept_http_10: Final = accept_http_10
         self._allow_absolute_url: Final = allow_absolute_url
+        self._enable_trailers: Final = enable_trailers
         self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
         self._head: RequestHead = RequestHead()
         self._items: list[tuple[bytes, bytes]] = []
@@ -196,6 +207,10 @@ class RequestReader:
         self._in_body: bool = False
         self._restored: bool = False  # the parser was given a synthetic head after a refused upgrade
         self._ended: bool = False  # nothing may follow (Connection: close or a failure)
+        self._past_head: bool = False  # behind a head that asked for an upgrade: nothing is parsed
+        self._tunnel: bool = False
+        self._held: bytes = b""
+        self.postponed: bool = False  # nobody has said yet whether that head begins a tunnel
         self.failure: Failure | None = None
         self.in_head: bool = False  # a head has begun and is not complete
         self.head_seen: RequestHead | None = None  # the head that a failure belongs to, as far as it is known
@@ -205,6 +220,9 @@ class RequestReader:
 
         Every byte after a failure or after a request that asked to close is ignored.
         """
+        if self._past_head:
+            self._pass_on(data)
+            return self.failure
         rest: bytes | memoryview = data
         while not self._ended:
             self._progress = False
@@ -212,6 +230,10 @@ class RequestReader:
                 self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
                 rest = memoryview(rest)[upgrade.args[0] :]
+                if self._tunnel or self.postponed:
+                    self._past_head = True
+                    self._pass_on(bytes(rest))
+                    break
                 self._after_upgrade()
                 if rest:
                     continue
@@ -241,6 +263,32 @@ class RequestReader:
         if text.startswith(_WRONG_CHARACTER) and bytes(data).translate(None, _CONTROLS) != data:
             return INVALID_CHARACTERS
         return BAD_REQUEST
+
+    def begin_tunnel(self) -> None:
+        """While a head is told that asks for an upgrade or is a CONNECT: what follows is endless data."""
+        self._tunnel = True
+
+    def postpone(self) -> None:
+        """The same, where it cannot be said yet: what follows is kept until ``settle``."""
+        self.postponed = True
+
+    def settle(self) -> Failure | None:
+        """Go on behind a postponed head, into a tunnel after ``begin_tunnel``; returns what ``feed`` does."""
+        self.postponed = False
+        held, self._held = self._held, b""
+        if not self._tunnel:
+            self._past_head = False
+            self._after_upgrade()
+            if self._head.body == NO_BODY:
+                self._in_body = False
+                self._ended = not self._head.keep_alive
+        return self.feed(held) if held else self.failure
+
+    def _pass_on(self, data: bytes) -> None:
+        if self.postponed:
+            self._held += data
+        elif data:
+            self._events.on_request_data(data)
 
     def _after_upgrade(self) -> None:
         """An upgrade that is not taken: the parser stopped behind the head, the request goes on as usual."""
@@ -287,12 +335,11 @@ class RequestReader:
             lower = _lower(name)
         self._bytes += len(name) + len(value)
         self._count += 1
-        if self._in_body:  # a trailer: Envoy drops those of HTTP/1 unless told otherwise
-            if self._count > _TRAILER_LIMIT or self._bytes > self._max_bytes:
-                self._refuse(HEADERS_TOO_LARGE)
-            return
         if self._bytes > self._max_bytes:
             self._refuse(HEADERS_TOO_LARGE)
+        if self._in_body:
+            self._take_trailer(lower, value.strip(_OWS))
+            return
         if self._count > self._max_count:
             self._refuse(TOO_MANY_HEADERS)
         value = value.strip(_OWS)
@@ -301,6 +348,16 @@ class RequestReader:
             self._framing_field(kind, lower, value)
         else:
             self._items.append((lower, value))
+
+    def _take_trailer(self, name: bytes, value: bytes) -> None:
+        """As in Envoy, trailers are dropped unless enabled, and only then counted."""
+        if not self._enable_trailers:
+            return
+        if self._count > self._max_count:
+            self._refuse(TOO_MANY_HEADERS)
+        if self._head.trailers is None:
+            self._head.trailers = []
+        self._head.trailers.append((name, value))
 
     def _framing_field(self, kind: int, name: bytes, value: bytes) -> None:
         head = self._head
@@ -321,15 +378,12 @@ class RequestReader:
         elif kind == CONNECTION:
             self._connection = self._connection + b"," + value if self._connection else value
         elif kind == UPGRADE:
-            head.upgrade = value.lower()
+            head.upgrade = head.upgrade + b"," + value if head.upgrade else value
         elif kind == TE:
             if b"trailers" in value.lower():
                 self._items.append((name, b"trailers"))
         elif kind == EXPECT:
-            if value.lower() == b"100-continue":
-                head.expect_continue = True
-            else:
-                self._items.append((name, value))
+            head.expect = head.expect + b"," + value if head.expect else value
         else:
             assert kind == HOP_BY_HOP
 
@@ -362,8 +416,13 @@ class RequestReader:
             if not may_nominate(names):
                 self._refuse(CONNECTION_HEADER)
             self._drop_nominated(names)
-        if not self._connection or b"upgrade" not in self._connection.lower():
-            head.upgrade = b""
+        if head.upgrade:
+            self._take_upgrade()
+        if head.expect:
+            if head.expect.lower() == b"100-continue":
+                head.expect_continue = True
+            else:
+                head.headers.items.append((b"expect", head.expect))
         self._set_target(self._url)
         if head.authority.translate(None, _AUTHORITY_BYTES):
             self._refuse(INVALID_AUTHORITY)
@@ -372,6 +431,17 @@ class RequestReader:
         self._count = 0
         self._bytes = 0
         self._events.on_request(head)
+
+    def _take_upgrade(self) -> None:
+        """An Upgrade field stands for itself and its Connection option; in HTTP/1.0 it means nothing."""
+        head = self._head
+        wanted, head.upgrade = head.upgrade, b""
+        if head.version_minor == 0 or not self._parser.should_upgrade():
+            return
+        head.upgrade = wanted.lower()
+        if head.upgrade != b"h2c":
+            head.headers.items.append((b"connection", upgrade_connection(self._connection)))
+            head.headers.items.append((b"upgrade", wanted))
 
     def _drop_nominated(self, names: list[bytes]) -> None:
         if names == [b"close"] or names == [b"keep-alive"]:
@@ -388,6 +458,12 @@ class RequestReader:
         if head.method == b"CONNECT":
             if not _is_url_authority(target, True):
                 self._refuse(INVALID_URL)
+            if self._transfer_encoding is not None:
+                self._refuse(UNKNOWN_TRANSFER_ENCODING)
+            if self._content_length is not None:
+                if head.body != NO_BODY:
+                    self._refuse(BODY_DISALLOWED)
+                head.headers.remove(b"content-length")
             head.authority = target
             head.has_host = True
             return
@@ -425,6 +501,8 @@ class RequestReader:
         if self._restored:
             return
         self._progress = True
+        if self._tunnel or self.postponed:
+            return
         if head.body != NO_BODY and self._parser.should_upgrade():
             return  # the body is still to come, behind a head that asked for an upgrade
         self._in_body = False
@@ -441,8 +519,15 @@ class RequestReader:
 class ResponseReader:
     """Reads the responses of one upstream connection, one request at a time."""
 
-    def __init__(self, events: ResponseEvents, max_header_bytes: int, max_header_count: int) -> None:
+    def __init__(
+        self,
+        events: ResponseEvents,
+        max_header_bytes: int,
+        max_header_count: int,
+        enable_trailers: bool = False,
+    ) -> None:
         self._events: Final = events
+        self._enable_trailers: Final = enable_trailers
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
         self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
@@ -460,23 +545,63 @@ class ResponseReader:
         self._expected: bool = False  # a request is out whose response has not ended
         self._in_body: bool = False
         self._interim: bool = False
+        self._may_tunnel: bool = False
+        self._to_connect: bool = False
+        self._tunnel: bool = False
+        self._upgrade: bytes = b""
+        self._tail: bytes = b""  # the last bytes of an unfinished head behind which a tunnel may begin
         self.in_head: bool = False
         self.failed: bool = False
 
-    def expect(self, method: bytes) -> None:
-        """A request of ``method`` has been sent; its response may now be read."""
+    def expect(self, method: bytes, tunnel: bool = False) -> None:
+        """A request of ``method`` has been sent; its response may now be read.
+
+        With ``tunnel`` it asked for an upgrade, or is a CONNECT: a head that accepts has the framing
+        TUNNEL, and what follows it has no end.
+        """
         self._expected = True
         self._to_head = method == b"HEAD"
+        self._may_tunnel = tunnel
+        self._to_connect = method == b"CONNECT"
 
     def feed(self, data: bytes) -> bool:
         """Read ``data``; False where the peer broke the protocol, after which nothing more can be read."""
         if self.failed:
             return False
+        return self._feed_to_tunnel(data) if self._may_tunnel else self._parse(data)
+
+    def _feed_to_tunnel(self, data: bytes) -> bool:
+        """The parser cannot tell where a head has ended, so it is given no byte of what follows one."""
+        while self._may_tunnel and not self._tunnel:
+            joined = self._tail + data
+            end = joined.find(b"\r\n\r\n")
+            if end < 0:
+                self._tail = joined[-3:]
+                return self._parse(data)
+            length = end + 4 - len(self._tail)
+            self._tail = b""
+            if not self._parse(data[:length]):
+                return False
+            if not self._tunnel and not self._interim_over():
+                self._may_tunnel = False
+            data = data[length:]
+            if not data:
+                return True
+        if self._tunnel:
+            self._events.on_response_data(data)
+            return True
+        return self._parse(data)
+
+    def _interim_over(self) -> bool:
+        """Whether what the parser has seen last is the end of an interim response, or nothing."""
+        return self._expected and not self._in_body and not self.in_head
+
+    def _parse(self, data: bytes) -> bool:
         self._progress = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.failed = True
+            self.failed = not self._tunnel
         except httptools.HttpParserError as error:
             _raise_bug(error)
             self.failed = True
@@ -522,9 +647,13 @@ class ResponseReader:
         self._count += 1
         if self._bytes > self._max_bytes or self._count > self._max_count:
             self._refuse()
-        if self._in_body:
-            return  # a trailer
         value = value.strip(_OWS)
+        if self._in_body:
+            if self._enable_trailers:
+                if self._head.trailers is None:
+                    self._head.trailers = []
+                self._head.trailers.append((lower, value))
+            return
         kind = FRAMING_FIELDS.get(lower, 0)
         if kind <= HOST or kind == EXPECT:
             self._items.append((lower, value))
@@ -539,27 +668,36 @@ class ResponseReader:
             self._transfer_encoding = value
         elif kind == CONNECTION:
             self._connection = self._connection + b"," + value if self._connection else value
+        elif kind == UPGRADE:
+            self._upgrade = value
 
     def on_headers_complete(self) -> None:
         self.in_head = False
         head = self._head
         parser = self._parser
         status = parser.get_status_code()
-        if status < 100 or status == 101 or parser.get_http_version() not in ("1.1", "1.0"):
+        head.status = status
+        if parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse()
+        if self._may_tunnel and (200 <= status < 300 if self._to_connect else status == 101):
+            self._begin_tunnel()
+            return
+        if status < 100 or status == 101:
             self._refuse()
         if status < 200:
+            if self._content_length is not None or self._transfer_encoding is not None:
+                self._refuse()
             self._interim = True
+            self._drop_nominated()
+            self._events.on_interim(head)
             return
-        head.status = status
         head.body = response_body(status, self._to_head, self._content_length, self._transfer_encoding)
         if head.body < 0:
             self._refuse()
         head.keep_alive = parser.should_keep_alive() and head.body != UNTIL_CLOSE
         if self._to_head:  # where no length is announced, the parser expects a body until the close
             head.keep_alive = self._keeps_alive(parser.get_http_version())
-        if self._connection:
-            names = nominated(self._connection)
-            head.headers.items = [item for item in head.headers.items if item[0] not in names]
+        self._drop_nominated()
         if status == 204 and self._content_length is not None:  # a zero, which a 204 must not announce either
             head.headers.remove(b"content-length")
         self._in_body = True
@@ -573,6 +711,29 @@ class ResponseReader:
             self._in_body = False
             self._expected = False
             self._events.on_response_end()
+
+    def _drop_nominated(self) -> None:
+        if self._connection:
+            headers = self._head.headers
+            names = nominated(self._connection)
+            headers.items = [item for item in headers.items if item[0] not in names]
+
+    def _begin_tunnel(self) -> None:
+        head = self._head
+        framed = self._content_length is not None or self._transfer_encoding is not None
+        self._drop_nominated()
+        if self._to_connect:
+            head.headers.remove(b"content-length")  # which means nothing here (RFC 9110 section 9.3.6)
+        elif framed or not self._upgrade:
+            self._refuse()
+        else:
+            head.headers.items.append((b"connection", upgrade_connection(self._connection)))
+            head.headers.items.append((b"upgrade", self._upgrade))
+        head.body = TUNNEL
+        head.keep_alive = False
+        self._tunnel = True
+        self._progress = True
+        self._events.on_response(head)
 
     def _keeps_alive(self, version: str) -> bool:
         options = nominated(self._connection)
@@ -606,7 +767,7 @@ class ResponseReader:
 # -- writers -----------------------------------------------------------------------------------------------
 
 REASONS: Final[dict[int, bytes]] = {
-    100: b"Continue", 101: b"Switching Protocols", 102: b"Processing", 103: b"Early Hints",
+    100: b"Continue", 101: b"Switching Protocols",
     200: b"OK", 201: b"Created", 202: b"Accepted", 203: b"Non-Authoritative Information", 204: b"No Content",
     205: b"Reset Content", 206: b"Partial Content", 207: b"Multi-Status", 208: b"Already Reported",
     226: b"IM Used", 300: b"Multiple Choices", 301: b"Moved Permanently", 302: b"Found", 303: b"See Other",
@@ -629,7 +790,6 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in REASONS.items()
 }
 
-CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -674,6 +834,17 @@ def write_response_head(
     else:
         parts.append(b"\r\n")
     return b"".join(parts)
+
+
+def write_interim(status: int, items: list[tuple[bytes, bytes]]) -> bytes:
+    """The head of an interim response, which is all of it."""
+    return write_response_head(1, status, items, NO_BODY, b"")
+
+
+def write_trailers(items: list[tuple[bytes, bytes]]) -> bytes:
+    """The end of a chunked body with trailer fields; those that may not be trailers are left out."""
+    fields = [b"%b: %b\r\n" % item for item in end_to_end(items)]
+    return b"0\r\n%b\r\n" % b"".join(fields)
 
 
 def write_chunk(data: bytes) -> bytes:

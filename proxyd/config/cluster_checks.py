@@ -51,7 +51,10 @@ def _http_options(path: str, cluster: Cluster) -> Iterator[Finding]:
     if explicit is not None and explicit.http_protocol_options is not None:
         http1 = explicit.http_protocol_options
         yield from _only(
-            f"{place}.explicit_http_config.http_protocol_options", http1, Http1ProtocolOptions(), ()
+            f"{place}.explicit_http_config.http_protocol_options",
+            http1,
+            Http1ProtocolOptions(),
+            ("enable_trailers",),
         )
 
 

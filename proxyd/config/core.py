@@ -136,6 +136,7 @@ class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
     allow_absolute_url: bool | None = None
     accept_http_10: bool = False
     default_host_for_http_10: str = ""
+    enable_trailers: bool = False
 
 
 class Int64Range(Message, frozen=True, kw_only=True):

@@ -47,6 +47,17 @@ class ServerHeaderTransformation(enum.IntEnum):
     PASS_THROUGH = 2
 
 
+class UpgradeConfig(Message, frozen=True, kw_only=True):
+    """A protocol that requests may upgrade to, such as websocket, or CONNECT. Default of enabled: true."""
+
+    proto: ClassVar[str] = (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig"
+    )
+
+    upgrade_type: str = ""
+    enabled: bool | None = None
+
+
 class HttpConnectionManager(
     Message,
     frozen=True,
@@ -85,3 +96,5 @@ class HttpConnectionManager(
     request_headers_timeout: Seconds | None = None
     drain_timeout: Seconds | None = None
     delayed_close_timeout: Seconds | None = None
+    upgrade_configs: tuple[UpgradeConfig, ...] = ()
+    proxy_100_continue: bool = False

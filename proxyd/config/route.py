@@ -79,6 +79,12 @@ class GrpcRouteMatchOptions(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = "envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"
 
 
+class ConnectMatcher(Message, frozen=True, kw_only=True):
+    """CONNECT requests, which have no path, and no others."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteMatch.ConnectMatcher"
+
+
 class RouteMatch(Message, frozen=True, kw_only=True):
     """What a request has to look like. Default of case_sensitive, which safe_regex does not heed: true."""
 
@@ -88,6 +94,7 @@ class RouteMatch(Message, frozen=True, kw_only=True):
     path: Annotated[str | None, _PATH] = None
     safe_regex: Annotated[RegexMatcher | None, _PATH] = None
     path_separated_prefix: Annotated[_PathSeparatedPrefix | None, _PATH] = None
+    connect_matcher: Annotated[ConnectMatcher | None, _PATH] = None
     case_sensitive: bool | None = None
     runtime_fraction: RuntimeFractionalPercent | None = None
     headers: tuple[HeaderMatcher, ...] = ()
@@ -147,6 +154,15 @@ class MaxStreamDuration(Message, frozen=True, kw_only=True):
     max_stream_duration: Seconds | None = None
 
 
+class UpgradeConfig(Message, frozen=True, kw_only=True):
+    """A protocol that requests of this route may upgrade to, or not. Default of enabled: true."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.UpgradeConfig"
+
+    upgrade_type: Annotated[HeaderText, Meta(min_length=1)]
+    enabled: bool | None = None
+
+
 _CLUSTER = Oneof("cluster_specifier", required=True)
 _HOST_REWRITE = Oneof("host_rewrite_specifier")
 
@@ -172,6 +188,7 @@ class RouteAction(Message, frozen=True, kw_only=True):
     timeout: Seconds | None = None
     idle_timeout: Seconds | None = None
     max_stream_duration: MaxStreamDuration | None = None
+    upgrade_configs: tuple[UpgradeConfig, ...] = ()
 
 
 class RedirectResponseCode(enum.IntEnum):

@@ -10,15 +10,16 @@ import time
 from collections import deque
 from typing import Final
 
-from proxyd.codec.framing import CHUNKED, NO_BODY, UNTIL_CLOSE
+from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL, UNTIL_CLOSE
 from proxyd.codec.http1 import (
-    CONTINUE,
     LAST_CHUNK,
     RequestEvents,
     RequestHead,
     RequestReader,
     write_chunk,
+    write_interim,
     write_response_head,
+    write_trailers,
 )
 from proxyd.errors import REQUEST_HEADER_TIMEOUT, Failure
 from proxyd.net.bugs import report_bug
@@ -64,6 +65,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             options.max_header_count,
             options.accept_http_10,
             options.allow_absolute_url,
+            options.enable_trailers,
         )
         self._transport: asyncio.Transport | None = None
         self._stream: Stream | None = None
@@ -72,6 +74,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._failed: bool = False
         self._pending: bytes = b""  # a response head held back to go out with what follows
         self._chunked: bool = False
+        self._tunnel: bool = False
         self._minor: int = 1
         self._to_head: bool = False
         self._request_done: bool = True
@@ -144,7 +147,16 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             self._head_deadline = NEVER
 
     def eof_received(self) -> bool:
-        return False  # as in Envoy, a client that closes its half has gone
+        stream = self._stream
+        if not self._tunnel or stream is None or self._phase != _SERVING:
+            return False  # as in Envoy, a client that closes its half has gone
+        try:
+            stream.on_request_end(time.monotonic())
+        except Exception as error:  # noqa: BLE001 - as in data_received
+            report_bug(self._listener.wheel.loop, error, "closing a tunnel")
+            self.abort()
+            return False
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         now = time.monotonic()
@@ -182,6 +194,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if self._stream is not None or self._queue or self._discarding or self._close:
             self._queue.append(QueuedRequest(head))
             self._pause(_BY_QUEUE)
+            if head.upgrade or head.method == b"CONNECT":
+                self._reader.postpone()
         else:
             self._begin(head)
 
@@ -276,6 +290,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
                 self._now = time.monotonic()  # its turn comes long after it was read
                 self._begin(queued.head)
                 self._replay(queued)
+                if self._reader.postponed:
+                    self._settle()
                 if not self._queue:
                     self._resume(_BY_QUEUE)
             elif self._failure is not None:
@@ -288,6 +304,15 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if self._discarding and self._phase == _SERVING:
             self._shut()
         self._in_turn = False
+
+    def _settle(self) -> None:
+        """A request that asked for an upgrade has had its turn: what follows is read as was decided."""
+        failure = self._reader.settle()
+        if failure is not None and not self._failed:
+            self._failed = True
+            self._read_failure(failure)
+        if self._stream is not None:
+            self._stream.on_request_flush()
 
     def _replay(self, queued: QueuedRequest) -> None:
         for data in queued.data:
@@ -307,9 +332,14 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     def connection_info(self) -> ConnectionInfo:
         return self.info
 
-    def send_continue(self) -> None:
+    def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
         if self._minor == 1:
-            self._write(CONTINUE)
+            self._write(write_interim(status, items))
+        return self._minor == 1
+
+    def begin_tunnel(self) -> None:
+        self._request_done = False
+        self._reader.begin_tunnel()
 
     def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
         self._chunked = False
@@ -319,6 +349,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             self._stats.downstream_rq_response_before_rq_complete.value += 1
         if body == NO_BODY and status >= 200 and status != 204 and status != 304:
             body = self._announce_nothing(items)
+        if body == TUNNEL:
+            self._tunnel = True
+            self._to_head = False
+            self._pending = write_response_head(self._minor, status, items, NO_BODY, b"")
+            return
         if body in (CHUNKED, UNTIL_CLOSE):
             if self._minor == 1:
                 self._chunked = True
@@ -372,10 +407,32 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             self._pending = b""
         else:
             self.flush()
+        self._ended()
+
+    def end_with(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        if self._chunked and not self._to_head and self._options.enable_trailers:
+            self._write(self._pending + write_trailers(trailers))
+            self._pending = b""
+            self._ended()
+        else:
+            self.end()
+
+    def half_close(self) -> None:
+        self.flush()
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            try:
+                transport.write_eof()
+            except OSError:  # the client has gone; the loop does not know yet
+                transport.abort()
+
+    def _ended(self) -> None:
         self._stream = None
         self._stream_deadline = NEVER
         self._resume(_BY_STREAM)
-        if self._request_done:
+        if self._tunnel:
+            self._flush_and_close()
+        elif self._request_done:
             self._answered()
         else:
             self._discarding = True

@@ -7,7 +7,7 @@ for resumes it. Nothing here knows a protocol version, a socket or a clock.
 import time
 from typing import Final
 
-from proxyd.codec.framing import BODYLESS_METHODS, LENGTH, NO_BODY
+from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, LENGTH, NO_BODY, TUNNEL, parse_length
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import (
     DC,
@@ -22,8 +22,10 @@ from proxyd.errors import (
     STREAM_DURATION,
     STREAM_IDLE,
     STREAM_IDLE_REQUEST,
+    UC,
     UPE,
     UPGRADE_FAILED,
+    UPSTREAM_CLOSED,
     UPSTREAM_OVERFLOW,
     UPSTREAM_PROTOCOL_ERROR,
     UPSTREAM_TIMEOUT,
@@ -33,7 +35,7 @@ from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
 from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
-from proxyd.snapshot.route import REDIRECT, ROUTE, Route
+from proxyd.snapshot.route import CONNECT_PATH, REDIRECT, ROUTE, Route
 
 # How far an exchange has come.
 _NEW: Final = 0
@@ -42,6 +44,15 @@ _SENT: Final = 2  # the head is with the host
 _STREAMING: Final = 3  # the response's head is with the client
 _DONE: Final = 4
 
+# Whether this is to be a tunnel.
+_NO_TUNNEL: Final = 0
+_ASKED: Final = 1  # the host has not said yet
+_OPEN: Final = 2
+_CLIENT_CLOSED: Final = 3  # of an open one: who has closed its half first
+_HOST_CLOSED: Final = 4
+
+_TERMINATED: Final = "upstream_reset_after_response_started{connection_termination}"
+_FORWARDED_INTERIM: Final = frozenset((100, 102, 103))
 _REPLAYABLE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
@@ -63,6 +74,11 @@ class Exchange(Stream):
         self._buffered: list[bytes] = []  # request body that came before there was a connection
         self._buffered_bytes: int = 0
         self._request_done: bool = False
+        self._request_head: RequestHead | None = None
+        self._response_head: ResponseHead | None = None
+        self._tunnel: int = _NO_TUNNEL
+        self._framed: int = 0  # bytes of a body before what is for the tunnel
+        self._interim_sent: bool = False
         self._blocked: bool = False  # the client does not take the response as fast as it comes
         self._idle_timeout: float = manager.config.stream_idle_timeout
         self._max_duration: float = manager.config.max_stream_duration
@@ -78,27 +94,22 @@ class Exchange(Stream):
     def on_request(self, head: RequestHead, now: float) -> None:
         self._take_head(head, now)
         if head.expect_continue:
-            self._downstream.send_continue()
-            self._count_code(1)
+            self._expect(head)
         stats = self._manager.config.stats
         if head.path.find(b"#") >= 0:
             stats.downstream_rq_failed_path_normalization.value += 1
             self._fail(FRAGMENT_IN_PATH, now)
         elif not self.authority:
             self._fail(MISSING_HOST, now)
-        elif head.path[:1] != b"/":
-            if head.method == b"CONNECT":
-                stats.rq_total.value += 1
-                stats.no_route.value += 1
-                self._fail(NO_ROUTE, now)
-            else:
-                stats.downstream_rq_non_relative_path.value += 1
-                self._fail(NO_PATH, now)
+        elif head.path[:1] != b"/" and head.method != b"CONNECT":
+            stats.downstream_rq_non_relative_path.value += 1
+            self._fail(NO_PATH, now)
+        elif head.method == b"CONNECT":
+            self._choose_tunnel(b"connect", now)
         elif head.upgrade and head.upgrade != b"h2c":
-            stats.downstream_rq_ws_on_non_ws_route.value += 1
-            self._fail(UPGRADE_FAILED, now)
+            self._choose_tunnel(head.upgrade, now)
         else:
-            self._choose_route(now)
+            self._choose_route(self._match(), now)
 
     def _take_head(self, head: RequestHead, now: float) -> None:
         self.start = now
@@ -109,6 +120,7 @@ class Exchange(Stream):
         self.authority = head.authority
         self.protocol = "HTTP/1.1" if head.version_minor else "HTTP/1.0"
         self.request_headers = head.headers
+        self._request_head = head
         self._body = head.body
         if head.body == NO_BODY:
             self._request_done = True
@@ -127,13 +139,58 @@ class Exchange(Stream):
         self.connection_id = connection.id
         return connection
 
-    def _choose_route(self, now: float) -> None:
+    def _expect(self, head: RequestHead) -> None:
+        """As in Envoy, an expectation is met here unless the host is to decide."""
+        if self._manager.config.proxy_100_continue:
+            self.request_headers.items.append((b"expect", head.expect))
+        elif self._downstream.send_interim(100, []):
+            self._count_code(1)
+
+    def _match(self) -> Route | None:
+        return self._manager.config.router.match(
+            self.authority, self.path, self.method, self.scheme, self.request_headers
+        )
+
+    def _match_tunnel(self) -> Route | None:
+        if self.method != b"CONNECT":
+            return self._match()
+        route = self._manager.config.router.match(
+            self.authority, CONNECT_PATH, self.method, self.scheme, self.request_headers
+        )
+        return route if route is not None and route.connect else None
+
+    def _choose_tunnel(self, protocol: bytes, now: float) -> None:
+        """A request that asks for another protocol may where the route or the manager allows it."""
+        config = self._manager.config
+        route = self._match_tunnel()
+        allowed = config.upgrades.get(protocol, False)
+        self._request_done = False
+        self.request_end = 0.0
+        self._downstream.begin_tunnel()
+        if route is not None and route.upgrades is not None:
+            allowed = route.upgrades.get(protocol, allowed)
+        refused = not allowed and (route is not None or protocol != b"connect")
+        # An intended difference: what ends a chunked body and begins a tunnel is not to be argued about.
+        if refused or self._body == CHUNKED:
+            config.stats.downstream_rq_ws_on_non_ws_route.value += 1
+            if route is not None:
+                self._route = route
+                self.route_name = route.name
+                if route.action == ROUTE:
+                    self.upstream_cluster = route.cluster
+            self._fail(UPGRADE_FAILED, now)
+            return
+        if allowed:
+            config.stats.downstream_cx_upgrades_total.value += 1
+            config.stats.downstream_cx_upgrades_active.value += 1
+            self._tunnel = _ASKED
+            self._framed = parse_length(self.request_headers.get(b"content-length") or b"0")
+        self._choose_route(route, now)
+
+    def _choose_route(self, route: Route | None, now: float) -> None:
         manager = self._manager
         stats = manager.config.stats
         stats.rq_total.value += 1
-        route = manager.config.router.match(
-            self.authority, self.path, self.method, self.scheme, self.request_headers
-        )
         if route is None:
             stats.no_route.value += 1
             self._fail(NO_ROUTE, now)
@@ -221,33 +278,73 @@ class Exchange(Stream):
                 route.rewrite_authority(self, host.hostname.encode())
         self._state = _SENT
         self.upstream_first_tx = now
-        upstream.send_head(self.method, self.path, self.authority, self.request_headers.items, self._body)
+        path = self.path
+        if self._tunnel != _NO_TUNNEL:
+            upstream.ask_tunnel()
+            if self.method == b"CONNECT":
+                path = self.authority
+        upstream.send_head(self.method, path, self.authority, self.request_headers.items, self._body)
         if self._buffered:
-            # Before it is sent: the host may be blocked by it at once.
-            self._downstream.resume()
-            buffered, self._buffered = self._buffered, []
-            self._buffered_bytes = 0
-            for data in buffered:
-                upstream.send_data(data)
+            self._send_buffered(upstream)
         if self._request_done:
-            self.upstream_last_tx = now
-            upstream.end()
+            self._end_request(upstream, now)
         else:
             upstream.flush()
+
+    def _send_buffered(self, upstream: UpstreamStream) -> None:
+        # Before it is sent: the host may be blocked by it at once.
+        self._downstream.resume()
+        buffered, self._buffered = self._buffered, []
+        self._buffered_bytes = 0
+        for data in buffered:
+            if self._tunnel == _ASKED:
+                self._forward_framed(data, upstream)
+            else:
+                upstream.send_data(data)
 
     def on_request_data(self, data: bytes, now: float) -> None:
         self.bytes_received += len(data)
         self._last_activity = now
         upstream = self._upstream
-        if upstream is not None:
+        if upstream is None:
+            if self._state == _WAITING:
+                self._buffer(data)
+        elif self._tunnel == _ASKED:
+            self._forward_framed(data, upstream)
+        else:
             upstream.send_data(data)
-        elif self._state == _WAITING:
-            self._buffered.append(data)
-            self._buffered_bytes += len(data)
-            if self._buffered_bytes > self._manager.config.connection.buffer_limit:
-                self._downstream.pause()
+
+    def _buffer(self, data: bytes) -> None:
+        self._buffered.append(data)
+        self._buffered_bytes += len(data)
+        if self._buffered_bytes > self._manager.config.connection.buffer_limit:
+            self._downstream.pause()
+
+    def _forward_framed(self, data: bytes, upstream: UpstreamStream) -> None:
+        """Of a request for a tunnel only its body goes to the host before that has accepted.
+
+        Envoy sends on what follows, which a host that does not accept would take for a request.
+        """
+        body = data[: self._framed]
+        if body:
+            self._framed -= len(body)
+            upstream.send_data(body)
+            data = data[len(body) :]
+        if data:
+            self._buffer(data)
+
+    def _end_request(self, upstream: UpstreamStream, now: float) -> None:
+        self.upstream_last_tx = now
+        head = self._request_head
+        if head is not None and head.trailers is not None:
+            upstream.end_with(head.trailers)
+        else:
+            upstream.end()
 
     def on_request_end(self, now: float) -> None:
+        if self._tunnel != _NO_TUNNEL:
+            self._close_half(_CLIENT_CLOSED, now)
+            return
         self._request_done = True
         self.request_end = now
         self._last_activity = now
@@ -257,8 +354,7 @@ class Exchange(Stream):
             self._arm()
         upstream = self._upstream
         if upstream is not None:
-            self.upstream_last_tx = now
-            upstream.end()
+            self._end_request(upstream, now)
 
     def on_request_flush(self) -> None:
         if self._upstream is not None:
@@ -266,7 +362,19 @@ class Exchange(Stream):
 
     # -- 6 receive head
 
+    def on_interim(self, head: ResponseHead, now: float) -> None:
+        """Envoy passes the first of some interim responses on, where it leaves expectations to the host."""
+        if (
+            self._manager.config.proxy_100_continue
+            and not self._interim_sent
+            and head.status in _FORWARDED_INTERIM
+            and self._downstream.send_interim(head.status, head.headers.items)
+        ):
+            self._interim_sent = True
+            self._count_code(1)
+
     def on_response(self, head: ResponseHead, now: float) -> None:
+        self._response_head = head
         self.response_start = now
         self._last_activity = now
         self._state = _STREAMING
@@ -294,7 +402,72 @@ class Exchange(Stream):
         self.response_headers.items = self._manager.prepare_response(headers, service_time)
         if self._manager.config.always_set_request_id_in_response and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
-        self._downstream.send_head(head.status, self.response_headers.items, head.body)
+        if self._tunnel == _NO_TUNNEL:
+            self._downstream.send_head(head.status, self.response_headers.items, head.body)
+        elif head.body == TUNNEL:
+            self._open_tunnel(head)
+        elif self._is_failed_handshake(head):
+            self._answer_handshake(head.status, now)
+        else:
+            self._downstream.send_head(head.status, self.response_headers.items, head.body)
+
+    # -- 7 tunnel
+
+    def _open_tunnel(self, head: ResponseHead) -> None:
+        self._tunnel = _OPEN
+        self._request_done = True  # as a request; nothing waits for its end any more
+        self._downstream.send_head(head.status, self.response_headers.items, TUNNEL)
+        self._downstream.flush()
+        upstream = self._upstream
+        if upstream is not None:
+            self._send_buffered(upstream)
+
+    def _is_failed_handshake(self, head: ResponseHead) -> bool:
+        request = self._request_head
+        return request is not None and request.upgrade == b"websocket" and head.status < 400
+
+    def _answer_handshake(self, status: int, now: float) -> None:
+        """As in Envoy, a response that is neither a switch to WebSocket nor an error loses its body."""
+        self._drop_upstream()
+        self._state = _DONE
+        self._buffered.clear()
+        self.response_code_details = "websocket_handshake_unsuccessful"
+        self.response_headers.remove(b"content-length")
+        self._downstream.send_head(status, self.response_headers.items, NO_BODY)
+        self._account(now)
+        self._downstream.end()
+
+    def on_tunnel_closing(self, now: float) -> None:
+        self._close_half(_HOST_CLOSED, now)
+
+    def _close_half(self, who: int, now: float) -> None:
+        """One side sends nothing more, and the other is told.
+
+        Envoy, which knows no half-closed tunnels, closes both. The access log tells what its would: who was
+        first.
+        """
+        upstream = self._upstream
+        if self._state == _DONE or upstream is None:
+            return
+        if self._tunnel == _OPEN:
+            self._tunnel = who
+            if who == _CLIENT_CLOSED:
+                self.response_flags |= DC
+                self.response_code_details = "downstream_remote_disconnect"
+                upstream.end()
+            else:
+                self.response_flags |= UC
+                self.response_code_details = _TERMINATED
+                self._downstream.half_close()
+        elif self._tunnel != who:
+            self._drop_upstream()
+            self._state = _DONE
+            stats = self._manager.config.stats
+            stats.downstream_rq_rx_reset.value += 1
+            if self._tunnel == _HOST_CLOSED:
+                stats.downstream_rq_tx_reset.value += 1
+            self._account(now)
+            self._downstream.end()
 
     # -- 8 stream body
 
@@ -314,7 +487,11 @@ class Exchange(Stream):
         self.response_end = now
         # Before the end, behind which a pipelined request may begin at once.
         self._account(now)
-        self._downstream.end()
+        head = self._response_head
+        if head is not None and head.trailers is not None:
+            self._downstream.end_with(head.trailers)
+        else:
+            self._downstream.end()
 
     def _time_upstream(self, now: float) -> None:
         cluster = self._cluster
@@ -353,8 +530,12 @@ class Exchange(Stream):
         cluster = self._cluster
         assert cluster is not None
         if self._state == _STREAMING:
-            self.response_flags |= UPE
-            self.response_code_details = "upstream_reset_after_response_started{protocol_error}"
+            if self._tunnel != _NO_TUNNEL and failure is UPSTREAM_CLOSED:
+                self.response_flags |= UC
+                self.response_code_details = _TERMINATED
+            else:
+                self.response_flags |= UPE
+                self.response_code_details = "upstream_reset_after_response_started{protocol_error}"
             self._break_off(now)
             return
         if upstream is not None and self._may_replay(upstream, failure):
@@ -535,6 +716,8 @@ class Exchange(Stream):
         config = self._manager.config
         stats = config.stats
         stats.downstream_rq_active.value -= 1
+        if self._tunnel != _NO_TUNNEL:
+            stats.downstream_cx_upgrades_active.value -= 1
         if self.response_code:
             self._count_code(self.response_code // 100)
         stats.downstream_rq_time.record(int((now - self.start) * 1e6))

@@ -86,7 +86,7 @@ class LocalExchange(Stream):
             self._fail(MISSING_HOST, now)
             return
         if head.expect_continue:
-            self._downstream.send_continue()
+            self._downstream.send_interim(100, [])
         if head.body == NO_BODY:
             self._answer()
 

@@ -28,8 +28,20 @@ class DownstreamStream:
     def connection_info(self) -> ConnectionInfo:
         raise NotImplementedError
 
-    def send_continue(self) -> None:
-        """Tell the client to go on with its body (100 Continue)."""
+    def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
+        """Send an interim (1xx) response; False where the client would not understand one."""
+        raise NotImplementedError
+
+    def begin_tunnel(self) -> None:
+        """While a request is told that asks for an upgrade or is a CONNECT: what follows is endless data.
+
+        A ``send_head`` with the framing TUNNEL opens the other way too; after any other response the
+        connection ends.
+        """
+        raise NotImplementedError
+
+    def half_close(self) -> None:
+        """Nothing more goes to the client; what comes from it still counts. Of a tunnel."""
         raise NotImplementedError
 
     def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
@@ -41,6 +53,10 @@ class DownstreamStream:
 
     def end(self) -> None:
         """The response is complete."""
+        raise NotImplementedError
+
+    def end_with(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The response is complete, and these fields follow it where the client is to have any."""
         raise NotImplementedError
 
     def close_after(self) -> None:
@@ -80,11 +96,23 @@ class UpstreamStream:
     ) -> None:
         raise NotImplementedError
 
+    def ask_tunnel(self) -> None:
+        """Before ``send_head``: the request asks for an upgrade, or is a CONNECT.
+
+        Where the host accepts, its response has the framing TUNNEL, ``send_data`` takes what is to go
+        through it, and ``end`` closes this half.
+        """
+        raise NotImplementedError
+
     def send_data(self, data: bytes) -> None:
         raise NotImplementedError
 
     def end(self) -> None:
         """The request is complete."""
+        raise NotImplementedError
+
+    def end_with(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The request is complete, and these fields follow it where the host is to have any."""
         raise NotImplementedError
 
     def reset(self) -> None:
@@ -159,6 +187,9 @@ class Stream(StreamInfo):
         """No connection could be had, or the one in use died; ``reason`` is the system's word for it."""
         raise NotImplementedError
 
+    def on_interim(self, head: ResponseHead, now: float) -> None:
+        """An interim (1xx) response has come."""
+
     def on_response(self, head: ResponseHead, now: float) -> None:
         raise NotImplementedError
 
@@ -167,6 +198,9 @@ class Stream(StreamInfo):
 
     def on_response_end(self, now: float) -> None:
         raise NotImplementedError
+
+    def on_tunnel_closing(self, now: float) -> None:
+        """The host sends nothing more through the tunnel, but may still take."""
 
     def on_response_flush(self) -> None:
         """All that was read at once has been delivered."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import trait
 
-from proxyd.codec.framing import CHUNKED, NO_BODY
+from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL
 from proxyd.codec.http1 import (
     LAST_CHUNK,
     ResponseEvents,
@@ -14,6 +14,7 @@ from proxyd.codec.http1 import (
     ResponseReader,
     write_chunk,
     write_request_head,
+    write_trailers,
 )
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.net.bugs import report_bug
@@ -59,12 +60,14 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._idle_timeout: Final = config.idle_timeout
         self._max_duration: Final = config.max_connection_duration
         self._reader: ResponseReader = ResponseReader(
-            self, config.max_response_header_bytes, config.max_response_headers
+            self, config.max_response_header_bytes, config.max_response_headers, config.enable_trailers
         )
         self._transport: asyncio.Transport | None = None
         self._stream: Stream | None = None
         self._pending: bytes = b""  # a request head held back to go out with what follows
         self._body: int = NO_BODY
+        self._asks_tunnel: bool = False
+        self._tunnel: bool = False
         self._request_done: bool = True
         self._response_done: bool = True
         self._keep_alive: bool = True
@@ -164,7 +167,16 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
 
     def eof_received(self) -> bool:
         self.closing = True
-        return False
+        stream = self._stream
+        if not self._tunnel or stream is None:
+            return False
+        try:
+            stream.on_tunnel_closing(time.monotonic())
+        except Exception as error:  # noqa: BLE001 - as in data_received
+            report_bug(self._wheel.loop, error, "closing a tunnel")
+            stream.on_bug()
+            return False
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         now = time.monotonic()
@@ -205,13 +217,16 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
     def send_head(
         self, method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
     ) -> None:
-        self._reader.expect(method)
+        self._reader.expect(method, self._asks_tunnel)
         self._heard = False
         self._request_done = False
         self._response_done = False
         self._keep_alive = True
         self._body = body
         self._pending = write_request_head(method, path, authority, items, body)
+
+    def ask_tunnel(self) -> None:
+        self._asks_tunnel = True
 
     def _write(self, data: bytes) -> None:
         self._stats.upstream_cx_tx_bytes_total.value += len(data)
@@ -238,6 +253,20 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
             self._write(self._pending)
             self._pending = b""
         self._request_done = True
+        transport = self._transport
+        if self._tunnel and transport is not None and not transport.is_closing():
+            try:
+                transport.write_eof()
+            except OSError:  # the host has gone; the loop does not know yet
+                transport.abort()
+
+    def end_with(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        if self._body == CHUNKED and self._config.enable_trailers:
+            self._write(self._pending + write_trailers(trailers))
+            self._pending = b""
+            self._request_done = True
+        else:
+            self.end()
 
     def flush(self) -> None:
         if self._pending:
@@ -272,7 +301,12 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
 
     # -- the reader's side
 
+    def on_interim(self, head: ResponseHead) -> None:
+        if self._stream is not None:
+            self._stream.on_interim(head, self._now)
+
     def on_response(self, head: ResponseHead) -> None:
+        self._tunnel = head.body == TUNNEL
         self._keep_alive = head.keep_alive
         if self._stream is not None:
             self._stream.on_response(head, self._now)

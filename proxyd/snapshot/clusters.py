@@ -53,6 +53,9 @@ class ClusterSnapshot:
         self.max_pending_requests: Final = MAX_PENDING_REQUESTS
         self.max_requests: Final = MAX_REQUESTS
         options = config.typed_extension_protocol_options.get(HTTP_OPTIONS_KEY)
+        explicit = None if options is None else options.explicit_http_config
+        http1 = None if explicit is None else explicit.http_protocol_options
+        self.enable_trailers: Final[bool] = http1 is not None and http1.enable_trailers
         common = None if options is None else options.common_http_protocol_options
         idle = None if common is None else common.idle_timeout
         self.idle_timeout: Final[float] = IDLE_TIMEOUT_S if idle is None else idle

@@ -37,6 +37,7 @@ class HttpConnectionOptions:
         self.accept_http_10: bool = False
         self.default_host_for_http_10: bytes = b""
         self.allow_absolute_url: bool = True
+        self.enable_trailers: bool = False
         self.idle_timeout: float = IDLE_TIMEOUT_S
         self.max_connection_duration: float = 0.0
         self.max_requests_per_connection: int = 0
@@ -80,6 +81,10 @@ class ConnectionManagerSnapshot:
         self.preserve_external_request_id: Final[bool] = config.preserve_external_request_id
         self.always_set_request_id_in_response: Final[bool] = config.always_set_request_id_in_response
         idle = config.stream_idle_timeout
+        self.proxy_100_continue: Final[bool] = config.proxy_100_continue
+        self.upgrades: Final[dict[bytes, bool]] = {
+            each.upgrade_type.lower().encode(): each.enabled is not False for each in config.upgrade_configs
+        }
         self.stream_idle_timeout: Final[float] = STREAM_IDLE_TIMEOUT_S if idle is None else idle
         self.request_timeout: Final[float] = config.request_timeout or 0.0
         common = config.common_http_protocol_options
@@ -101,6 +106,7 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
         options.accept_http_10 = http1.accept_http_10
         options.default_host_for_http_10 = http1.default_host_for_http_10.encode()
         options.allow_absolute_url = http1.allow_absolute_url is not False
+        options.enable_trailers = http1.enable_trailers
     common = config.common_http_protocol_options
     if common is not None:
         if common.idle_timeout is not None:

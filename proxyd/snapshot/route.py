@@ -16,6 +16,9 @@ DIRECT_RESPONSE: Final = 2
 
 DEFAULT_TIMEOUT_S: Final = 15.0
 
+# What CONNECT requests, which have no path, are looked up by: no path that a request can have.
+CONNECT_PATH: Final = b"CONNECT"
+
 WHOLE_PATH: Final = -1  # Route.matched_length: all of the path but its query
 
 _MAX_UINT64: Final = (1 << 64) - 1
@@ -35,6 +38,7 @@ class Route:
         "changes_request",
         "cluster",
         "cluster_header",
+        "connect",
         "host_rewrite",
         "host_rewrite_header",
         "host_rewrite_regex",
@@ -50,6 +54,7 @@ class Route:
         "response_mutations",
         "status",
         "timeout",
+        "upgrades",
         "weight_host_rewrite",
         "weight_mutation",
         "weighted_clusters",
@@ -68,6 +73,8 @@ class Route:
         self.timeout: float = DEFAULT_TIMEOUT_S  # seconds for the whole response; 0 = none
         self.idle_timeout: float = -1.0  # seconds; 0 = none, -1 = the connection manager's applies
         self.max_stream_duration: float = -1.0  # the same
+        self.connect: bool = False  # it takes CONNECT requests, and no others
+        self.upgrades: dict[bytes, bool] | None = None  # protocols to upgrade to, or not; None = as for all
         self.not_found_status: int = 503  # the answer when the cluster does not exist
         # Of the cluster weight that this route stands for: done before all others, the host without a trace.
         self.weight_mutation: HeaderMutation | None = None

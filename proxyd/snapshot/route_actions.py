@@ -154,6 +154,11 @@ def _compile_cluster(route: config.Route, action: config.RouteAction, mutations:
     compiled.host_rewrite_regex = _substitution(action.host_rewrite_path_regex)
     compiled.auto_host_rewrite = action.auto_host_rewrite is True
     compiled.append_x_forwarded_host = action.append_x_forwarded_host
+    compiled.connect = route.match.connect_matcher is not None
+    if action.upgrade_configs:
+        compiled.upgrades = {
+            each.upgrade_type.lower().encode(): each.enabled is not False for each in action.upgrade_configs
+        }
     compiled.request_mutations = mutations.request(route)
     compiled.changes_request = bool(
         compiled.request_mutations

@@ -11,7 +11,7 @@ from proxyd.config import route as config
 from proxyd.snapshot.domains import DomainIndex
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.regex import RegexError, compile_regex
-from proxyd.snapshot.route import Route
+from proxyd.snapshot.route import CONNECT_PATH, Route
 from proxyd.snapshot.route_actions import (
     MAX_DIRECT_RESPONSE_BODY,
     Mutations,
@@ -116,6 +116,8 @@ def _ignores_case(match: config.RouteMatch) -> bool:
 
 def _path_rules(match: config.RouteMatch) -> list[tuple[bytes, bool]]:
     """The path rule of a match as (text, whether the whole path must equal it); one of them has to match."""
+    if match.connect_matcher is not None:
+        return [(CONNECT_PATH, True)]
     if match.path is not None:
         return [(match.path.encode(), True)]
     if match.path_separated_prefix is not None:

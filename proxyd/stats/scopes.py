@@ -144,6 +144,8 @@ class HttpStats:
         self.downstream_rq_too_large: Final = scope.counter("downstream_rq_too_large")
         self.downstream_rq_total: Final = scope.counter("downstream_rq_total")
         self.downstream_rq_tx_reset: Final = scope.counter("downstream_rq_tx_reset")
+        self.downstream_cx_upgrades_total: Final = scope.counter("downstream_cx_upgrades_total")
+        self.downstream_cx_upgrades_active: Final = scope.gauge("downstream_cx_upgrades_active")
         self.downstream_rq_ws_on_non_ws_route: Final = scope.counter("downstream_rq_ws_on_non_ws_route")
         self.no_cluster: Final = scope.counter("no_cluster")
         self.no_route: Final = scope.counter("no_route")
@@ -320,7 +322,7 @@ _LISTENER_ZERO_COUNTERS: Final = """
 
 _HTTP_ZERO_COUNTERS: Final = """
     downstream_cx_http2_total downstream_cx_http3_total downstream_cx_ssl_total
-    downstream_cx_upgrades_total downstream_rq_http2_total downstream_rq_http3_total
+    downstream_rq_http2_total downstream_rq_http3_total
     downstream_rq_overload_close
     downstream_rq_rejected_via_ip_detection downstream_rq_too_many_premature_resets
     passthrough_internal_redirect_bad_location passthrough_internal_redirect_no_route
@@ -330,7 +332,7 @@ _HTTP_ZERO_COUNTERS: Final = """
 """
 _HTTP_ZERO_GAUGES: Final = """
     downstream_cx_http1_soft_drain downstream_cx_http2_active downstream_cx_http3_active
-    downstream_cx_ssl_active downstream_cx_upgrades_active
+    downstream_cx_ssl_active
 """
 
 _CLUSTER_ZERO_COUNTERS: Final = """

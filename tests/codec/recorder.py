@@ -36,8 +36,13 @@ class Requests(RequestEvents):
         http_10: bool = False,
         absolute_url: bool = True,
         bug: Exception | None = None,
+        trailers: bool = False,
+        tunnel: bool = False,
+        postpone: bool = False,
     ) -> None:
-        self.reader = RequestReader(self, max_bytes, max_count, http_10, absolute_url)
+        self.reader = RequestReader(self, max_bytes, max_count, http_10, absolute_url, trailers)
+        self.tunnel = tunnel  # every head that asks for one begins one
+        self.postpone = postpone  # it is said by ``settle``
         self.events: list[Event] = []
         self.heads: list[RequestHead] = []
         self.bug = bug  # raised at each head
@@ -52,6 +57,11 @@ class Requests(RequestEvents):
             raise self.bug
         self.heads.append(head)
         self.events.append(("head", head.method, head.path, head.authority, head.body))
+        if head.upgrade or head.method == b"CONNECT":
+            if self.postpone:
+                self.reader.postpone()
+            elif self.tunnel:
+                self.reader.begin_tunnel()
 
     def on_request_data(self, data: bytes) -> None:
         self.events.append(("data", data))
@@ -75,17 +85,22 @@ class Responses(ResponseEvents):
         max_bytes: int = 60 * 1024,
         max_count: int = 100,
         bug: Exception | None = None,
+        trailers: bool = False,
+        tunnel: bool = False,
     ) -> None:
-        self.reader = ResponseReader(self, max_bytes, max_count)
+        self.reader = ResponseReader(self, max_bytes, max_count, trailers)
         self.events: list[Event] = []
         self.heads: list[ResponseHead] = []
         self.bug = bug
-        self.reader.expect(method)
+        self.reader.expect(method, tunnel)
 
     def read(self, *pieces: bytes) -> "Responses":
         for data in pieces:
             self.reader.feed(data)
         return self
+
+    def on_interim(self, head: ResponseHead) -> None:
+        self.events.append(("interim", head.status))
 
     def on_response(self, head: ResponseHead) -> None:
         if self.bug is not None:

@@ -36,7 +36,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
             + OK
             + b"content-length: 1\r\n\r\na",
-            [("head", 200, LENGTH), ("data", b"a"), ("end",)],
+            [("interim", 100), ("interim", 103), ("head", 200, LENGTH), ("data", b"a"), ("end",)],
             True,
         ),
     ],
