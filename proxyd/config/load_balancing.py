@@ -10,6 +10,15 @@ from proxyd.config.message import UINT32, Message, NonEmpty
 _ChoiceCount = Annotated[int, Meta(ge=2, le=0xFFFFFFFF), UINT32]
 
 
+class RuntimeDouble(Message, frozen=True, kw_only=True):
+    """A number, as the runtime layers have it under ``runtime_key``, else the default value."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.RuntimeDouble"
+
+    default_value: Annotated[float, Meta(ge=0)] = 0.0
+    runtime_key: str = ""
+
+
 class LbPolicy(enum.IntEnum):
     """``Cluster.LbPolicy``."""
 
@@ -26,11 +35,16 @@ class RoundRobinLbConfig(Message, frozen=True, kw_only=True):
 
 
 class LeastRequestLbConfig(Message, frozen=True, kw_only=True):
-    """Options of LEAST_REQUEST. Default of choice_count: 2."""
+    """Options of LEAST_REQUEST. Defaults: choice_count 2, active_request_bias 1.
+
+    Where weights differ, a host's weight is divided by its active requests + 1 to the power of
+    active_request_bias, and hosts take turns by that.
+    """
 
     proto: ClassVar[str] = "envoy.config.cluster.v3.Cluster.LeastRequestLbConfig"
 
     choice_count: _ChoiceCount | None = None
+    active_request_bias: RuntimeDouble | None = None
 
 
 class RoundRobin(
@@ -52,11 +66,15 @@ class LeastRequest(
     tag_field="@type",
     tag="type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
 ):
-    """Of some hosts the one with the fewest requests under way. Default of choice_count: 2."""
+    """Of some hosts the one with the fewest requests under way.
+
+    Defaults: choice_count 2, active_request_bias 1, as in ``LeastRequestLbConfig``.
+    """
 
     proto: ClassVar[str] = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
 
     choice_count: _ChoiceCount | None = None
+    active_request_bias: RuntimeDouble | None = None
 
 
 class Random(

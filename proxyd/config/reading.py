@@ -16,6 +16,7 @@ _READERS: Final = {
     Kind.STRING: scalars.read_string,
     Kind.BOOL: scalars.read_bool,
     Kind.INT: scalars.read_int,
+    Kind.NUMBER: scalars.read_number,
     Kind.DURATION: scalars.read_duration,
     Kind.BYTES: scalars.read_bytes,
 }

@@ -93,6 +93,13 @@ def read_int(text: str, plain: bool) -> int:
     raise ValueError(f"expected a whole number, got {describe(text, plain)}")
 
 
+def read_number(text: str, plain: bool) -> float:
+    """A number with or without decimals, as a number or a string; what is none or has no end is refused."""
+    if len(text) <= _MAX_DIGITS and _FLOAT.fullmatch(text) and math.isfinite(value := float(text)):
+        return value
+    raise ValueError(f"expected a number, got {describe(text, plain)}")
+
+
 def read_duration(text: str, plain: bool) -> float:
     """Seconds, from protobuf's ``1.5s``."""
     match = _DURATION.fullmatch(text)

@@ -21,6 +21,7 @@ class Kind(enum.Enum):
     STRING = "a string"
     BOOL = "true or false"
     INT = "a whole number"
+    NUMBER = "a number"
     DURATION = 'a duration such as "0.25s"'
     BYTES = "base64"
     ENUM = "a name"
@@ -165,5 +166,5 @@ def _kind(choices: tuple[Any, ...], duration: bool) -> Kind:
     if issubclass(first, enum.Enum):
         return Kind.ENUM
     if first is float and not duration:
-        raise TypeError("a float that is no duration has no textual form yet")
+        return Kind.NUMBER
     return _KINDS[first]

@@ -71,7 +71,7 @@ def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int, work
     if resources is None:
         return Snapshot(listeners, clusters)
     for cluster in resources.clusters:
-        clusters[cluster.name] = ClusterSnapshot(cluster, registry)
+        clusters[cluster.name] = ClusterSnapshot(cluster, registry, runtime)
     for listener in resources.listeners:
         try:
             listeners.append(ListenerSnapshot(listener, registry, worker, workers, runtime))

@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType, TcpKeepalive
 from proxyd.snapshot.load_balancing import compile_load_balancing
+from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ClusterStats
 
@@ -38,13 +39,13 @@ class KeepAlive(NamedTuple):
 class ClusterSnapshot:
     """One compiled cluster. Times in seconds, 0.0 for none."""
 
-    def __init__(self, config: Cluster, registry: Registry) -> None:
+    def __init__(self, config: Cluster, registry: Registry, runtime: Runtime) -> None:
         self.name: Final = config.name
         self.stat_name: Final = config.alt_stat_name or config.name
         self.stats: Final = ClusterStats(registry, self.stat_name)
         self.resolved: Final = config.type != DiscoveryType.STATIC  # hosts come from the supervisor
         self.logical_host: Final = logical_host(config)
-        self.load_balancing: Final = compile_load_balancing(config)
+        self.load_balancing: Final = compile_load_balancing(config, runtime)
         timeout = config.connect_timeout
         self.connect_timeout: Final[float] = CONNECT_TIMEOUT_S if timeout is None else timeout
         limit = config.per_connection_buffer_limit_bytes

@@ -3,13 +3,23 @@
 from typing import Final
 
 from proxyd.config.cluster import Cluster
-from proxyd.config.load_balancing import LbPolicy, LeastRequest, Random
+from proxyd.config.load_balancing import (
+    LbPolicy,
+    LeastRequest,
+    LeastRequestLbConfig,
+    Random,
+    RuntimeDouble,
+)
+from proxyd.snapshot.runtime import Runtime
 
 ROUND_ROBIN: Final = 0
 LEAST_REQUEST: Final = 1
 RANDOM: Final = 2
 
-_CHOICE_COUNT: Final = 2  # Envoy's default
+# Envoy's defaults.
+_CHOICE_COUNT: Final = 2
+_BIAS: Final = 1.0
+_MOST_BIAS: Final = 100.0  # powers of more can be greater than any number
 
 
 class LoadBalancing:
@@ -21,21 +31,33 @@ class LoadBalancing:
         self.active_request_bias: Final = active_request_bias
 
 
-def compile_load_balancing(config: Cluster) -> LoadBalancing:
+def compile_load_balancing(config: Cluster, runtime: Runtime) -> LoadBalancing:
     """What ``load_balancing_policy`` says where it is set, else ``lb_policy`` and its options."""
     policy = ROUND_ROBIN
-    choice_count: int | None = None
+    options: LeastRequest | LeastRequestLbConfig | None = None
     if config.load_balancing_policy is not None:
         chosen = config.load_balancing_policy.policies[0].typed_extension_config.typed_config
         if isinstance(chosen, LeastRequest):
             policy = LEAST_REQUEST
-            choice_count = chosen.choice_count
+            options = chosen
         elif isinstance(chosen, Random):
             policy = RANDOM
     elif config.lb_policy == LbPolicy.LEAST_REQUEST:
         policy = LEAST_REQUEST
         options = config.least_request_lb_config
-        choice_count = None if options is None else options.choice_count
     elif config.lb_policy == LbPolicy.RANDOM:
         policy = RANDOM
-    return LoadBalancing(policy, choice_count or _CHOICE_COUNT, 1.0)
+    if options is None:
+        return LoadBalancing(policy, _CHOICE_COUNT, _BIAS)
+    bias = _bias(options.active_request_bias, runtime)
+    return LoadBalancing(policy, options.choice_count or _CHOICE_COUNT, bias)
+
+
+def _bias(config: RuntimeDouble | None, runtime: Runtime) -> float:
+    if config is None:
+        return _BIAS
+    bias = config.default_value
+    value = runtime.get(config.runtime_key) if config.runtime_key else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        bias = float(value)
+    return min(bias, _MOST_BIAS)

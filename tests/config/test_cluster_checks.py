@@ -45,6 +45,10 @@ def mistakes(**cluster: Any) -> list[str]:
     "cluster",
     [
         {"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 2}},
+        {
+            "lb_policy": "LEAST_REQUEST",
+            "least_request_lb_config": {"active_request_bias": {"default_value": 1, "runtime_key": "a"}},
+        },
         {"lb_policy": "ROUND_ROBIN", "round_robin_lb_config": {}},
         {"lb_policy": "LOAD_BALANCING_POLICY_CONFIG", "load_balancing_policy": policy(choice_count=4)},
         {"lb_policy": "RANDOM", "load_assignment": hosts([host(load_balancing_weight=0xFFFFFFFF)])},
@@ -86,6 +90,20 @@ _REFUSED = "is not supported by proxyd"
         (
             {"lb_policy": "LEAST_REQUEST", "least_request_lb_config": {"choice_count": 1}},
             "least_request_lb_config.choice_count: must be at least 2 ",
+        ),
+        (
+            {
+                "lb_policy": "LEAST_REQUEST",
+                "least_request_lb_config": {"active_request_bias": {"default_value": -0.5}},
+            },
+            "least_request_lb_config.active_request_bias.default_value: must not be negative, is -0.5",
+        ),
+        (
+            {
+                "lb_policy": "LEAST_REQUEST",
+                "least_request_lb_config": {"active_request_bias": {"default_value": "many"}},
+            },
+            'least_request_lb_config.active_request_bias.default_value: expected a number, got "many"',
         ),
         ({"type": "LOGICAL_DNS"}, ": LOGICAL_DNS needs a single endpoint"),
         (

@@ -5,13 +5,14 @@ import pytest
 
 from proxyd.config.cluster import Cluster
 from proxyd.snapshot.clusters import ClusterSnapshot
+from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
 
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def compiled(**fields: Any) -> ClusterSnapshot:
-    return ClusterSnapshot(msgspec.convert({"name": "c", **fields}, Cluster), Registry())
+    return ClusterSnapshot(msgspec.convert({"name": "c", **fields}, Cluster), Registry(), Runtime([]))
 
 
 def endpoint(ip: str, port: int, hostname: str = "") -> dict[str, Any]:
@@ -73,7 +74,7 @@ def test_hosts_in_the_order_of_the_file() -> None:
 
 def test_its_stats_are_declared_at_once() -> None:
     registry = Registry()
-    ClusterSnapshot(msgspec.convert({"name": "a:b"}, Cluster), registry)
+    ClusterSnapshot(msgspec.convert({"name": "a:b"}, Cluster), registry, Runtime([]))
     assert "cluster.a_b.upstream_rq_total" in registry.counters
 
 
