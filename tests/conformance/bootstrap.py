@@ -50,15 +50,17 @@ origin: {load_assignment: $origin, typed_extension_protocol_options: $fresh}
 kept: {load_assignment: $origin}
 refused: {load_assignment: $refused}
 full: {connect_timeout: 0.2s, load_assignment: $full}
-empty: {}
+empty: {load_assignment: $none}
 """
 
 
-def _endpoints(name: str, *addresses: tuple[str, int]) -> dict[str, Any]:
-    endpoints = [
+def _endpoints(name: str, *addresses: tuple[str, int], weights: tuple[int, ...] = ()) -> dict[str, Any]:
+    endpoints: list[dict[str, Any]] = [
         {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
         for host, port in addresses
     ]
+    for endpoint, weight in zip(endpoints, weights, strict=False):
+        endpoint["load_balancing_weight"] = weight
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
 
 
@@ -71,16 +73,17 @@ def _clusters(text: str, origin: int, full: int) -> list[dict[str, Any]]:
     made = []
     for name, fields in yaml.safe_load(text).items():
         cluster: dict[str, Any] = {"name": name, "connect_timeout": "2s", **fields}
-        where = {"$origin": origin, "$refused": 1, "$full": full}
-        for key, value in where.items():
-            if cluster.get("load_assignment") == key:
-                cluster["load_assignment"] = _endpoints(name, ("127.0.0.1", value))
-        if cluster.get("load_assignment") == "$three":
-            hosts = [(f"127.0.0.{n}", origin) for n in (11, 12, 13)]
-            cluster["load_assignment"] = _endpoints(name, *hosts)
-        if cluster.get("load_assignment") == "$localhost":
-            cluster["load_assignment"] = _endpoints(name, ("localhost", origin))
-        cluster.setdefault("load_assignment", {"cluster_name": name})
+        three = [(f"127.0.0.{number}", origin) for number in (11, 12, 13)]
+        where = {
+            "$origin": _endpoints(name, ("127.0.0.1", origin)),
+            "$refused": _endpoints(name, ("127.0.0.1", 1)),
+            "$full": _endpoints(name, ("127.0.0.1", full)),
+            "$localhost": _endpoints(name, ("localhost", origin)),
+            "$three": _endpoints(name, *three),
+            "$weighted": _endpoints(name, *three, weights=(1, 3, 6)),
+            "$none": {"cluster_name": name},
+        }
+        cluster["load_assignment"] = where[cluster["load_assignment"]]
         if cluster.get("typed_extension_protocol_options") == "$fresh":
             cluster["typed_extension_protocol_options"] = {_OPTIONS: fresh}
         made.append(cluster)
@@ -92,9 +95,11 @@ def _listener(name: str, text: str, log: Path) -> dict[str, Any]:
     extra = manager.pop("log", {})
     manager["route_config"].setdefault("name", f"{name}-routes")
     manager["route_config"]["virtual_hosts"].append(_PROBED)
-    log_format: dict[str, Any] = {"json_format": {**LOG_FORMAT, **extra}}
+    log_format: dict[str, Any]
     if isinstance(extra, str):
         log_format = {"text_format_source": {"inline_string": f"%DOWNSTREAM_DIRECT_REMOTE_PORT% {extra}\n"}}
+    else:
+        log_format = {"json_format": {**LOG_FORMAT, **extra}}
     logger = {"@type": _FILE_LOG, "path": str(log), "log_format": log_format}
     defaults = {
         "@type": f"{_HTTP}.HttpConnectionManager",

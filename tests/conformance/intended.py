@@ -99,6 +99,11 @@ INTENDED = (
         "Envoy ends a connection on which three local replies wait at once; here they wait their turn",
         ("three-kinds", "local-between", "ten-local"),
     ),
+    Intended(
+        "Envoy documents LOCAL_REPLY_BODY as what was answered, and leaves it empty in access logs",
+        ("log-fields-direct", "log-fields-malformed"),
+        ("log[0].reply",),
+    ),
     Intended("Envoy's list of methods has this one misspelt", ("method-M-SEARCH",)),
     Intended(
         "The method is looked at before the controls in it", ("line-method-with-nul",), ("log[0].details",)

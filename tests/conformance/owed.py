@@ -8,9 +8,20 @@ _IDS = "always_set_request_id_in_response leaves out local replies"
 _SERVER = "server_header_transformation PASS_THROUGH puts a server field on local replies"
 _HEAD_TIMES = "stream_idle_timeout and request_timeout do not count while a head is coming"
 _UPGRADE = "an upgrade is refused before its route is chosen, so the access log does not tell it"
-_REPEATED = "a header matcher looks at a repeated field's joined values, not at each"
+
+_UPSTREAM_LOCAL = "%UPSTREAM_LOCAL_ADDRESS% is never known"
 
 OWED = {
+    "log-fields-get": _UPSTREAM_LOCAL,
+    "log-fields-post": _UPSTREAM_LOCAL,
+    "log-fields-rewrite": _UPSTREAM_LOCAL,
+    "log-fields-head": _UPSTREAM_LOCAL,
+    "log-fields-quotes": _UPSTREAM_LOCAL,
+    "log-fields-high-bytes": _UPSTREAM_LOCAL,
+    "log-fields-chunked": _UPSTREAM_LOCAL,
+    "log-fields-chunked-response": _UPSTREAM_LOCAL,
+    "log-fields-refused": "%UPSTREAM_REMOTE_ADDRESS% of a host that was not reached; spaces in details",
+    "expression-rewrite-no-match": "regex_rewrite that changes nothing leaves out x-envoy-original-path",
     "inside-forwarded-for-no-address": _NO_ADDRESS,
     "via-forwarded-for-no-address": _NO_ADDRESS,
     "no-ids-forwarded-for-no-address": _NO_ADDRESS,
@@ -46,7 +57,5 @@ OWED = {
     "upgrade-websocket": _UPGRADE,
     "upgrade-list": _UPGRADE,
     "upgrade-post": _UPGRADE,
-    "header-repeated": _REPEATED,
-    "header-repeated-range": _REPEATED,
     "rewrite-auto-ip": "auto_host_rewrite to a host that has no name",
 }
