@@ -59,7 +59,7 @@ NO_ROUTE: Final = Failure(404, b"", NR, "route_not_found")
 NO_CLUSTER: Final = Failure(503, b"", NC, "cluster_not_found")
 NO_HEALTHY_UPSTREAM: Final = Failure(503, b"no healthy upstream", UH, "no_healthy_upstream")
 MISSING_HOST: Final = Failure(400, b"", 0, "missing_host_header", True)
-FRAGMENT_IN_PATH: Final = Failure(400, b"", 0, "path_normalization_failed", True)
+PATH_NORMALIZATION_FAILED: Final = Failure(400, b"", 0, "path_normalization_failed", True)
 NO_PATH: Final = Failure(404, b"", 0, "absolute_path_rejected")
 UPGRADE_FAILED: Final = Failure(403, b"", 0, "upgrade_failed", True)
 INTERNAL_ERROR: Final = Failure(500, b"", 0, "internal_error", True)
@@ -75,6 +75,7 @@ UPSTREAM_CLOSED: Final = Failure(
 UPSTREAM_PROTOCOL_ERROR: Final = Failure(502, _RESET + b"protocol error", UPE, _BEFORE + "protocol_error}")
 UPSTREAM_OVERFLOW: Final = Failure(503, _RESET + b"overflow", UO, _BEFORE + "overflow}")
 UPSTREAM_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "response_timeout")
+UPSTREAM_TRY_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "upstream_per_try_timeout")
 
 # The downstream's side
 BAD_REQUEST: Final = Failure(400, b"Bad Request", DPE, "http1.codec_error", True)
@@ -85,6 +86,8 @@ INVALID_AUTHORITY: Final = Failure(400, b"Bad Request", DPE, "http.invalid_autho
 INVALID_URL: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_url", True)
 INVALID_SCHEME: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_scheme", True)
 INVALID_CHARACTERS: Final = Failure(400, b"Bad Request", DPE, "http1.invalid_characters", True)
+UNDERSCORE_IN_NAME: Final = Failure(400, b"Bad Request", DPE, "http1.unexpected_underscore", True)
+HTTPS_ON_PLAINTEXT: Final = Failure(403, b"Forbidden", DPE, "http1.https_url_on_plaintext_connection", True)
 BODY_DISALLOWED: Final = Failure(400, b"Bad Request", DPE, "http1.body_disallowed", True)
 CONNECTION_HEADER: Final = Failure(400, b"Bad Request", DPE, "http1.connection_header_rejected", True)
 UNKNOWN_TRANSFER_ENCODING: Final = Failure(

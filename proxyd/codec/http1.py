@@ -37,6 +37,7 @@ from proxyd.errors import (
     BODY_DISALLOWED,
     CONNECTION_HEADER,
     HEADERS_TOO_LARGE,
+    HTTPS_ON_PLAINTEXT,
     INVALID_AUTHORITY,
     INVALID_CHARACTERS,
     INVALID_SCHEME,
@@ -44,6 +45,7 @@ from proxyd.errors import (
     LENGTH_AND_CHUNKED,
     LOW_VERSION,
     TOO_MANY_HEADERS,
+    UNDERSCORE_IN_NAME,
     UNKNOWN_TRANSFER_ENCODING,
     Failure,
 )
@@ -54,6 +56,10 @@ _LOWER: Final[dict[bytes, bytes]] = {}
 _LOWER_LIMIT: Final = 2048
 _LOWER_LONGEST: Final = 64
 _OWS: Final = b" \t"
+# HttpProtocolOptions.HeadersWithUnderscoresAction.
+ALLOW: Final = 0
+REJECT_REQUEST: Final = 1
+DROP_HEADER: Final = 2
 # How llhttp begins to word that a character must not be where it is, and those that Envoy refuses first.
 _WRONG_CHARACTER: Final = ("Invalid header value char", "Invalid header token", "Invalid char in url")
 _CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
@@ -183,15 +189,23 @@ class RequestReader:
         max_header_count: int,
         accept_http_10: bool,
         allow_absolute_url: bool,
+        underscores: int = ALLOW,
+        refuse_https: bool = False,
         enable_trailers: bool = False,
     ) -> None:
-        """The last three are Envoy's Http1ProtocolOptions of these names."""
+        """Three parameters are Envoy's Http1ProtocolOptions of these names. Beside them:
+
+        ``underscores``: what becomes of a header with one in its name, ALLOW, REJECT_REQUEST or DROP_HEADER.
+        ``refuse_https``: a target that says https is no client's of a plain connection.
+        """
         self._events: Final = events
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
         self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._accept_http_10: Final = accept_http_10
         self._allow_absolute_url: Final = allow_absolute_url
+        self._underscores: Final = underscores
+        self._refuse_https: Final = refuse_https
         self._enable_trailers: Final = enable_trailers
         self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
         self._head: RequestHead = RequestHead()
@@ -213,6 +227,7 @@ class RequestReader:
         self.postponed: bool = False  # nobody has said yet whether that head begins a tunnel
         self.failure: Failure | None = None
         self.in_head: bool = False  # a head has begun and is not complete
+        self.dropped: int = 0  # headers, for an underscore in their names, since somebody set it to 0
         self.head_seen: RequestHead | None = None  # the head that a failure belongs to, as far as it is known
 
     def feed(self, data: bytes) -> Failure | None:
@@ -333,6 +348,11 @@ class RequestReader:
         lower = _LOWER.get(name)
         if lower is None:
             lower = _lower(name)
+        if self._underscores and b"_" in lower and not self._in_body:
+            if self._underscores == REJECT_REQUEST:
+                self._refuse(UNDERSCORE_IN_NAME)
+            self.dropped += 1
+            return
         self._bytes += len(name) + len(value)
         self._count += 1
         if self._bytes > self._max_bytes:
@@ -479,6 +499,8 @@ class RequestReader:
         if scheme.lower() not in (b"http", b"https"):
             self._refuse(INVALID_SCHEME)
         head.scheme = scheme.lower()
+        if self._refuse_https and head.scheme == b"https":
+            self._refuse(HTTPS_ON_PLAINTEXT)
         end = len(rest)
         for mark in (b"/", b"?", b"#"):
             place = rest.find(mark)

@@ -101,6 +101,15 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
         yield Finding(
             f"{path}.common_http_protocol_options.max_response_headers_kb", "is for the responses of clusters"
         )
+    if manager.strip_matching_host_port and manager.strip_any_host_port:
+        yield Finding(f"{path}.strip_matching_host_port", "only one of it and strip_any_host_port can be set")
+    internal = manager.internal_address_config
+    for index, block in enumerate(internal.cidr_ranges if internal is not None else ()):
+        place = f"{path}.internal_address_config.cidr_ranges[{index}]"
+        if block.address_prefix and not is_ip(block.address_prefix):
+            yield Finding(f"{place}.address_prefix", f"{quote(block.address_prefix)} is not an IP address")
+        elif (block.prefix_len or 0) > 32 and ":" not in block.address_prefix:
+            yield Finding(f"{place}.prefix_len", "an IPv4 address has 32 bits")
     yield from _access_logs(f"{path}.access_log", manager.access_log)
     yield from check_routes(f"{path}.route_config", manager.route_config, clusters)
 

@@ -112,6 +112,35 @@ class SubstitutionFormatString(Message, frozen=True, kw_only=True):
     omit_empty_values: bool = False
 
 
+class CidrRange(Message, frozen=True, kw_only=True):
+    """The addresses that begin like ``address_prefix``. Default of prefix_len: 0, all of its family."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.CidrRange"
+
+    address_prefix: NonEmpty
+    prefix_len: Annotated[int, Meta(ge=0, le=128), UINT32] | None = None
+
+
+_TRANSFORMATION = Oneof("transformation")
+_Scheme = Annotated[str, Meta(pattern="^https?\\Z", extra={"says": "must be http or https"})]
+
+
+class SchemeHeaderTransformation(Message, frozen=True, kw_only=True):
+    """The scheme that all requests are said to have come with, whatever they did come with."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.SchemeHeaderTransformation"
+
+    scheme_to_overwrite: Annotated[_Scheme | None, _TRANSFORMATION] = None
+
+
+class HeadersWithUnderscoresAction(enum.IntEnum):
+    """``HttpProtocolOptions.HeadersWithUnderscoresAction``: what becomes of a header named ``a_b``."""
+
+    ALLOW = 0
+    REJECT_REQUEST = 1
+    DROP_HEADER = 2
+
+
 class HttpProtocolOptions(Message, frozen=True, kw_only=True):
     """Limits of HTTP connections whatever their version. Default of idle_timeout: 3600 s; 0 turns it off.
 
@@ -125,6 +154,7 @@ class HttpProtocolOptions(Message, frozen=True, kw_only=True):
     max_headers_count: Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32] | None = None
     max_response_headers_kb: Annotated[int, Meta(gt=0, le=8192), UINT32] | None = None
     max_stream_duration: Seconds | None = None
+    headers_with_underscores_action: HeadersWithUnderscoresAction = HeadersWithUnderscoresAction.ALLOW
     max_requests_per_connection: UInt32 | None = None
 
 

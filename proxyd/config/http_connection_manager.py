@@ -6,8 +6,13 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from proxyd.config.access_log import AccessLog
-from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions
-from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, Seconds, UInt32
+from proxyd.config.core import (
+    CidrRange,
+    Http1ProtocolOptions,
+    HttpProtocolOptions,
+    SchemeHeaderTransformation,
+)
+from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, Oneof, Seconds, UInt32
 from proxyd.config.route import RouteConfiguration
 
 
@@ -47,6 +52,40 @@ class ServerHeaderTransformation(enum.IntEnum):
     PASS_THROUGH = 2
 
 
+class ForwardClientCertDetails(enum.IntEnum):
+    """``HttpConnectionManager.ForwardClientCertDetails``: what becomes of ``x-forwarded-client-cert``.
+
+    A connection without a client's certificate has nothing to say there: every mode but ALWAYS_FORWARD_ONLY
+    takes the header away.
+    """
+
+    SANITIZE = 0
+    FORWARD_ONLY = 1
+    APPEND_FORWARD = 2
+    SANITIZE_SET = 3
+    ALWAYS_FORWARD_ONLY = 4
+
+
+class PathWithEscapedSlashesAction(enum.IntEnum):
+    """What becomes of a path with ``%2F`` or ``%5C``; the default leaves it as it is."""
+
+    IMPLEMENTATION_SPECIFIC_DEFAULT = 0
+    KEEP_UNCHANGED = 1
+    REJECT_REQUEST = 2
+    UNESCAPE_AND_REDIRECT = 3
+    UNESCAPE_AND_FORWARD = 4
+
+
+class InternalAddressConfig(Message, frozen=True, kw_only=True):
+    """Who is internal: by default nobody. The ``x-envoy-*`` headers of internal clients are heeded."""
+
+    proto: ClassVar[str] = (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig"
+    )
+
+    cidr_ranges: tuple[CidrRange, ...] = ()
+
+
 class UpgradeConfig(Message, frozen=True, kw_only=True):
     """A protocol that requests may upgrade to, such as websocket, or CONNECT. Default of enabled: true."""
 
@@ -68,8 +107,9 @@ class HttpConnectionManager(
     """Everything about the HTTP of a listener.
 
     Defaults of what is ``None``: server_name "envoy", use_remote_address false, generate_request_id true,
-    max_request_headers_kb 60, stream_idle_timeout 300 s, drain_timeout 5 s, delayed_close_timeout 1 s; the
-    other timeouts are off.
+    max_request_headers_kb 60, stream_idle_timeout 300 s, delayed_close_timeout 1 s; the other timeouts are
+    off. As in Envoy, drain_timeout means nothing to HTTP/1. A client on a loopback address stands in
+    ``x-forwarded-for`` as this machine's first other IPv4 address.
     """
 
     proto: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -81,9 +121,14 @@ class HttpConnectionManager(
     access_log: tuple[AccessLog, ...] = ()
     server_name: HeaderText = ""
     server_header_transformation: ServerHeaderTransformation = ServerHeaderTransformation.OVERWRITE
+    scheme_header_transformation: SchemeHeaderTransformation | None = None
     use_remote_address: bool | None = None
     xff_num_trusted_hops: UInt32 = 0
+    internal_address_config: InternalAddressConfig | None = None
     skip_xff_append: bool = False
+    append_x_forwarded_port: bool = False
+    add_user_agent: bool | None = None
+    forward_client_cert_details: ForwardClientCertDetails = ForwardClientCertDetails.SANITIZE
     via: HeaderText = ""
     generate_request_id: bool | None = None
     preserve_external_request_id: bool = False
@@ -96,5 +141,13 @@ class HttpConnectionManager(
     request_headers_timeout: Seconds | None = None
     drain_timeout: Seconds | None = None
     delayed_close_timeout: Seconds | None = None
+    normalize_path: bool | None = None
+    merge_slashes: bool = False
+    path_with_escaped_slashes_action: PathWithEscapedSlashesAction = (
+        PathWithEscapedSlashesAction.IMPLEMENTATION_SPECIFIC_DEFAULT
+    )
+    strip_matching_host_port: bool = False
+    strip_any_host_port: Annotated[bool, Oneof("strip_port_mode")] = False
+    strip_trailing_host_dot: bool = False
     upgrade_configs: tuple[UpgradeConfig, ...] = ()
     proxy_100_continue: bool = False

@@ -21,7 +21,7 @@ from proxyd.codec.http1 import (
     write_response_head,
     write_trailers,
 )
-from proxyd.errors import REQUEST_HEADER_TIMEOUT, Failure
+from proxyd.errors import REQUEST_HEADER_TIMEOUT, UNDERSCORE_IN_NAME, Failure
 from proxyd.net.bugs import report_bug
 from proxyd.net.listener import HttpListener
 from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream
@@ -65,6 +65,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             options.max_header_count,
             options.accept_http_10,
             options.allow_absolute_url,
+            options.underscores,
+            options.refuse_https,
             options.enable_trailers,
         )
         self._transport: asyncio.Transport | None = None
@@ -130,7 +132,14 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if self._phase != _SERVING:
             return
         self._in_turn = True
-        failure = self._reader.feed(data)
+        reader = self._reader
+        failure = reader.feed(data)
+        underscores = self._options.underscore_stats
+        if underscores is not None:
+            underscores.dropped_headers.value += reader.dropped
+            reader.dropped = 0
+            if failure is UNDERSCORE_IN_NAME and not self._failed:
+                underscores.requests_rejected.value += 1
         if failure is not None and not self._failed:
             self._failed = True
             self._read_failure(failure)

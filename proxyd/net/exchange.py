@@ -8,16 +8,17 @@ import time
 from typing import Final
 
 from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, LENGTH, NO_BODY, TUNNEL, parse_length
+from proxyd.codec.grpc import is_grpc
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import (
     DC,
-    FRAGMENT_IN_PATH,
     MISSING_HOST,
     NC,
     NO_CLUSTER,
     NO_HEALTHY_UPSTREAM,
     NO_PATH,
     NO_ROUTE,
+    PATH_NORMALIZATION_FAILED,
     REQUEST_TIMEOUT,
     STREAM_DURATION,
     STREAM_IDLE,
@@ -29,12 +30,14 @@ from proxyd.errors import (
     UPSTREAM_OVERFLOW,
     UPSTREAM_PROTOCOL_ERROR,
     UPSTREAM_TIMEOUT,
+    UPSTREAM_TRY_TIMEOUT,
     Failure,
 )
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
-from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream, StreamFactory, UpstreamStream
+from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
+from proxyd.snapshot.normalization import REDIRECTED, REFUSED
 from proxyd.snapshot.route import CONNECT_PATH, REDIRECT, ROUTE, Route
 
 # How far an exchange has come.
@@ -53,7 +56,14 @@ _HOST_CLOSED: Final = 4
 
 _TERMINATED: Final = "upstream_reset_after_response_started{connection_termination}"
 _FORWARDED_INTERIM: Final = frozenset((100, 102, 103))
+
+_MAX_DIGITS: Final = 12
 _REPLAYABLE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
+
+
+def _milliseconds(text: bytes | None) -> float:
+    """The seconds of a header's milliseconds, -1.0 where it has none."""
+    return int(text) / 1000 if text and text.isdigit() and len(text) <= _MAX_DIGITS else -1.0
 
 
 class Exchange(Stream):
@@ -83,7 +93,10 @@ class Exchange(Stream):
         self._idle_timeout: float = manager.config.stream_idle_timeout
         self._max_duration: float = manager.config.max_stream_duration
         self._last_activity: float = 0.0
+        self._timeout: float = -1.0  # of the route, or of a client that may choose; 0.0 for none
+        self._try_timeout: float = 0.0  # shorter than that, or none
         self._response_deadline: float = NEVER
+        self._tells_request_id: bool = manager.config.always_set_request_id_in_response
         stats = manager.config.stats
         stats.downstream_rq_total.value += 1
         stats.downstream_rq_http1_total.value += 1
@@ -95,21 +108,54 @@ class Exchange(Stream):
         self._take_head(head, now)
         if head.expect_continue:
             self._expect(head)
-        stats = self._manager.config.stats
-        if head.path.find(b"#") >= 0:
-            stats.downstream_rq_failed_path_normalization.value += 1
-            self._fail(FRAGMENT_IN_PATH, now)
-        elif not self.authority:
+        manager = self._manager
+        stats = manager.config.stats
+        if not self.authority:
             self._fail(MISSING_HOST, now)
         elif head.path[:1] != b"/" and head.method != b"CONNECT":
             stats.downstream_rq_non_relative_path.value += 1
             self._fail(NO_PATH, now)
-        elif head.method == b"CONNECT":
-            self._choose_tunnel(b"connect", now)
-        elif head.upgrade and head.upgrade != b"h2c":
-            self._choose_tunnel(head.upgrade, now)
-        else:
-            self._choose_route(self._match(), now)
+        elif head.path.find(b"#") >= 0:
+            stats.downstream_rq_failed_path_normalization.value += 1
+            self._fail(PATH_NORMALIZATION_FAILED, now)
+        elif not manager.config.normalizes or self._normalize(now):
+            if manager.forwarding.prepare(self, self._downstream.connection_info()):
+                self._take_commands()
+            if head.method == b"CONNECT":
+                self._choose_tunnel(b"connect", now)
+            elif head.upgrade and head.upgrade != b"h2c":
+                self._choose_tunnel(head.upgrade, now)
+            else:
+                self._choose_route(self._match(), now)
+
+    def _normalize(self, now: float) -> bool:
+        """Bring path and authority into the form that is configured; False where that has answered."""
+        config = self._manager.config
+        stats = config.stats
+        fate, self.path = config.path_normalization.apply(self.path)
+        if fate == REFUSED or (fate == REDIRECTED and is_grpc(self.request_headers)):
+            stats.downstream_rq_failed_path_normalization.value += 1
+            self._fail(PATH_NORMALIZATION_FAILED, now)
+            return False
+        if fate == REDIRECTED:
+            stats.downstream_rq_redirected_with_normalized_path.value += 1
+            self.response_code_details = PATH_NORMALIZATION_FAILED.details
+            self._reply(307, b"", [(b"location", self.path)], now)
+            return False
+        if config.authority_normalization.active:
+            port = self.downstream_local_address.rpartition(":")[2]
+            self.authority = config.authority_normalization.apply(self.authority, int(port))
+        return True
+
+    def _take_commands(self) -> None:
+        """What an internal client may ask for itself: timeouts, and to be told the request's id."""
+        headers = self.request_headers
+        self._timeout = _milliseconds(headers.get(b"x-envoy-upstream-rq-timeout-ms"))
+        self._try_timeout = max(0.0, _milliseconds(headers.get(b"x-envoy-upstream-rq-per-try-timeout-ms")))
+        headers.remove(b"x-envoy-upstream-rq-timeout-ms")
+        headers.remove(b"x-envoy-upstream-rq-per-try-timeout-ms")
+        if headers.get(b"x-envoy-force-trace") is not None:
+            self._tells_request_id = True
 
     def _take_head(self, head: RequestHead, now: float) -> None:
         self.start = now
@@ -125,19 +171,17 @@ class Exchange(Stream):
         if head.body == NO_BODY:
             self._request_done = True
             self.request_end = now
-        manager = self._manager
-        connection = self._take_connection()
+        self._take_connection()
         if not head.version_minor and not head.has_host:
-            self.authority = manager.config.connection.default_host_for_http_10
-        manager.prepare_request(self, connection.remote_ip)
+            self.authority = self._manager.config.connection.default_host_for_http_10
+        self.scheme = head.scheme
 
-    def _take_connection(self) -> ConnectionInfo:
+    def _take_connection(self) -> None:
         connection = self._downstream.connection_info()
         self.downstream_remote_address = connection.remote_address
         self.downstream_direct_remote_address = connection.remote_address
         self.downstream_local_address = connection.local_address
         self.connection_id = connection.id
-        return connection
 
     def _expect(self, head: RequestHead) -> None:
         """As in Envoy, an expectation is met here unless the host is to decide."""
@@ -202,8 +246,12 @@ class Exchange(Stream):
                 self._idle_timeout = route.idle_timeout
             if route.max_stream_duration >= 0.0:
                 self._max_duration = route.max_stream_duration
-            if self._request_done and route.timeout > 0.0:
-                self._response_deadline = now + route.timeout
+            if self._timeout < 0.0:
+                self._timeout = route.timeout
+            if self._try_timeout >= self._timeout > 0.0:
+                self._try_timeout = 0.0
+            if self._request_done:
+                self._await_response(now)
             self._arm()
             self._choose_cluster(route, now)
         elif route.action == REDIRECT:
@@ -239,8 +287,9 @@ class Exchange(Stream):
 
     def _prepare_upstream_headers(self, route: Route) -> None:
         items = self.request_headers.items
-        if route.timeout > 0.0:
-            items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(route.timeout * 1000)))
+        timeout = self._try_timeout or self._timeout
+        if timeout > 0.0:
+            items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(timeout * 1000)))
         if route.changes_request:
             route.finalize_request(self)
         if self._body == NO_BODY and self.method not in BODYLESS_METHODS:
@@ -348,13 +397,18 @@ class Exchange(Stream):
         self._request_done = True
         self.request_end = now
         self._last_activity = now
-        route = self._route
-        if self._state < _STREAMING and route is not None and route.timeout > 0.0:
-            self._response_deadline = now + route.timeout
+        if self._state < _STREAMING and self._route is not None:
+            self._await_response(now)
             self._arm()
         upstream = self._upstream
         if upstream is not None:
             self._end_request(upstream, now)
+
+    def _await_response(self, now: float) -> None:
+        """The request is complete: from now on its time runs."""
+        timeout = self._try_timeout or self._timeout
+        if timeout > 0.0:
+            self._response_deadline = now + timeout
 
     def on_request_flush(self) -> None:
         if self._upstream is not None:
@@ -400,7 +454,7 @@ class Exchange(Stream):
             self.response_headers = headers
             route.finalize_response(self)
         self.response_headers.items = self._manager.prepare_response(headers, service_time)
-        if self._manager.config.always_set_request_id_in_response and self.request_id:
+        if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
         if self._tunnel == _NO_TUNNEL:
             self._downstream.send_head(head.status, self.response_headers.items, head.body)
@@ -658,6 +712,8 @@ class Exchange(Stream):
         else:
             items = extra + self._manager.local_headers(body)
         self.response_headers.items = items
+        if self._tells_request_id and self.request_id:
+            self.response_headers.set(b"x-request-id", self.request_id)
         self.response_code = status
         downstream = self._downstream
         downstream.send_head(status, items, LENGTH if body else NO_BODY)
@@ -704,10 +760,13 @@ class Exchange(Stream):
     def _time_out(self, now: float) -> None:
         cluster = self._cluster
         if cluster is not None:
-            cluster.stats.upstream_rq_timeout.value += 1
+            if self._try_timeout:
+                cluster.stats.upstream_rq_per_try_timeout.value += 1
+            else:
+                cluster.stats.upstream_rq_timeout.value += 1
         if self._host is not None:
             self._host.stats.rq_timeout.value += 1
-        self._fail_upstream(UPSTREAM_TIMEOUT, now)
+        self._fail_upstream(UPSTREAM_TRY_TIMEOUT if self._try_timeout else UPSTREAM_TIMEOUT, now)
 
     # -- 9 account
 

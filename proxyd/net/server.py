@@ -51,8 +51,11 @@ class Server:
         snapshot: Snapshot,
         registry: Registry,
         on_idle: Callable[[], None],
+        local_address: str = "127.0.0.1",
     ) -> None:
         """``on_idle`` is called once, when a drain has been asked for and no connection is left.
+
+        ``local_address`` is this machine's own: clients on a loopback address are forwarded as it.
 
         Raises:
             OSError: an access log cannot be opened.
@@ -78,6 +81,7 @@ class Server:
                 open_loggers(self._logs, listener.manager.access_logs),
                 request_ids,
                 date,
+                local_address,
             )
             self._listeners.append(ServedListener(listener, manager, self._wheel, self))
 

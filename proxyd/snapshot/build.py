@@ -6,6 +6,7 @@ Compiling is pure: no sockets, no tasks, no files. What can fail about a configu
 from typing import Final
 
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.core import Node
 from proxyd.config.listener import Listener
 from proxyd.snapshot.clusters import BUFFER_LIMIT, ClusterSnapshot
 from proxyd.snapshot.formatter import FormatError
@@ -26,7 +27,13 @@ class ListenerSnapshot:
     """One compiled listener with its single filter chain."""
 
     def __init__(
-        self, config: Listener, registry: Registry, worker: int, workers: int, runtime: Runtime
+        self,
+        config: Listener,
+        registry: Registry,
+        worker: int,
+        workers: int,
+        runtime: Runtime,
+        node: Node | None,
     ) -> None:
         socket_address = config.address.socket_address
         address = socket_address.address
@@ -47,6 +54,7 @@ class ListenerSnapshot:
             self.buffer_limit,
             registry,
             runtime,
+            node,
         )
 
 
@@ -74,7 +82,7 @@ def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int, work
         clusters[cluster.name] = ClusterSnapshot(cluster, registry, runtime)
     for listener in resources.listeners:
         try:
-            listeners.append(ListenerSnapshot(listener, registry, worker, workers, runtime))
+            listeners.append(ListenerSnapshot(listener, registry, worker, workers, runtime, bootstrap.node))
         except (RouterError, FormatError) as error:
             name = listener.name or listener.address.socket_address.address
             raise SnapshotError(f"listener {name}: {error}") from error

@@ -2,13 +2,32 @@
 
 from typing import Final
 
+from proxyd.codec.http1 import ALLOW, DROP_HEADER
+from proxyd.codec.http1 import REJECT_REQUEST as REJECT_HEADER
 from proxyd.config.access_log import AccessLog, FileAccessLog, StdoutAccessLog
-from proxyd.config.http_connection_manager import HttpConnectionManager, ServerHeaderTransformation
+from proxyd.config.core import HeadersWithUnderscoresAction, Node
+from proxyd.config.http_connection_manager import (
+    HttpConnectionManager,
+    PathWithEscapedSlashesAction,
+    ServerHeaderTransformation,
+)
 from proxyd.snapshot.formatter import Formatter, compile_format
+from proxyd.snapshot.forwarding import ForwardingSnapshot
+from proxyd.snapshot.normalization import (
+    ANY_PORT,
+    KEEP_UNCHANGED,
+    MATCHING_PORT,
+    NO_PORT,
+    REJECT_REQUEST,
+    UNESCAPE_AND_FORWARD,
+    UNESCAPE_AND_REDIRECT,
+    AuthorityNormalization,
+    PathNormalization,
+)
 from proxyd.snapshot.router import Router, compile_router
 from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
-from proxyd.stats.scopes import HttpStats, ListenerHttpStats
+from proxyd.stats.scopes import HttpStats, ListenerHttpStats, UnderscoreStats
 
 # Envoy's defaults (HttpConnectionManager, HttpProtocolOptions).
 MAX_HEADERS_KB: Final = 60
@@ -27,6 +46,20 @@ _SERVER_HEADER: Final = {
     ServerHeaderTransformation.PASS_THROUGH: PASS_THROUGH,
 }
 
+_ESCAPED_SLASHES: Final = {
+    PathWithEscapedSlashesAction.IMPLEMENTATION_SPECIFIC_DEFAULT: KEEP_UNCHANGED,
+    PathWithEscapedSlashesAction.KEEP_UNCHANGED: KEEP_UNCHANGED,
+    PathWithEscapedSlashesAction.REJECT_REQUEST: REJECT_REQUEST,
+    PathWithEscapedSlashesAction.UNESCAPE_AND_REDIRECT: UNESCAPE_AND_REDIRECT,
+    PathWithEscapedSlashesAction.UNESCAPE_AND_FORWARD: UNESCAPE_AND_FORWARD,
+}
+
+_UNDERSCORES: Final = {
+    HeadersWithUnderscoresAction.ALLOW: ALLOW,
+    HeadersWithUnderscoresAction.REJECT_REQUEST: REJECT_HEADER,
+    HeadersWithUnderscoresAction.DROP_HEADER: DROP_HEADER,
+}
+
 
 class HttpConnectionOptions:
     """What a downstream HTTP connection goes by. Times in seconds, 0.0 for none; sizes in bytes."""
@@ -37,6 +70,9 @@ class HttpConnectionOptions:
         self.accept_http_10: bool = False
         self.default_host_for_http_10: bytes = b""
         self.allow_absolute_url: bool = True
+        self.underscores: int = ALLOW
+        self.underscore_stats: UnderscoreStats | None = None  # unless that is all
+        self.refuse_https: bool = False
         self.enable_trailers: bool = False
         self.idle_timeout: float = IDLE_TIMEOUT_S
         self.max_connection_duration: float = 0.0
@@ -65,20 +101,31 @@ class ConnectionManagerSnapshot:
         buffer_limit: int,
         registry: Registry,
         runtime: Runtime,
+        node: Node | None,
     ) -> None:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
         self.router: Final[Router] = compile_router(config.route_config, runtime)
         self.connection: Final = _connection_options(config, buffer_limit)
+        if self.connection.underscores != ALLOW:
+            self.connection.underscore_stats = UnderscoreStats(registry)
         self.access_logs: Final = compile_access_logs(config.access_log)
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
-        self.use_remote_address: Final[bool] = bool(config.use_remote_address)
-        self.xff_num_trusted_hops: Final[int] = config.xff_num_trusted_hops
-        self.skip_xff_append: Final[bool] = config.skip_xff_append
         self.via: Final[bytes] = config.via.encode()
-        self.generate_request_id: Final[bool] = config.generate_request_id is not False
-        self.preserve_external_request_id: Final[bool] = config.preserve_external_request_id
+        self.forwarding: Final = ForwardingSnapshot(config, node)
+        self.path_normalization: Final = PathNormalization(
+            bool(config.normalize_path),
+            config.merge_slashes,
+            _ESCAPED_SLASHES[config.path_with_escaped_slashes_action],
+        )
+        port = NO_PORT
+        if config.strip_any_host_port:
+            port = ANY_PORT
+        elif config.strip_matching_host_port:
+            port = MATCHING_PORT
+        self.authority_normalization: Final = AuthorityNormalization(port, config.strip_trailing_host_dot)
+        self.normalizes: Final[bool] = self.path_normalization.active or self.authority_normalization.active
         self.always_set_request_id_in_response: Final[bool] = config.always_set_request_id_in_response
         idle = config.stream_idle_timeout
         self.proxy_100_continue: Final[bool] = config.proxy_100_continue
@@ -95,6 +142,8 @@ class ConnectionManagerSnapshot:
 def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> HttpConnectionOptions:
     options = HttpConnectionOptions()
     options.buffer_limit = buffer_limit
+    # As in Envoy, only a client at the edge is known to speak without TLS.
+    options.refuse_https = bool(config.use_remote_address) and config.xff_num_trusted_hops == 0
     if config.max_request_headers_kb is not None:
         options.max_header_bytes = config.max_request_headers_kb * 1024
     if config.request_headers_timeout is not None:
@@ -113,6 +162,7 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
             options.idle_timeout = common.idle_timeout
         if common.max_headers_count is not None:
             options.max_header_count = common.max_headers_count
+        options.underscores = _UNDERSCORES[common.headers_with_underscores_action]
         options.max_connection_duration = common.max_connection_duration or 0.0
         options.max_requests_per_connection = common.max_requests_per_connection or 0
     return options

@@ -84,6 +84,15 @@ class ListenerHttpStats:
         self.downstream_rq_xxx: Final = _status_classes(scope)  # indexed by status // 100, up to 9
 
 
+class UnderscoreStats:
+    """``http1.``: what became of headers with an underscore in their names, of all listeners together."""
+
+    def __init__(self, registry: Registry) -> None:
+        scope = Scope(registry, "http1.")
+        self.dropped_headers: Final = scope.counter("dropped_headers_with_underscores")
+        self.requests_rejected: Final = scope.counter("requests_rejected_with_underscores_in_headers")
+
+
 class HttpStats:
     """``http.<stat_prefix>.``: downstream connections and requests of one connection manager."""
 

@@ -12,6 +12,7 @@ from proxyd.stats.block import LayoutMismatchError
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.backoff import Backoff
 from proxyd.supervisor.dns import HostSets
+from proxyd.supervisor.machine import local_address
 from proxyd.supervisor.roster import START_LIMIT, Roster
 from proxyd.supervisor.sockets import Prepared
 from proxyd.supervisor.worker import Worker
@@ -293,6 +294,7 @@ class Generation(ZygoteOwner):
             slot=slot,
             workers=self.roster.size,
             generation=self.number,
+            local_address=local_address(),
             listeners=tuple((wanted.listener, wanted.backlog) for wanted, _ in lent),
             hosts=self.hosts.sets(),
             log=around.log,

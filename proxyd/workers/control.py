@@ -78,6 +78,7 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     slot: int  # 0..workers-1
     workers: int
     generation: int
+    local_address: str  # this machine's own, see supervisor/machine.py
     listeners: tuple[tuple[int, int], ...]  # for each socket the index of its listener and the backlog
     hosts: tuple[HostSet, ...]
     log: LogSettings

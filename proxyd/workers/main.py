@@ -120,7 +120,7 @@ class Worker:
         bootstrap = decode(native.read_memory(self._config))
         os.close(self._config)
         snapshot = compile_snapshot(bootstrap, self._registry, boot.slot, boot.workers)
-        server = Server(self._loop, snapshot, self._registry, self._on_idle)
+        server = Server(self._loop, snapshot, self._registry, self._on_idle, boot.local_address)
         for hosts in boot.hosts:
             self._host_numbers[hosts.cluster] = hosts.number
             server.update_hosts(hosts.cluster, hosts.hosts)

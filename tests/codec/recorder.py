@@ -40,7 +40,9 @@ class Requests(RequestEvents):
         tunnel: bool = False,
         postpone: bool = False,
     ) -> None:
-        self.reader = RequestReader(self, max_bytes, max_count, http_10, absolute_url, trailers)
+        self.reader = RequestReader(
+            self, max_bytes, max_count, http_10, absolute_url, enable_trailers=trailers
+        )
         self.tunnel = tunnel  # every head that asks for one begins one
         self.postpone = postpone  # it is said by ``settle``
         self.events: list[Event] = []

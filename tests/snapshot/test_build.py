@@ -76,7 +76,7 @@ def test_what_is_not_said_has_envoys_defaults() -> None:
         300.0,
     )
     assert (manager.request_timeout, manager.max_stream_duration) == (0.0, 0.0)
-    assert manager.generate_request_id
+    assert manager.forwarding.generate_request_id
     options = manager.connection
     assert (options.max_header_bytes, options.max_header_count, options.accept_http_10) == (61440, 100, False)
     assert (options.idle_timeout, options.delayed_close_timeout) == (3600.0, 1.0)
@@ -122,8 +122,8 @@ def test_what_is_said_is_kept() -> None:
         1.5,
         8.0,
     )
-    assert (compiled.use_remote_address, compiled.xff_num_trusted_hops) == (True, 2)
-    assert not compiled.generate_request_id
+    assert (compiled.forwarding.edge, compiled.forwarding.trusted_hops) == (True, 2)
+    assert not compiled.forwarding.generate_request_id
     assert [(log.path, log.standard) for log in compiled.access_logs] == [("/x", 0), ("", 1)]
     options = compiled.connection
     assert (options.buffer_limit, options.max_header_bytes, options.max_header_count) == (9, 8192, 7)

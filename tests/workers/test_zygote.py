@@ -110,6 +110,7 @@ def spawn(zygote: Peer, worker_id: int = 1, config: bytes | None = None) -> tupl
         slot=0,
         workers=1,
         generation=1,
+        local_address="127.0.0.1",
         listeners=(),
         hosts=(),
         log=LOG,

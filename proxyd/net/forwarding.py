@@ -1,0 +1,179 @@
+"""Where a request came from: ``x-forwarded-*``, ``x-request-id``, ``via``, and who may command the proxy.
+
+What each request goes through before anything else looks at its headers, in Envoy's order (its
+ConnectionManagerUtility::mutateRequestHeaders). Three kinds of clients are told apart. An internal one is in
+``internal_address_config`` and nobody else stands in ``x-forwarded-for``; its ``x-envoy-*`` headers are
+heeded. With use_remote_address any other is at the edge: it has nothing to say. Without, the peer is a proxy
+that is believed where a request came from, but commands nothing.
+"""
+
+import ipaddress
+from typing import Final
+
+from proxyd.filters.stream_info import StreamInfo
+from proxyd.net.request_id import RequestIds
+from proxyd.net.stream import ConnectionInfo
+from proxyd.snapshot.forwarding import (
+    FORWARDED_FOR,
+    FORWARDED_PORT,
+    FORWARDED_PROTO,
+    FROM_INTERNAL,
+    NEVER,
+    NOT_FROM_EDGE,
+    REQUEST_ID,
+    USER_AGENT,
+    VIA,
+    ForwardingSnapshot,
+)
+
+# As in Envoy, no other address of 127.0.0.0/8 is one.
+_LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "::ffff:127.0.0.1"))
+_SCHEMES: Final = frozenset((b"http", b"https"))
+_CAME_BY_HTTP: Final = (b"x-forwarded-proto", b"http")
+_INTERNAL: Final = (b"x-envoy-internal", b"true")
+_REWRITTEN: Final = NEVER | FORWARDED_FOR | FORWARDED_PROTO | FORWARDED_PORT | REQUEST_ID | VIA
+_ID_LENGTH: Final = 36
+_TRACE_PLACE: Final = 14  # the version's digit of a UUID, where Envoy notes whether the request is traced
+
+
+def last_address(forwarded_for: bytes, skip: int) -> str:
+    """The last address of an ``x-forwarded-for`` but ``skip``, or an empty string where there is none."""
+    for _ in range(skip):
+        forwarded_for, comma, _ = forwarded_for.rpartition(b",")
+        if not comma:
+            return ""
+    # As in Envoy, an empty last element spoils the list: nothing is guessed from what stands before it.
+    text = forwarded_for[forwarded_for.rfind(b",") + 1 :].strip()
+    if not text or not text.isascii():
+        return ""
+    try:
+        return str(ipaddress.ip_address(text.decode()))
+    except ValueError:
+        return ""
+
+
+class Forwarding:
+    """Sets and drops the headers about a request's origin, for all requests of one listener."""
+
+    def __init__(self, options: ForwardingSnapshot, request_ids: RequestIds, local_address: str) -> None:
+        """``local_address`` is this machine's own, written where the peer's is a loopback address."""
+        self._options: Final = options
+        self._kinds: Final = options.kinds
+        self._plain: Final = options.plain
+        self._generate: Final = options.generate_request_id
+        self._request_ids: Final = request_ids
+        self._local_address: Final = local_address.encode()
+
+    def prepare(self, info: StreamInfo, connection: ConnectionInfo) -> bool:
+        """Do it to ``info``, whose ``scheme`` is its target's or empty; True for an internal client."""
+        kinds = self._kinds
+        items = info.request_headers.items
+        found = 0
+        for item in items:
+            found |= kinds.get(item[0], 0)
+        if found or not self._plain:
+            return self._prepare(info, connection, found)
+        if not info.scheme:
+            info.scheme = b"http"
+        items.append(_CAME_BY_HTTP)
+        if self._generate:
+            request_id = self._request_ids.next()
+            info.request_id = request_id
+            items.append((b"x-request-id", request_id))
+        return False
+
+    def _prepare(self, info: StreamInfo, connection: ConnectionInfo, found: int) -> bool:
+        options = self._options
+        said: dict[int, bytes] = {}
+        if found:
+            kinds = self._kinds
+            for name, value in info.request_headers.items:
+                kind = kinds.get(name, 0)
+                if kind:
+                    before = said.get(kind)
+                    said[kind] = value if before is None else before + b"," + value
+        forwarded_for = said.get(FORWARDED_FOR)
+        proto = said.get(FORWARDED_PROTO)
+        port = said.get(FORWARDED_PORT)
+        remote = connection.remote_ip
+        client = ""  # whom a trusted proxy in front names
+        alone = False  # nobody else stands in the list
+        if options.edge:
+            alone = forwarded_for is None
+            trusted = options.trusted_hops > 0
+            if trusted and forwarded_for is not None:
+                client = last_address(forwarded_for, options.trusted_hops - 1)
+            if options.append_address:
+                address = self._local_address if remote in _LOOPBACK else remote.encode()
+                forwarded_for = forwarded_for + b"," + address if forwarded_for else address
+            if not trusted or proto is None:
+                proto = b"http"
+            if options.append_port and (not trusted or port is None):
+                port = connection.local_address.rpartition(":")[2].encode()
+        elif forwarded_for is not None:
+            client = last_address(forwarded_for, options.trusted_hops)
+            alone = bool(client) and options.trusted_hops == 0 and b"," not in forwarded_for
+        if proto is None:
+            proto = b"http"
+        if options.scheme:
+            proto = options.scheme
+            info.scheme = proto
+        elif not info.scheme:
+            lower = proto.lower()
+            info.scheme = lower if lower in _SCHEMES else b"http"
+        if client:
+            info.downstream_remote_address = f"[{client}]:0" if ":" in client else f"{client}:0"
+        else:
+            client = remote
+        internal = alone and not options.internal.empty and options.internal.holds(client)
+        at_edge = options.edge and not internal
+        drop = _REWRITTEN
+        if not internal:
+            drop |= FROM_INTERNAL
+        if at_edge:
+            drop |= NOT_FROM_EDGE
+        if options.add_user_agent and not said.get(USER_AGENT):
+            drop |= USER_AGENT
+        items = info.request_headers.items
+        if found & drop:
+            kinds = self._kinds
+            items = [item for item in items if not kinds.get(item[0], 0) & drop]
+            info.request_headers.items = items
+        if forwarded_for is not None:
+            items.append((b"x-forwarded-for", forwarded_for))
+        items.append((b"x-forwarded-proto", proto))
+        if port is not None:
+            items.append((b"x-forwarded-port", port))
+        if internal:
+            items.append(_INTERNAL)
+        if at_edge:
+            items.append((b"x-envoy-external-address", client.encode()))
+        if options.add_user_agent:
+            self._add_user_agent(items, drop)
+        if options.via:
+            via = said.get(VIA)
+            items.append((b"via", via + b", " + options.via if via else options.via))
+        self._set_request_id(info, items, said.get(REQUEST_ID), at_edge)
+        return internal
+
+    def _add_user_agent(self, items: list[tuple[bytes, bytes]], drop: int) -> None:
+        options = self._options
+        items.append((b"x-envoy-downstream-service-cluster", options.service_cluster))
+        if options.service_node:
+            items.append((b"x-envoy-downstream-service-node", options.service_node))
+        if drop & USER_AGENT:
+            items.append((b"user-agent", options.service_cluster))
+
+    def _set_request_id(
+        self, info: StreamInfo, items: list[tuple[bytes, bytes]], request_id: bytes | None, at_edge: bool
+    ) -> None:
+        options = self._options
+        if options.generate_request_id:
+            if not request_id or (at_edge and not options.preserve_request_id):
+                request_id = self._request_ids.next()
+            elif at_edge and len(request_id) == _ID_LENGTH:
+                # As in Envoy, a stranger does not decide that a request is traced.
+                request_id = request_id[:_TRACE_PLACE] + b"4" + request_id[_TRACE_PLACE + 1 :]
+        if request_id is not None:
+            info.request_id = request_id
+            items.append((b"x-request-id", request_id))
