@@ -50,11 +50,11 @@ from proxyd.errors import (
     Failure,
 )
 
-# Header names repeat, so their lower-case form is looked up. Peers choose names: the table is bounded in
-# both directions.
-_LOWER: Final[dict[bytes, bytes]] = {}
-_LOWER_LIMIT: Final = 2048
-_LOWER_LONGEST: Final = 64
+# The lower-case form of names that no rule is about: names repeat, and one look tells all there is to know.
+# Peers choose names: the table is bounded in both directions.
+_ORDINARY: Final[dict[bytes, bytes]] = {}
+_ORDINARY_LIMIT: Final = 2048
+_ORDINARY_LONGEST: Final = 64
 _OWS: Final = b" \t"
 # HttpProtocolOptions.HeadersWithUnderscoresAction.
 ALLOW: Final = 0
@@ -73,10 +73,10 @@ _IPV6_BYTES: Final = b"ABCDEFabcdef0123456789:."
 
 def _lower(name: bytes) -> bytes:
     lower = name.lower()
-    if len(name) <= _LOWER_LONGEST:
-        if len(_LOWER) >= _LOWER_LIMIT:
-            _LOWER.clear()
-        _LOWER[name] = lower
+    if len(name) <= _ORDINARY_LONGEST and lower not in FRAMING_FIELDS and b"_" not in lower:
+        if len(_ORDINARY) >= _ORDINARY_LIMIT:
+            _ORDINARY.clear()
+        _ORDINARY[name] = lower
     return lower
 
 
@@ -110,6 +110,11 @@ class RequestHead:
     ``path`` is in origin form with its query; ``authority`` comes from an absolute target, else from Host.
     """
 
+    __slots__ = (
+        "authority", "body", "expect", "expect_continue", "has_host", "headers", "keep_alive",
+        "method", "path", "scheme", "trailers", "upgrade", "version_minor",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.method: bytes = b""
         self.path: bytes = b""
@@ -129,6 +134,8 @@ class RequestHead:
 class ResponseHead:
     """The head of one response, framing decided, fields of one hop taken out."""
 
+    __slots__ = ("body", "headers", "keep_alive", "status", "trailers")
+
     def __init__(self) -> None:
         self.status: int = 0
         self.headers: Headers = Headers()
@@ -140,6 +147,8 @@ class ResponseHead:
 @trait
 class RequestEvents:
     """What a RequestReader calls. Data arrives only between a head and its end."""
+
+    __slots__ = ()
 
     def on_request(self, head: RequestHead) -> None:
         raise NotImplementedError
@@ -154,6 +163,8 @@ class RequestEvents:
 @trait
 class ResponseEvents:
     """What a ResponseReader calls. An interim (1xx) response has no end; a 101 that was asked for is none."""
+
+    __slots__ = ()
 
     def on_interim(self, head: ResponseHead) -> None:
         raise NotImplementedError
@@ -213,8 +224,10 @@ class RequestReader:
         self._url: bytes = b""
         self._bytes: int = 0
         self._fed: int = 0  # bytes of the head or chunk framing under way, at least
+        self._carried: int = 0  # bytes of the head under way fed before, at most
+        self._feeding: int = 0  # bytes being fed
         self._progress: bool = False  # what was fed held more than these
-        self._count: int = 0
+        self._count: int = 0  # of fields that are not in _items
         self._content_length: bytes | None = None
         self._transfer_encoding: bytes | None = None
         self._connection: bytes = b""
@@ -241,6 +254,7 @@ class RequestReader:
         rest: bytes | memoryview = data
         while not self._ended:
             self._progress = False
+            self._feeding = len(rest)
             try:
                 self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
@@ -260,6 +274,7 @@ class RequestReader:
                 break
             # The parser collects an unfinished field before it is seen here.
             if self.in_head or self._in_body:
+                self._carried += len(rest)
                 self._fed = 0 if self._progress else self._fed + len(rest)
                 if self._fed > self._max_fed:
                     self._ended = True
@@ -328,6 +343,7 @@ class RequestReader:
         self._url = b""
         self._bytes = 0
         self._fed = 0
+        self._carried = 0
         self._count = 0
         self._content_length = None
         self._transfer_encoding = None
@@ -343,31 +359,52 @@ class RequestReader:
             self._refuse(HEADERS_TOO_LARGE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        # The most frequent call of all. Limits are looked at once, when the head is complete; a head that
+        # does not end is stopped by `feed`.
+        lower = _ORDINARY.get(name)
+        if lower is not None and self.in_head:
+            self._items.append((lower, value.strip(_OWS)))
+        else:
+            self._other_header(name, value)
+
+    def _other_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head that is seen for the first time or frames the message, or a trailer."""
         if self._restored:
             return
-        lower = _LOWER.get(name)
-        if lower is None:
-            lower = _lower(name)
-        if self._underscores and b"_" in lower and not self._in_body:
+        lower = _lower(name)
+        if not self.in_head:
+            self._bytes += len(name) + len(value)
+            self._count += 1
+            if self._bytes > self._max_bytes:
+                self._refuse(HEADERS_TOO_LARGE)
+            self._take_trailer(lower, value.strip(_OWS))
+            return
+        if self._underscores and b"_" in lower:
             if self._underscores == REJECT_REQUEST:
                 self._refuse(UNDERSCORE_IN_NAME)
             self.dropped += 1
             return
-        self._bytes += len(name) + len(value)
-        self._count += 1
-        if self._bytes > self._max_bytes:
-            self._refuse(HEADERS_TOO_LARGE)
-        if self._in_body:
-            self._take_trailer(lower, value.strip(_OWS))
-            return
-        if self._count > self._max_count:
-            self._refuse(TOO_MANY_HEADERS)
-        value = value.strip(_OWS)
+        items = self._items
+        present = len(items)
         kind = FRAMING_FIELDS.get(lower, 0)
         if kind:
-            self._framing_field(kind, lower, value)
+            self._framing_field(kind, lower, value.strip(_OWS))
         else:
-            self._items.append((lower, value))
+            items.append((lower, value.strip(_OWS)))
+        if len(items) == present:
+            self._count += 1
+            self._bytes += len(name) + len(value)
+
+    def _check_limits(self) -> None:
+        items = self._items
+        if self._carried + self._feeding > self._max_bytes:
+            size = self._bytes
+            for name, value in items:
+                size += len(name) + len(value)
+            if size > self._max_bytes:
+                self._refuse(HEADERS_TOO_LARGE)
+        if len(items) + self._count > self._max_count:
+            self._refuse(TOO_MANY_HEADERS)
 
     def _take_trailer(self, name: bytes, value: bytes) -> None:
         """As in Envoy, trailers are dropped unless enabled, and only then counted."""
@@ -410,6 +447,7 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         if self._restored:
             return
+        self._check_limits()
         self.in_head = False
         head = self._head
         self.head_seen = head
@@ -662,14 +700,14 @@ class ResponseReader:
         self.in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        lower = _LOWER.get(name)
-        if lower is None:
-            lower = _lower(name)
         self._bytes += len(name) + len(value)
         self._count += 1
         if self._bytes > self._max_bytes or self._count > self._max_count:
             self._refuse()
         value = value.strip(_OWS)
+        lower = _ORDINARY.get(name)
+        if lower is None:
+            lower = _lower(name)
         if self._in_body:
             if self._enable_trailers:
                 if self._head.trailers is None:

@@ -10,6 +10,17 @@ class StreamInfo:
     wall-clock seconds since the epoch. Addresses are ``ip:port`` text. Byte counts are of bodies.
     """
 
+    __slots__ = (
+        "attempt_count", "authority", "bytes_received", "bytes_sent", "connection_id",
+        "connection_termination_details", "downstream_direct_remote_address",
+        "downstream_local_address", "downstream_remote_address", "end", "local_reply_body",
+        "method", "original_path", "path", "protocol", "request_end", "request_headers",
+        "request_id", "response_code", "response_code_details", "response_end", "response_flags",
+        "response_headers", "response_start", "route_name", "scheme", "start", "start_time",
+        "upstream_cluster", "upstream_first_tx", "upstream_host", "upstream_last_tx",
+        "upstream_local_address", "upstream_transport_failure_reason",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.method: bytes = b""
         self.path: bytes = b""

@@ -53,6 +53,14 @@ class QueuedRequest:
 class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
+    __slots__ = (
+        "_blocked", "_born", "_chunked", "_close", "_close_deadline", "_discarding", "_failed",
+        "_failure", "_head_deadline", "_idle_deadline", "_in_turn", "_listener", "_minor", "_now",
+        "_options", "_paused", "_pending", "_phase", "_queue", "_reader", "_request_done",
+        "_requests", "_stats", "_stream", "_stream_deadline", "_to_head", "_transport", "_tunnel",
+        "_unsent", "info",
+    )  # fmt: skip
+
     def __init__(self, listener: HttpListener) -> None:
         super().__init__()
         options = listener.options

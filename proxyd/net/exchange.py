@@ -69,6 +69,14 @@ def _milliseconds(text: bytes | None) -> float:
 class Exchange(Stream):
     """One request and its response through the proxy."""
 
+    __slots__ = (
+        "_blocked", "_body", "_buffered", "_buffered_bytes", "_cluster", "_downstream", "_framed",
+        "_host", "_idle_timeout", "_interim_sent", "_last_activity", "_manager", "_max_duration",
+        "_request_done", "_request_head", "_response_deadline", "_response_head", "_retried",
+        "_reused", "_route", "_state", "_tells_request_id", "_timeout", "_try_timeout", "_tunnel",
+        "_upstream",
+    )  # fmt: skip
+
     def __init__(self, manager: ConnectionManager, downstream: DownstreamStream) -> None:
         super().__init__()
         self._manager: Final = manager

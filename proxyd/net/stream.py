@@ -25,6 +25,8 @@ class ConnectionInfo:
 class DownstreamStream:
     """One request's way back to the client, as its handler uses it."""
 
+    __slots__ = ()
+
     def connection_info(self) -> ConnectionInfo:
         raise NotImplementedError
 
@@ -91,6 +93,8 @@ class DownstreamStream:
 class UpstreamStream:
     """One request's way to a host, leased from a pool until its response has ended."""
 
+    __slots__ = ()
+
     def send_head(
         self, method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
     ) -> None:
@@ -141,6 +145,8 @@ class UpstreamStream:
 
 class Stream(StreamInfo):
     """One request as both codecs see it. ``now`` is the monotonic clock at the event."""
+
+    __slots__ = ()
 
     # -- from downstream
 

@@ -23,6 +23,8 @@ _FAR: Final = 10.0
 class Timed:
     """Something with a deadline. ``deadline`` is read-only outside the wheel."""
 
+    __slots__ = ("deadline", "tick")
+
     def __init__(self) -> None:
         self.deadline: float = NEVER
         self.tick: int = -1  # the wheel slot this object stands in; -1 for none

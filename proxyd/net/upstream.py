@@ -44,6 +44,13 @@ class ConnectionOwner:
 class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
+    __slots__ = (
+        "_asks_tunnel", "_blocked", "_body", "_closed_here", "_config", "_heard", "_idle_timeout",
+        "_keep_alive", "_local_address", "_max_duration", "_now", "_owner", "_paused", "_pending",
+        "_reader", "_request_done", "_response_done", "_stats", "_stream", "_transport", "_tunnel",
+        "_wheel", "address", "born", "closing", "leased", "requests",
+    )  # fmt: skip
+
     def __init__(
         self,
         owner: ConnectionOwner,
