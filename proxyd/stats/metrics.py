@@ -4,6 +4,7 @@ Counting is one addition to an attribute, without lock, lookup or call: ``counte
 is done on the data plane; `Registry.publish` finds out what has changed and copies that to shared memory.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from proxyd.stats import block
@@ -141,6 +142,15 @@ class Registry:
     def zero_gauges(self, prefix: str, names: str) -> None:
         """Declare gauges that Envoy has and this process never sets, as zero_counters() does."""
         self._zeros(block.ZERO_GAUGE, prefix, names)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Show these names no more. Only in a registry without memory: a block's table can only grow."""
+        assert self._writer is None, "names stay in shared memory until their process ends"
+        for name in names:
+            self.counters.pop(name, None)
+            self.gauges.pop(name, None)
+            self.histograms.pop(name, None)
+            self.zeros.pop(name, None)
 
     def publish(self) -> None:
         """Copy what has changed to the block; to be called at least every 100 ms, and before exit."""

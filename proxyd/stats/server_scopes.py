@@ -7,7 +7,10 @@ from proxyd.stats.scopes import Scope, escape
 
 
 class ServerStats:
-    """``server.``: how the server is. State: 0 live, 1 draining, 2 pre-initializing, 3 initializing."""
+    """``server.``: how the server is. State: 0 live, 1 draining, 2 pre-initializing, 3 initializing.
+
+    ``stats_overflow`` is proxyd's own: metrics of living workers that found no room and are not shown.
+    """
 
     def __init__(self, registry: Registry) -> None:
         scope = Scope(registry, "server.")
@@ -22,6 +25,7 @@ class ServerStats:
         self.memory_physical_size: Final = scope.gauge("memory_physical_size")
         self.state: Final = scope.gauge("state")
         self.static_unknown_fields: Final = scope.counter("static_unknown_fields")
+        self.stats_overflow: Final = scope.gauge("stats_overflow")
         self.total_connections: Final = scope.gauge("total_connections")
         self.uptime: Final = scope.gauge("uptime")
         self.version: Final = scope.gauge("version")
@@ -75,6 +79,21 @@ class ClusterManagerStats:
         scope.zero_counters(_CLUSTER_MANAGER_ZERO_COUNTERS)
 
 
+_CLUSTER_UPDATE_NAMES: Final = (
+    "membership_change",
+    "update_attempt",
+    "update_empty",
+    "update_failure",
+    "update_no_rebuild",
+    "update_success",
+    "membership_total",
+    "membership_healthy",
+    "max_host_weight",
+    "version",
+    "warming_state",
+)
+
+
 class ClusterUpdateStats:
     """``cluster.<name>.``: what the supervisor, which resolves names for all workers, knows of a cluster."""
 
@@ -86,7 +105,16 @@ class ClusterUpdateStats:
         self.update_failure: Final = scope.counter("update_failure")
         self.update_no_rebuild: Final = scope.counter("update_no_rebuild")
         self.update_success: Final = scope.counter("update_success")
+        self.membership_total: Final = scope.gauge("membership_total", shared=True)
+        self.membership_healthy: Final = scope.gauge("membership_healthy", shared=True)
+        self.max_host_weight: Final = scope.gauge("max_host_weight", shared=True)
         scope.zero_gauges("version warming_state")
+        self._registry: Final = registry
+        self._names: Final = [f"cluster.{escape(name)}.{each}" for each in _CLUSTER_UPDATE_NAMES]
+
+    def forget(self) -> None:
+        """The cluster is no more: neither are its numbers."""
+        self._registry.forget(self._names)
 
 
 class RuntimeStats:

@@ -5,13 +5,15 @@ supervisor's own count; so it never falls, whatever happens to workers. Gauges o
 """
 
 import logging
+import sys
 from typing import Final
 
-from proxyd.stats import block
-from proxyd.stats.block import BlockReader, LayoutMismatchError
+from proxyd.stats.block import ZERO_COUNTER, BlockReader, Entry, LayoutMismatchError
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HIDDEN_PREFIXES
-from proxyd.stats.view import Distribution, HistogramView, StatsView, scale_of
+from proxyd.stats.sums import Scopes, Sum
+from proxyd.stats.view import Distribution, HistogramView, StatsView
+from proxyd.stats.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,11 @@ class WorkerNumbers:
         self.loop_lag_max_us = 0
 
 
+# What is looked at every second must not hold up the supervisor: the names of a large configuration are read
+# in pieces.
+_ROWS_AT_A_TIME: Final = 20_000
+
+
 class Totals:
     """Adds up blocks and the supervisor's own registry.
 
@@ -50,7 +57,8 @@ class Totals:
     def __init__(self, registry: Registry) -> None:
         self.registry: Final = registry
         self._readers: Final[dict[int, BlockReader]] = {}
-        self._retired: Final = _Sum()
+        self._watches: Final[dict[int, Watch]] = {}
+        self._retired: Final = Sum()
         self._baseline: dict[str, int] = {}
         self._at_tick: dict[str, Distribution] = {}
         self._interval: dict[str, Distribution] = {}
@@ -69,6 +77,7 @@ class Totals:
             reader.close()
             raise
         self._readers[worker_id] = reader
+        self._watches[worker_id] = Watch()
 
     def check(self, worker_id: int) -> None:
         """Raise LayoutMismatchError if this worker, which says that it is ready, writes another layout."""
@@ -77,6 +86,7 @@ class Totals:
     def retire(self, worker_id: int) -> None:
         """Keep the counters and histograms of a worker that has ended, drop its gauges, let its memory go."""
         reader = self._readers.pop(worker_id)
+        del self._watches[worker_id]
         try:
             self._retired.add_reader(reader)
         except LayoutMismatchError as error:
@@ -84,6 +94,21 @@ class Totals:
         finally:
             self._retired.forget_gauges()
             reader.close()
+
+    def forget_removed(self) -> None:
+        """Drop what retired workers left of clusters, listeners and the like that no living worker has.
+
+        To be called after a reload, while the workers that serve are all attached: what none of them names
+        then has been taken out of the configuration.
+        """
+        names = [entry.name for reader in self._readers.values() for entry in _entries(reader)]
+        if not names:
+            return
+        scopes = Scopes([*names, *self.registry.counters])
+        self._retired.keep(scopes)
+        self._baseline = {name: value for name, value in self._baseline.items() if scopes.has(name)}
+        self._at_tick = {name: value for name, value in self._at_tick.items() if scopes.has(name)}
+        self._interval = {name: value for name, value in self._interval.items() if scopes.has(name)}
 
     def read(self) -> StatsView:
         """The totals now."""
@@ -100,7 +125,7 @@ class Totals:
             shown = view.hidden if name.startswith(HIDDEN_PREFIXES) else view.gauges
             shown[name] = value
         for name, kind in total.zeros.items():
-            (view.counters if kind == block.ZERO_COUNTER else view.gauges).setdefault(name, 0)
+            (view.counters if kind == ZERO_COUNTER else view.gauges).setdefault(name, 0)
         for name, distribution in total.distributions().items():
             nothing = Distribution([], 0, distribution.scale)
             view.histograms[name] = HistogramView(distribution, self._interval.get(name, nothing))
@@ -113,7 +138,13 @@ class Totals:
 
     def tick(self) -> None:
         """End an interval of the histograms; call once every stats_flush_interval (5 s by default)."""
-        now = self._total().distributions()
+        total = self._retired.histograms_alone()
+        for worker_id, reader in self._readers.items():
+            watch = self._watches[worker_id]
+            watch.follow(_entries(reader, _ROWS_AT_A_TIME))
+            total.add_histograms(reader, watch.histograms)
+        total.add_registry_histograms(self.registry)
+        now = {name: each for name, each in total.distributions().items() if each.count}
         before = self._at_tick
         self._interval = {
             name: distribution.minus(before[name]) if name in before else distribution
@@ -129,30 +160,20 @@ class Totals:
         """The numbers of one living worker; raises KeyError where there is none."""
         reader = self._readers[worker_id]
         numbers = WorkerNumbers(reader.pid, reader.heartbeat, reader.dropped)
-        try:
-            entries = reader.entries()
-        except LayoutMismatchError:
-            return numbers
-        for entry in entries:
-            name = entry.name
-            if name.startswith("http."):
-                if name.endswith(".downstream_rq_total"):
-                    numbers.requests_total += reader.value(entry.cell)
-                elif name.endswith(".downstream_rq_active"):
-                    numbers.requests_active += reader.value(entry.cell)
-                elif name.endswith(".downstream_cx_active"):
-                    numbers.connections += reader.value(entry.cell)
-            elif name == "process.loop_lag_us":
-                numbers.loop_lag_us = reader.value(entry.cell)
-            elif name == "process.loop_lag_max_us":
-                numbers.loop_lag_max_us = reader.value(entry.cell)
+        watch = self._watches[worker_id]
+        watch.follow(_entries(reader, _ROWS_AT_A_TIME))
+        numbers.requests_total = _sum_of(reader, watch.requests)
+        numbers.requests_active = _sum_of(reader, watch.active)
+        numbers.connections = _sum_of(reader, watch.connections)
+        numbers.loop_lag_us = _sum_of(reader, watch.lag)
+        numbers.loop_lag_max_us = _sum_of(reader, watch.lag_max)
         return numbers
 
     def heartbeat(self, worker_id: int) -> float:
         """Monotonic seconds of a worker's last heartbeat, 0.0 before the first. Cheap."""
         return self._readers[worker_id].heartbeat
 
-    def _total(self) -> "_Sum":
+    def _total(self) -> "Sum":
         total = self._retired.copy()
         for worker_id, reader in self._readers.items():
             try:
@@ -167,84 +188,13 @@ class Totals:
         return total
 
 
-class _Histogram:
-    """Counts of one histogram while they are added up."""
-
-    __slots__ = ("counts", "total", "unit")
-
-    def __init__(self, unit: int, total: int, counts: list[int]) -> None:
-        self.unit: Final = unit
-        self.total = total
-        self.counts = counts  # empty where nothing was recorded
+def _entries(reader: BlockReader, most: int = sys.maxsize) -> list[Entry]:
+    """The table of a worker, empty where other code wrote it (which ``check`` tells)."""
+    try:
+        return reader.entries(most)
+    except LayoutMismatchError:
+        return []
 
 
-class _Sum:
-    """Numbers of several processes, added by name."""
-
-    def __init__(self) -> None:
-        self.counters: dict[str, int] = {}
-        self.gauges: dict[str, int] = {}
-        self.gauges_used: set[str] = set()
-        self.zeros: dict[str, int] = {}
-        self.histograms: dict[str, _Histogram] = {}
-
-    def copy(self) -> "_Sum":
-        other = _Sum()
-        other.counters = dict(self.counters)
-        other.gauges_used = set(self.gauges_used)
-        for name, histogram in self.histograms.items():
-            other.histograms[name] = _Histogram(histogram.unit, histogram.total, histogram.counts)
-        return other
-
-    def add_reader(self, reader: BlockReader) -> None:
-        for entry in reader.entries():
-            kind = entry.kind
-            name = entry.name
-            if kind == block.COUNTER:
-                self.counters[name] = self.counters.get(name, 0) + reader.value(entry.cell)
-            elif kind in (block.GAUGE, block.SHARED_GAUGE):
-                used = reader.value(entry.cell + 1) != 0
-                self._gauge(name, reader.value(entry.cell), kind == block.SHARED_GAUGE, used)
-            elif kind in (block.ZERO_COUNTER, block.ZERO_GAUGE):
-                self.zeros[name] = kind
-            else:
-                recorded = reader.histogram(entry.cell)
-                self._histogram(name, kind, *(recorded or (0, [])))
-
-    def add_registry(self, registry: Registry) -> None:
-        for counter in registry.counters.values():
-            self.counters[counter.name] = self.counters.get(counter.name, 0) + counter.value
-        for gauge in registry.gauges.values():
-            self._gauge(gauge.name, gauge.value, gauge.shared, used=False)
-        for histogram in registry.histograms.values():
-            counts = list(histogram.counts) if histogram.count else []
-            self._histogram(histogram.name, histogram.unit, histogram.total, counts)
-        self.zeros.update(registry.zeros)
-
-    def forget_gauges(self) -> None:
-        """What ends with a process: its gauges, and the names it declared."""
-        self.gauges.clear()
-        self.zeros.clear()
-
-    def distributions(self) -> dict[str, Distribution]:
-        return {
-            name: Distribution(h.counts, h.total, scale_of(h.unit)) for name, h in self.histograms.items()
-        }
-
-    def _gauge(self, name: str, value: int, shared: bool, used: bool) -> None:
-        present = self.gauges.get(name, 0)
-        self.gauges[name] = max(present, value) if shared else present + value
-        if used:
-            self.gauges_used.add(name)
-
-    def _histogram(self, name: str, unit: int, total: int, counts: list[int]) -> None:
-        present = self.histograms.get(name)
-        if present is None:
-            self.histograms[name] = _Histogram(unit, total, counts)
-            return
-        present.total += total
-        if counts:
-            # A new list: the present one may belong to the retired sum.
-            present.counts = (
-                [a + b for a, b in zip(present.counts, counts, strict=True)] if present.counts else counts
-            )
+def _sum_of(reader: BlockReader, cells: list[int]) -> int:
+    return sum([reader.value(cell) for cell in cells])

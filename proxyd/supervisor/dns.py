@@ -19,7 +19,6 @@ import anyio.to_thread
 from proxyd.config.cluster import Cluster, DiscoveryType, DnsLookupFamily
 from proxyd.snapshot.clusters import HostEntry, endpoints
 from proxyd.stats.metrics import Registry
-from proxyd.stats.scopes import escape
 from proxyd.stats.server_scopes import ClusterUpdateStats
 from proxyd.workers.control import HostSet
 
@@ -61,11 +60,6 @@ class Names:
         self.cluster: Final = cluster
         stat_name = cluster.alt_stat_name or cluster.name
         self._stats: Final = ClusterUpdateStats(registry, stat_name)
-        prefix = f"cluster.{escape(stat_name)}."
-        self._membership: Final = [
-            registry.gauge(prefix + name, shared=True) for name in ("membership_total", "membership_healthy")
-        ]
-        self._weight: Final = registry.gauge(prefix + "max_host_weight", shared=True)
         self._resolve: Final = resolve
         self._failures = 0
         self._targets: Final = endpoints(cluster)
@@ -105,7 +99,7 @@ class Names:
     def forget(self) -> None:
         """The cluster is no more."""
         self._in_force = False
-        self._show(())
+        self._stats.forget()
 
     async def refresh(self) -> bool:
         """Resolve every name once; True if the hosts have changed."""
@@ -205,9 +199,10 @@ class Names:
         return True
 
     def _show(self, hosts: Hosts) -> None:
-        for gauge in self._membership:
-            gauge.value = len(hosts)
-        self._weight.value = max((entry.weight for entry in hosts), default=0)
+        stats = self._stats
+        stats.membership_total.value = len(hosts)
+        stats.membership_healthy.value = len(hosts)
+        stats.max_host_weight.value = max((entry.weight for entry in hosts), default=0)
 
 
 def _once(entries: Iterable[HostEntry]) -> Hosts:

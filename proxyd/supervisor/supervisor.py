@@ -30,7 +30,7 @@ from proxyd.supervisor.configuration import Configuration
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.options import StartOptions
-from proxyd.supervisor.problems import StartError, check_descriptors, explain_bind
+from proxyd.supervisor.problems import StartError, check_descriptors, explain_bind, explain_resources
 from proxyd.supervisor.sockets import BindError, ListenSockets, Prepared, Wanted, wanted_addresses
 from proxyd.supervisor.vitals import Vitals
 from proxyd.system import native
@@ -122,7 +122,9 @@ class Supervisor:
     def look(self) -> None:
         """Take the measure of all processes; to be called about once a second."""
         workers = [worker for generation in self.generations for worker in generation.workers.values()]
-        connections = sum(self.totals.worker(worker.member.worker_id).connections for worker in workers)
+        numbers = [self.totals.worker(worker.member.worker_id) for worker in workers]
+        connections = sum(each.connections for each in numbers)
+        self.vitals.stats_overflow(max((each.dropped for each in numbers), default=0))
         pids = {worker.member.pid for worker in workers if worker.member.pid}
         self.vitals.look({os.getpid(), *pids}, self.state, connections)
         if self.admin is not None:
@@ -134,6 +136,8 @@ class Supervisor:
         for generation in over:
             self.generations.remove(generation)
         if over:
+            if not self.stopping and self.current is not None and self.current.ready:
+                self.totals.forget_removed()
             self.changed()  # for who waits for it
         self.vitals.listeners_draining(
             sum(len(old.bootstrap.static_resources.listeners) for old in self.draining)
@@ -243,7 +247,11 @@ class Supervisor:
         self, candidate: Configuration, workers: int, prepared: Prepared, hosts: HostSets
     ) -> Generation:
         self._numbers += 1
-        generation = Generation(self._numbers, candidate.bootstrap, workers, prepared, hosts, self)
+        try:
+            generation = Generation(self._numbers, candidate.bootstrap, workers, prepared, hosts, self)
+        except OSError as error:
+            self._numbers -= 1
+            raise StartError(f"no new workers can be started: {explain_resources(error)}") from None
         self.generations.append(generation)
         generation.start()
         return generation

@@ -1,5 +1,6 @@
 """The supervisor's own statistics: the server, its listeners and clusters over reloads, its processes."""
 
+import logging
 import time
 from typing import Final
 
@@ -16,6 +17,8 @@ from proxyd.stats.server_scopes import (
     WatchdogStats,
 )
 
+logger = logging.getLogger("main")
+
 # server.state, as Envoy numbers it.
 STATES: Final = {"LIVE": 0, "DRAINING": 1, "PRE_INITIALIZING": 2, "INITIALIZING": 3}
 
@@ -31,7 +34,7 @@ class Usage:
         self._process: psutil.Process | None = None
         try:
             self._process = psutil.Process(pid)
-        except psutil.Error:
+        except (psutil.Error, OSError):  # OSError: no free descriptor for looking
             pass
 
     def look(self, now: float) -> None:
@@ -42,7 +45,7 @@ class Usage:
             with self._process.oneshot():
                 times = self._process.cpu_times()
                 memory = self._process.memory_info().rss
-        except psutil.Error:
+        except (psutil.Error, OSError):
             return
         used = times.user + times.system
         if self._looked and now > self._looked:
@@ -126,6 +129,13 @@ class Vitals:
             usage = self._usage[pid] = Usage(pid)
             usage.look(time.monotonic())
         return usage
+
+    def stats_overflow(self, dropped: int) -> None:
+        """So many metrics of one worker found no room in its statistics memory."""
+        gauge = self.server.stats_overflow
+        if dropped > gauge.value:
+            logger.warning("%d statistics of a worker find no room and are not shown", dropped)
+        gauge.value = dropped
 
     def look(self, pids: set[int], state: str, connections: int) -> None:
         """Look at all processes of ours; to be called about once a second."""

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from proxyd.stats.block import LayoutMismatchError
+from proxyd.stats.block import DEFAULT_SIZE, BlockReader, LayoutMismatchError, size_for
 from proxyd.stats.metrics import PLAIN, Registry
 from proxyd.stats.scopes import ClusterStats, HostStats, HttpStats, ProcessStats
 from proxyd.stats.totals import Totals
@@ -250,3 +250,49 @@ def test_a_response_code_counts_in_both_trees_at_once() -> None:
         "cluster.a_b.external.upstream_rq_2xx": 3,
         "cluster.a_b.external.upstream_rq_completed": 3,
     }
+
+
+def test_what_a_reload_removed_is_forgotten_and_the_rest_goes_on() -> None:
+    totals = Totals(Registry())
+    old = attached(totals, 1)
+    for name in ("kept", "kept.too", "gone"):
+        ClusterStats(old.registry, name).code(404)
+        HostStats(old.registry, name, "10.0.0.1:80").cx_total.value = 1
+    HttpStats(old.registry, "front").downstream_rq_time.record(5)
+    HttpStats(old.registry, "back").downstream_rq_total.value = 5
+    old.registry.publish()
+    new = attached(totals, 2)
+    for name in ("kept", "kept.too"):
+        ClusterStats(new.registry, name)
+        HostStats(new.registry, name, "10.0.0.1:80")
+    HttpStats(new.registry, "front")
+    new.registry.publish()
+    totals.tick()
+    totals.retire(1)
+    totals.forget_removed()
+    view = totals.read()
+    assert view.counters["cluster.kept.upstream_rq_404"] == 1
+    assert view.counters["cluster.kept.too.upstream_rq_404"] == 1
+    assert view.histograms["http.front.downstream_rq_time"].cumulative.count == 1
+    left = [*view.counters, *view.gauges, *view.histograms, *view.hidden]
+    assert [name for name in left if ".gone" in name or "http.back." in name] == []
+
+
+def test_nothing_is_forgotten_while_no_worker_lives() -> None:
+    totals = Totals(Registry())
+    only = attached(totals, 1)
+    ClusterStats(only.registry, "c").upstream_rq_total.value = 7
+    only.registry.publish()
+    totals.retire(1)
+    totals.forget_removed()
+    assert totals.read().counters["cluster.c.upstream_rq_total"] == 7
+
+
+def test_a_large_configuration_has_room_for_its_names() -> None:
+    memory = memoryview(bytearray(size_for(1)))[: size_for(1) - DEFAULT_SIZE]
+    registry = Registry(memory)
+    ClusterStats(registry, "a-cluster-with-a-rather-long-name.namespace.svc.cluster.local")
+    registry.publish()
+    reader = BlockReader(memory)
+    assert reader.dropped == 0
+    assert reader.entries()
