@@ -8,8 +8,8 @@ _CONTENT_TYPE: Final = b"application/grpc"
 
 
 def is_grpc(headers: Headers) -> bool:
-    """Whether the content is gRPC: ``application/grpc``, bare or with a suffix. grpc-web is another thing."""
+    """Whether the content is gRPC: ``application/grpc``, alone or with a ``+`` behind it."""
     content_type = headers.get(b"content-type")
     if content_type is None or not content_type.startswith(_CONTENT_TYPE):
         return False
-    return content_type[len(_CONTENT_TYPE) : len(_CONTENT_TYPE) + 1] in (b"", b"+", b";")
+    return content_type[len(_CONTENT_TYPE) : len(_CONTENT_TYPE) + 1] in (b"", b"+")

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from proxyd.config.access_log_filter import AccessLogFilter
 from proxyd.config.core import SubstitutionFormatString
 from proxyd.config.message import Message, NonEmpty
 
@@ -50,9 +51,10 @@ class StderrAccessLog(
 
 
 class AccessLog(Message, frozen=True, kw_only=True):
-    """One access log: every request is told to each."""
+    """One access log: it is told of every request, or of those that pass the filter."""
 
     proto: ClassVar[str] = "envoy.config.accesslog.v3.AccessLog"
 
     name: str = ""
+    filter: AccessLogFilter | None = None
     typed_config: FileAccessLog | StdoutAccessLog | StderrAccessLog

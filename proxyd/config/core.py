@@ -103,13 +103,17 @@ _FORMAT = Oneof("format", required=True)
 
 
 class SubstitutionFormatString(Message, frozen=True, kw_only=True):
-    """A line made of command operators such as ``%RESPONSE_CODE%``."""
+    """A line made of command operators such as ``%RESPONSE_CODE%``.
+
+    content_type is for the bodies of local replies; if unset: text/plain, with json_format application/json.
+    """
 
     proto: ClassVar[str] = "envoy.config.core.v3.SubstitutionFormatString"
 
     text_format_source: Annotated[DataSource | None, _FORMAT] = None
     json_format: Annotated[JsonObject | None, _FORMAT] = None
     omit_empty_values: bool = False
+    content_type: HeaderText = ""
 
 
 class CidrRange(Message, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from proxyd.config.core import (
     HttpProtocolOptions,
     SchemeHeaderTransformation,
 )
+from proxyd.config.local_reply import LocalReplyConfig
 from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, Oneof, Seconds, UInt32
 from proxyd.config.route import RouteConfiguration
 
@@ -151,3 +152,4 @@ class HttpConnectionManager(
     strip_trailing_host_dot: bool = False
     upgrade_configs: tuple[UpgradeConfig, ...] = ()
     proxy_100_continue: bool = False
+    local_reply_config: LocalReplyConfig | None = None

@@ -10,6 +10,7 @@ from typing import Final
 
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.log_writer import CLOSE, REOPEN, SYNC, WRITE, LogWriter, Request
+from proxyd.snapshot.access_log_filter import LogFilter
 from proxyd.snapshot.formatter import Formatter
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot
 from proxyd.stats.scopes import AccessLogStats
@@ -160,14 +161,17 @@ class AccessLogs:
 class AccessLogger:
     """One configured access log: a format and the sink of its lines."""
 
-    __slots__ = ("_file", "_formatter")
+    __slots__ = ("_file", "_filter", "_formatter")
 
-    def __init__(self, formatter: Formatter, file: LogFile) -> None:
+    def __init__(self, formatter: Formatter, file: LogFile, log_filter: LogFilter | None = None) -> None:
+        self._filter: Final = log_filter
         self._formatter: Final = formatter
         self._file: Final = file
 
     def log(self, info: StreamInfo) -> None:
-        """Log a request that has ended."""
+        """Log a request that has ended, if its filter lets it pass."""
+        if self._filter is not None and not self._filter.passes(info):
+            return
         self._file.write(self._formatter.format_line(info))
 
 
@@ -175,7 +179,9 @@ def open_loggers(logs: AccessLogs, configured: list[AccessLogSnapshot]) -> list[
     """The loggers of one connection manager. Raises OSError, with the path, if a file cannot be opened."""
     return [
         AccessLogger(
-            log.formatter, logs.open_file(log.path) if log.path else logs.open_standard(log.standard)
+            log.formatter,
+            logs.open_file(log.path) if log.path else logs.open_standard(log.standard),
+            log.filter,
         )
         for log in configured
     ]

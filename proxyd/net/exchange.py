@@ -37,6 +37,7 @@ from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
+from proxyd.snapshot.local_reply import answer_grpc
 from proxyd.snapshot.normalization import REDIRECTED, REFUSED
 from proxyd.snapshot.route import CONNECT_PATH, REDIRECT, ROUTE, Route
 
@@ -711,20 +712,31 @@ class Exchange(Stream):
         self._state = _DONE
         self._buffered.clear()
         self.local_reply_body = body
-        self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
         route = self._route
-        if route is not None and route.response_mutations:
+        changed = route is not None and bool(route.response_mutations)
+        if changed and route is not None:
             self.response_headers.items = extra
             route.finalize_response(self)
+        self.response_code = status
+        rules = self._manager.config.local_reply
+        grpc = is_grpc(self.request_headers)
+        if changed or grpc or rules is not None:
+            if not changed:
+                self.response_headers.items = extra
+            if rules is not None:
+                body = rules.rewrite(self, body)
+            if grpc:
+                answer_grpc(self, body)
+                body = b""
             items = self._manager.complete_local_headers(self.response_headers, body)
         else:
             items = extra + self._manager.local_headers(body)
         self.response_headers.items = items
         if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
-        self.response_code = status
+        self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
         downstream = self._downstream
-        downstream.send_head(status, items, LENGTH if body else NO_BODY)
+        downstream.send_head(self.response_code, items, LENGTH if body else NO_BODY)
         if body:
             downstream.send_data(body)
         self._account(now)

@@ -11,8 +11,10 @@ from proxyd.config.http_connection_manager import (
     PathWithEscapedSlashesAction,
     ServerHeaderTransformation,
 )
+from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
 from proxyd.snapshot.forwarding import ForwardingSnapshot
+from proxyd.snapshot.local_reply import LocalReply
 from proxyd.snapshot.normalization import (
     ANY_PORT,
     KEEP_UNCHANGED,
@@ -85,7 +87,10 @@ class HttpConnectionOptions:
 class AccessLogSnapshot:
     """One access log: ``path`` of a file, or empty with ``standard`` 1 for stdout and 2 for stderr."""
 
-    def __init__(self, path: str, standard: int, formatter: Formatter) -> None:
+    def __init__(
+        self, path: str, standard: int, formatter: Formatter, log_filter: LogFilter | None = None
+    ) -> None:
+        self.filter: Final = log_filter
         self.path: Final = path
         self.standard: Final = standard
         self.formatter: Final = formatter
@@ -109,7 +114,7 @@ class ConnectionManagerSnapshot:
         self.connection: Final = _connection_options(config, buffer_limit)
         if self.connection.underscores != ALLOW:
             self.connection.underscore_stats = UnderscoreStats(registry)
-        self.access_logs: Final = compile_access_logs(config.access_log)
+        self.access_logs: Final = compile_access_logs(config.access_log, runtime)
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
         self.via: Final[bytes] = config.via.encode()
@@ -128,6 +133,8 @@ class ConnectionManagerSnapshot:
         self.normalizes: Final[bool] = self.path_normalization.active or self.authority_normalization.active
         self.always_set_request_id_in_response: Final[bool] = config.always_set_request_id_in_response
         idle = config.stream_idle_timeout
+        replies = config.local_reply_config
+        self.local_reply: Final = None if replies is None else LocalReply(replies, runtime)
         self.proxy_100_continue: Final[bool] = config.proxy_100_continue
         self.upgrades: Final[dict[bytes, bool]] = {
             each.upgrade_type.lower().encode(): each.enabled is not False for each in config.upgrade_configs
@@ -168,17 +175,22 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
     return options
 
 
-def compile_access_logs(config: tuple[AccessLog, ...]) -> list[AccessLogSnapshot]:
+def compile_access_logs(
+    config: tuple[AccessLog, ...], runtime: Runtime | None = None
+) -> list[AccessLogSnapshot]:
     """The access logs of a connection manager or of the admin API, formats compiled.
 
     Raises:
         FormatError: a format names an operator that does not exist or is not supported.
+        RegexError: a filter has an expression that is none.
     """
-    return [_access_log(entry.typed_config) for entry in config]
+    return [_access_log(entry, runtime or Runtime([])) for entry in config]
 
 
-def _access_log(config: object) -> AccessLogSnapshot:
+def _access_log(entry: AccessLog, runtime: Runtime) -> AccessLogSnapshot:
+    log_filter = None if entry.filter is None else compile_filter(entry.filter, runtime)
+    config = entry.typed_config
+    formatter = compile_format(config.log_format)
     if isinstance(config, FileAccessLog):
-        return AccessLogSnapshot(config.path, 0, compile_format(config.log_format))
-    standard = 1 if isinstance(config, StdoutAccessLog) else 2
-    return AccessLogSnapshot("", standard, compile_format(getattr(config, "log_format", None)))
+        return AccessLogSnapshot(config.path, 0, formatter, log_filter)
+    return AccessLogSnapshot("", 1 if isinstance(config, StdoutAccessLog) else 2, formatter, log_filter)

@@ -4,11 +4,15 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from proxyd.config.access_log_filter import AccessLogFilter
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.access_log import BATCH_BYTES, BUFFER_BYTES, AccessLogger, AccessLogs
+from proxyd.snapshot.access_log_filter import compile_filter
 from proxyd.snapshot.formatter import compile_text
+from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import AccessLogStats
 
@@ -168,3 +172,18 @@ def test_several_processes_share_a_sink_without_tearing_lines(tmp_path: Path, fi
         own = [line for line in lines if line.startswith(name)]
         assert own == [b"%s %d %s\n" % (name, number, name * (number % 300)) for number in range(5000)]
     assert len(lines) == len(names) * 5000
+
+
+def test_a_filter_decides_what_is_logged(tmp_path: Path) -> None:
+    sinks, _ = logs()
+    path = tmp_path / "log"
+    source = {"header_filter": {"header": {"name": "x-log", "present_match": True}}}
+    log_filter = compile_filter(msgspec.convert(source, AccessLogFilter), Runtime([]))
+    logger = AccessLogger(compile_text("%PATH%\n"), sinks.open_file(str(path)), log_filter)
+    for name, fields in ((b"/a", []), (b"/b", [(b"x-log", b"1")])):
+        info = StreamInfo()
+        info.path = name
+        info.request_headers.items = fields
+        logger.log(info)
+    assert sinks.flush_now(10)
+    assert path.read_bytes() == b"/b\n"

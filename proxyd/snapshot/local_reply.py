@@ -1,0 +1,105 @@
+"""Local replies in their compiled form: ``local_reply_config``, and what gRPC clients are told instead."""
+
+from typing import Final
+
+from proxyd.codec.headers import Headers
+from proxyd.config.core import SubstitutionFormatString
+from proxyd.config.local_reply import LocalReplyConfig, ResponseMapper
+from proxyd.filters.stream_info import StreamInfo
+from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
+from proxyd.snapshot.formatter import Formatter, compile_format
+from proxyd.snapshot.header_mutation import HeaderMutation, compile_response_mutation
+from proxyd.snapshot.runtime import Runtime
+
+_TEXT: Final = b"text/plain"
+_JSON: Final = b"application/json"
+_CONTENT_TYPE: Final = b"content-type"
+
+_GRPC: Final = b"application/grpc"
+_GRPC_UNKNOWN: Final = b"2"
+# The gRPC status that stands for an HTTP status.
+_GRPC_STATUS: Final[dict[int, bytes]] = {
+    400: b"13",
+    401: b"16",
+    403: b"7",
+    404: b"12",
+    429: b"14",
+    502: b"14",
+    503: b"14",
+    504: b"14",
+}
+
+
+class BodyFormat:
+    """What a body is made into, and of which type that is."""
+
+    def __init__(self, source: SubstitutionFormatString) -> None:
+        """Raises FormatError."""
+        self.formatter: Final[Formatter] = compile_format(source)
+        default = _TEXT if source.json_format is None else _JSON
+        self.content_type: Final[bytes] = source.content_type.encode() or default
+
+
+class Mapper:
+    """A compiled ``ResponseMapper``."""
+
+    def __init__(self, config: ResponseMapper, runtime: Runtime) -> None:
+        """Raises FormatError and RegexError."""
+        self.filter: Final[LogFilter] = compile_filter(config.filter, runtime)
+        self.status: Final[int] = config.status_code or 0
+        self.body: Final[bytes | None] = None if config.body is None else config.body.contents
+        override = config.body_format_override
+        self.format: Final = None if override is None else BodyFormat(override)
+        self.mutation: Final[HeaderMutation | None] = compile_response_mutation(config.headers_to_add, ())
+
+
+class LocalReply:
+    """A compiled ``LocalReplyConfig``."""
+
+    def __init__(self, config: LocalReplyConfig, runtime: Runtime) -> None:
+        """Raises FormatError and RegexError."""
+        self._mappers: Final = [Mapper(mapper, runtime) for mapper in config.mappers]
+        self._format: Final = None if config.body_format is None else BodyFormat(config.body_format)
+
+    def rewrite(self, info: StreamInfo, body: bytes) -> bytes:
+        """The body in place of ``body``; status and headers are changed in ``info``."""
+        headers = info.response_headers
+        content_type = headers.get(_CONTENT_TYPE)
+        body_format = self._format
+        for mapper in self._mappers:
+            if not mapper.filter.passes(info):
+                continue
+            if mapper.body is not None:
+                body = mapper.body
+            if mapper.mutation is not None:
+                mapper.mutation.apply(headers, info)
+            if mapper.status:
+                info.response_code = mapper.status
+            body_format = mapper.format or body_format
+            break
+        if body_format is None:
+            return body
+        info.local_reply_body = body
+        body = body_format.formatter.format(info)
+        if body and headers.get(_CONTENT_TYPE) == content_type:
+            headers.set(_CONTENT_TYPE, body_format.content_type)
+        return body
+
+
+def answer_grpc(info: StreamInfo, body: bytes) -> None:
+    """Turn a local reply into gRPC's form: all in the headers, as Envoy does."""
+    headers: Headers = info.response_headers
+    headers.set(_CONTENT_TYPE, _GRPC)
+    headers.remove(b"content-length")
+    if headers.get(b"grpc-status") is None:
+        headers.add(b"grpc-status", _GRPC_STATUS.get(info.response_code, _GRPC_UNKNOWN))
+    if body and info.method != b"HEAD":
+        headers.set(b"grpc-message", _percent_encoded(body))
+    info.response_code = 200
+
+
+def _percent_encoded(text: bytes) -> bytes:
+    """As gRPC wants its messages: what is not printable ASCII, and the percent sign."""
+    return b"".join(
+        [b"%c" % byte if 0x20 <= byte < 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in text]
+    )
