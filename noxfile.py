@@ -66,6 +66,19 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def profile(session: nox.Session) -> None:
+    """Where the time of a request goes, written beside the benchmarks' results."""
+    session.run("python", "benchmarks/profile_request.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Readers, loader and formatter under all kinds of input: `nox -s fuzz -- --seconds 600`."""
+    install(session)
+    session.run("python", "tests/fuzz/run.py", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The demonstration, which checks its own answers and ends."""
     session.run("python", "scripts/demo.py", *(session.posargs or ["--auto"]))
