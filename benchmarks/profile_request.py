@@ -1,8 +1,8 @@
 """Where a request's time goes: `python benchmarks/profile_request.py` writes benchmarks/PROFILE.md.
 
 An exchange in memory (exchange.py) is timed plain and compiled, and profiled function by function. The
-profiler makes small functions look dearer than they are; the order is what counts. The kernel's and the loop's
-share is what the benchmark's figure for a request has on top.
+profiler makes small functions look dearer than they are; the order is what counts. The kernel's and the
+loop's share is what the benchmark's figure for a request has on top.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def _page(load_before: float, figures: list[str], table: str) -> str:
             "# Where a request's time goes",
             "",
             f"Written by `python benchmarks/profile_request.py` on {date}. {description()};",
-            f"load average before: {load_before:.2f}. One exchange in memory, eleven request headers, no kernel:",
+            f"load average before: {load_before:.2f}. One exchange in memory, eleven headers, no kernel:",
             "",
             *(f"- {figure}" for figure in figures),
             "",
