@@ -23,6 +23,7 @@ from proxyd.stats.scopes import HttpStats, ListenerStats
 logger = logging.getLogger("admin")
 
 MAX_BODY: Final = 1024 * 1024
+MAX_CONNECTIONS: Final = 256  # the descriptors of this process are needed for more than answering
 
 _TOO_LARGE: Final = Failure(413, b"Payload Too Large", 0, "request_payload_too_large", True)
 
@@ -202,7 +203,7 @@ class HttpService(StreamFactory):
             ListenerStats(registry, stat_prefix, stat_prefix, 0),
             self.stats,
             self._wheel,
-            -1,
+            MAX_CONNECTIONS,
         )
         self._server: asyncio.AbstractServer | None = None
 

@@ -13,6 +13,7 @@ from proxyd.stats.totals import Totals
 from proxyd.supervisor.backoff import Backoff
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.machine import local_address
+from proxyd.supervisor.problems import explain_resources
 from proxyd.supervisor.roster import START_LIMIT, Roster
 from proxyd.supervisor.sockets import Prepared
 from proxyd.supervisor.worker import Worker
@@ -60,7 +61,10 @@ class Surroundings(Protocol):
 
 
 class Generation(ZygoteOwner):
-    """``start``, then either ``serve`` or ``fail``; then ``drain``; ``over`` once nothing is left of it."""
+    """``start``, then either ``serve`` or ``fail``; then ``drain``; ``over`` once nothing is left of it.
+
+    Raises OSError where there is no memory or descriptor for the configuration.
+    """
 
     def __init__(
         self,
@@ -178,7 +182,12 @@ class Generation(ZygoteOwner):
                 self._zygote.end(f"not ready after {START_LIMIT:g} s")
         else:
             for slot in self.roster.vacancies(now):
-                self._spawn(self._zygote, slot, now)
+                try:
+                    self._spawn(self._zygote, slot, now)
+                except OSError as error:
+                    self._not_spawned(slot, explain_resources(error), now)
+                    if not self._serving:
+                        break
         return self.roster.wake_at()
 
     # -- what the zygote tells
@@ -277,9 +286,10 @@ class Generation(ZygoteOwner):
             self._zygote = Zygote(self._around.loop, self)
         except OSError as error:
             self._zygote_backoff.died(now, 0.0)
-            logger.error("no process can be started: %s", error)
+            why = f"no process can be started: {explain_resources(error)}"
+            logger.error("%s", why)
             if not self._serving:
-                self._cannot_start(f"no process can be started: {error.strerror}")
+                self._cannot_start(why)
 
     def _spawn(self, zygote: Zygote, slot: int, now: float) -> None:
         around = self._around
@@ -302,8 +312,17 @@ class Generation(ZygoteOwner):
             drain_close=around.drain_close,
         )
         worker = Worker(around.loop, member, around.totals, self._on_message, self._on_lost)
-        self.workers[member.worker_id] = worker
         worker.spawn(zygote, boot, self._configuration, [sock.fileno() for _, sock in lent])
+        self.workers[member.worker_id] = worker
+
+    def _not_spawned(self, slot: int, why: str, now: float) -> None:
+        """The supervisor itself lacks what a worker needs: as if it had died of its start."""
+        (member,) = [each for each in self.roster.members.values() if each.slot == slot]
+        _, delay = self.roster.gone(member.worker_id, 1, now)
+        again = f"; again in {delay:g} s" if delay else ""
+        logger.error("worker %d cannot be started: %s%s", slot, why, again)
+        if not self._serving:
+            self._cannot_start(f"worker {slot}: {why}")
 
     def _cannot_start(self, why: str) -> None:
         if not self.failure:

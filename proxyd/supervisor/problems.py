@@ -41,9 +41,16 @@ def explain_address(what: str, host: str, port: int, error: OSError) -> str:
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{place}no network interface of this machine has that address"
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{place}too few file descriptors; raise the limit (ulimit -n, LimitNOFILE= in systemd)"
-    return f"{place}{error.strerror or os.strerror(error.errno or 0)}"
+    return place + explain_resources(error)
+
+
+def explain_resources(error: OSError) -> str:
+    """The system has no more of something."""
+    if error.errno == errno.EMFILE:
+        return "too few file descriptors; raise the limit (ulimit -n, LimitNOFILE= in systemd)"
+    if error.errno == errno.ENFILE:
+        return "this machine has too few file descriptors; raise the limit (sysctl fs.file-max)"
+    return error.strerror or os.strerror(error.errno or 0)
 
 
 def port_owner(host: str, port: int) -> str:

@@ -1,6 +1,7 @@
 """The supervisor's side of one worker process: its channel, its statistics memory, what it has said."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,7 +20,10 @@ _decoder: Final = msgspec.msgpack.Decoder(FromWorker)
 
 
 class Worker:
-    """One worker. ``tell`` is called with each message, ``lost`` when its channel ends."""
+    """One worker. ``tell`` is called with each message, ``lost`` when its channel ends.
+
+    Raises OSError where there is no descriptor or memory for it, and then keeps none.
+    """
 
     def __init__(
         self,
@@ -36,21 +40,33 @@ class Worker:
         self.done: int = 0  # number of the last message it has carried out
         self.refusal: str = ""
         self._totals: Final = totals
-        ours, self._theirs = native.channel_pair()
-        self._memory_descriptor: Final = native.create_memory(
-            f"proxyd-stats-{member.worker_id}", DEFAULT_SIZE
-        )
-        self._memory: Final = native.map_memory(self._memory_descriptor)
+        with contextlib.ExitStack() as undo:
+            ours, self._theirs = native.channel_pair()
+            undo.callback(ours.close)
+            undo.callback(self._theirs.close)
+            memory = native.create_memory(f"proxyd-stats-{member.worker_id}", DEFAULT_SIZE)
+            undo.callback(os.close, memory)
+            self._memory: Final = native.map_memory(memory)
+            undo.pop_all()
+        self._memory_descriptor: Final = memory
         totals.attach(member.worker_id, memoryview(self._memory))
         self._channel: Final[Channel[FromWorker]] = Channel(
             loop, ours, _decoder, lambda message: tell(self, message), lambda: lost(self)
         )
 
     def spawn(self, zygote: Zygote, boot: Boot, configuration: int, sockets: Sequence[int]) -> None:
-        """Have the zygote fork it; everything lent is then the worker's own copy."""
-        zygote.spawn(boot, [self._theirs.fileno(), self._memory_descriptor, configuration, *sockets])
-        self._theirs.close()
-        os.close(self._memory_descriptor)
+        """Have the zygote fork it; everything lent is then the worker's own copy.
+
+        Raises OSError, and then it is ``gone``.
+        """
+        try:
+            zygote.spawn(boot, [self._theirs.fileno(), self._memory_descriptor, configuration, *sockets])
+        except OSError:
+            self.gone()
+            raise
+        finally:
+            self._theirs.close()
+            os.close(self._memory_descriptor)
 
     def send(self, message: ToWorker) -> None:
         self._channel.send(message)

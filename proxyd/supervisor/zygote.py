@@ -1,12 +1,14 @@
 """The supervisor's side of one zygote: starting it, talking to it, noticing its end."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from typing import Final
 
 import msgspec
 
+from proxyd.supervisor.problems import explain_resources
 from proxyd.system import native
 from proxyd.workers.channel import Channel
 from proxyd.workers.control import (
@@ -44,7 +46,10 @@ class ZygoteOwner:
 
 
 class Zygote:
-    """One zygote process. Must be made on the main thread: its end would be the zygote's (parent-death)."""
+    """One zygote process. Must be made on the main thread: its end would be the zygote's (parent-death).
+
+    Raises OSError where it cannot be started, and then leaves nothing behind.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: ZygoteOwner) -> None:
         self._loop: Final = loop
@@ -52,22 +57,19 @@ class Zygote:
         self._refusal = ""
         self.ready: bool = False
         ours, theirs = native.channel_pair()
-        # Until it says Hello, what it writes is the reason why it does not.
-        self._stderr: Final = native.create_memory("proxyd-zygote-stderr", 0)
-        try:
+        with contextlib.ExitStack() as undo, theirs:
+            undo.callback(ours.close)
+            # Until it says Hello, what it writes is the reason why it does not.
+            self._stderr: Final = native.create_memory("proxyd-zygote-stderr", 0)
+            undo.callback(os.close, self._stderr)
             self.pid: Final = native.spawn_python(_MODULE, theirs, self._stderr)
-        except OSError:
-            os.close(self._stderr)
-            ours.close()
-            raise
-        finally:
-            theirs.close()
+            undo.pop_all()
         self._channel: Final[Channel[FromZygote]] = Channel(
             loop, ours, msgspec.msgpack.Decoder(FromZygote), self._on_message, self._on_closed
         )
 
     def spawn(self, boot: Boot, descriptors: list[int]) -> None:
-        """Fork a worker; the descriptors (see ``control.Boot``) may be closed at once."""
+        """Fork a worker; the descriptors (see ``control.Boot``) may be closed at once. Raises OSError."""
         self._channel.send(Spawn(boot), descriptors)
 
     def end(self, why: str) -> None:
@@ -85,8 +87,12 @@ class Zygote:
                     f"{message.protocol}, this one {PROTOCOL}: restart instead of reloading"
                 )
                 return
+            try:
+                self._channel.send(Begin(), [_STDERR])
+            except OSError as error:
+                self.end(explain_resources(error))
+                return
             self.ready = True
-            self._channel.send(Begin(), [_STDERR])
             self._owner.on_hello()
         elif isinstance(message, Spawned):
             self._owner.on_spawned(message.worker_id, message.pid)

@@ -49,13 +49,21 @@ class Channel(Generic[Incoming]):
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         """Send or queue a message. The descriptors are duplicated: the caller may close its own at once.
 
-        After the channel has closed this does nothing.
+        After the channel has closed this does nothing. Raises OSError where they cannot be duplicated, and
+        then nothing is sent.
         """
         if self.closed:
             return
         idle = not self._queue
-        for data, attached in encode(self._encoder.encode(message), descriptors):
-            self._queue.append((data, [os.dup(descriptor) for descriptor in attached]))
+        copies: list[int] = []
+        try:
+            for descriptor in descriptors:
+                copies.append(os.dup(descriptor))  # noqa: PERF401 - those made are to be closed
+        except OSError:
+            _close_all(copies)
+            raise
+        for data, attached in encode(self._encoder.encode(message), copies):
+            self._queue.append((data, list(attached)))
             self._queued += len(data)
         if self._queued > MAX_QUEUED:
             self._fail()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from proxyd.net.downstream import Http1Downstream
-from proxyd.net.http_service import MAX_BODY, HttpService, LocalReply, LocalRequest
+from proxyd.net.http_service import MAX_BODY, MAX_CONNECTIONS, HttpService, LocalReply, LocalRequest
 from proxyd.stats.metrics import Registry
 from tests.net.dialogue import request, starts
 from tests.net.playbook import Client, Clock, MemoryTransport, StageLoop
@@ -182,3 +182,17 @@ def test_a_request_that_expects_100_continue_gets_it(desk: Desk) -> None:
     assert client.heard() == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.say(b"x")
     assert starts(client) == ["HTTP/1.1 200 OK", "hello"]
+
+
+def test_connections_are_limited(desk: Desk) -> None:
+    clients = [desk.connect() for _ in range(MAX_CONNECTIONS + 1)]
+    desk.loop.turn()
+    assert [client.closed for client in clients[-2:]] == [False, True]
+    overflow = [name for name in desk.registry.counters if name.endswith("downstream_cx_overflow")]
+    assert [(name, desk.registry.counters[name].value) for name in overflow] == [
+        ("listener.admin.downstream_cx_overflow", 1)
+    ]
+    clients[0].reset()
+    successor = desk.connect()
+    desk.loop.turn()
+    assert not successor.closed

@@ -1,6 +1,7 @@
 """A generation with a scripted zygote; the tests play the workers at the other end of real channels."""
 
 import asyncio
+import errno
 import os
 import socket
 
@@ -305,5 +306,81 @@ def test_questions_are_answered_when_all_asked_have_or_have_gone():
         assert generation.roster.count(READY) == 1
         assert generation.roster.count(DRAINING) == 0
         end(zygote)
+
+    asyncio.run(play())
+
+
+@pytest.fixture
+def descriptors(monkeypatch):
+    """``take()`` makes every further descriptor fail, ``give()`` lets them be had again."""
+
+    def refuse(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    class Descriptors:
+        def take(self, name="channel_pair"):
+            monkeypatch.setattr(native, name, refuse)
+
+        def give(self):
+            monkeypatch.undo()
+
+    return Descriptors()
+
+
+def open_descriptors():
+    return set(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("lacking", ["channel_pair", "create_memory", "map_memory"])
+def test_without_a_free_descriptor_a_new_generation_fails(descriptors, lacking):
+    async def play():
+        around, generation, zygote = new()
+        zygote.hello()
+        before = open_descriptors()
+        descriptors.take(lacking)
+        generation.reconcile(around.loop.time(), 0.0)
+        assert "too few file descriptors; raise the limit" in generation.failure
+        assert open_descriptors() <= before
+        generation.fail()
+        assert generation.over
+
+    asyncio.run(play())
+
+
+def test_without_a_free_descriptor_a_dead_worker_is_replaced_later(monkeypatch, caplog):
+    async def play():
+        around, generation, zygote = await serving(1)
+        zygote.exit(0, -9)
+        before = open_descriptors()
+        really = PlayedZygote.spawn
+
+        def refuse(*_):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(PlayedZygote, "spawn", refuse)
+        caplog.clear()
+        now = around.loop.time()
+        wake = generation.reconcile(now, 0.0)
+        assert wake > now
+        (record,) = caplog.records
+        assert record.getMessage() == (
+            "worker 0 cannot be started: too few file descriptors; raise the limit (ulimit -n, LimitNOFILE= "
+            "in systemd); again in 0.1 s"
+        )
+        assert open_descriptors() <= before
+        monkeypatch.setattr(PlayedZygote, "spawn", really)
+        generation.reconcile(wake, 0.0)
+        assert zygote.workers[1].boot.serve
+        assert not generation.failure
+        end(zygote)
+
+    asyncio.run(play())
+
+
+def test_a_generation_needs_memory_for_its_configuration(descriptors):
+    async def play():
+        descriptors.take("create_sealed_memory")
+        with pytest.raises(OSError, match="Too many open files"):
+            new()
 
     asyncio.run(play())

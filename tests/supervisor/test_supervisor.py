@@ -1,7 +1,9 @@
 """A whole supervisor in this process, with real zygotes and workers; see tests/e2e for it under load."""
 
 import asyncio
+import errno
 import json
+import os
 import socket
 from contextlib import asynccontextmanager
 
@@ -16,6 +18,7 @@ from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.problems import StartError
 from proxyd.supervisor.supervisor import Supervisor
+from proxyd.system import native
 from proxyd.workers import logs
 from proxyd.workers.control import LogSettings
 
@@ -195,5 +198,23 @@ def test_a_stop_comes_between_a_reload():
                 await supervisor.until(lambda: len(supervisor.generations) == 2)
                 supervisor.stop(now=False)
             await supervisor.until(lambda: not supervisor.generations)
+
+    anyio.run(live)
+
+
+@pytest.mark.parametrize("lacking", ["create_sealed_memory", "channel_pair"])
+def test_without_a_free_descriptor_a_reload_is_refused(monkeypatch, lacking):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def live():
+        async with running(sources("hello")) as now:
+            await now.supervisor.reload()
+            with monkeypatch.context() as patched:
+                patched.setattr(native, lacking, refuse)
+                with pytest.raises(StartError, match="too few file descriptors; raise the limit"):
+                    await now.supervisor.reload()
+            assert await now.get(now.port()) == "hello"
+            assert (await now.supervisor.reload()).generation == 2
 
     anyio.run(live)
