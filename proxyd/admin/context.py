@@ -170,8 +170,8 @@ class AdminContext(Protocol):
     async def reset_counters(self) -> None:
         """Let all counters start at 0 (Totals.reset_counters())."""
 
-    async def reopen_logs(self) -> None:
-        """Reopen access logs; returns when all workers have."""
+    async def reopen_logs(self) -> Sequence[str]:
+        """Reopen all logs; returns when all workers have, with the reasons why some could not be."""
 
     async def quit(self) -> None:
         """Begin to stop the server; returns at once, so that the reply can still be sent."""

@@ -134,8 +134,8 @@ async def reset_counters(context: AdminContext, _request: AdminRequest) -> Admin
 
 
 async def reopen_logs(context: AdminContext, _request: AdminRequest) -> AdminReply:
-    await context.reopen_logs()
-    return ok()
+    reasons = await context.reopen_logs()
+    return text("".join(f"{reason}\n" for reason in reasons), 500) if reasons else ok()
 
 
 async def quitquitquit(context: AdminContext, _request: AdminRequest) -> AdminReply:

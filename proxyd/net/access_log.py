@@ -86,9 +86,18 @@ class Reopening:
 
     def wait(self, timeout: float) -> bool:
         """Whether all were opened again within ``timeout`` seconds, earlier lines being in the old files."""
-        if not _wait(self._requests, timeout):
-            return False
-        return not any(request.failed for request in self._requests)
+        return not self.reasons(timeout)
+
+    def reasons(self, timeout: float) -> list[str]:
+        """Why some were not opened again within ``timeout`` seconds, with their paths."""
+        _wait(self._requests, timeout)
+        reasons: list[str] = []
+        for request in self._requests:
+            if request.done is not None and not request.done.is_set():
+                reasons.append(f"{request.path} takes no lines, and was not opened again")
+            elif request.failed:
+                reasons.append(request.reason)
+        return reasons
 
 
 class AccessLogs:
@@ -131,9 +140,12 @@ class AccessLogs:
         self.flush_all()
         return written
 
-    def begin_reopen(self) -> Reopening:
-        """Let every file be opened again after what it has been given so far; does not block."""
-        return Reopening(self._ask_all(REOPEN))
+    def begin_reopen(self, others: list[Request] | None = None) -> Reopening:
+        """Let every file be opened again after what it has been given so far; does not block.
+
+        ``others``: requests already handed to writers that are not of access logs, to be waited for as well.
+        """
+        return Reopening((others or []) + self._ask_all(REOPEN))
 
     def reopen(self, timeout: float = 5.0) -> bool:
         """Open every file again and wait for it: True when all lines up to now are in the old files."""

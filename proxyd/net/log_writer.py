@@ -27,15 +27,17 @@ CLOSE: Final = 3
 
 
 class Request:
-    """One thing for the writer to do. ``done`` is set when it has; ``failed`` is to be read after that."""
+    """One thing for the writer to do. ``done`` is set when it has; ``failed`` and ``reason`` count then."""
 
-    __slots__ = ("done", "failed", "kind", "lines", "size")
+    __slots__ = ("done", "failed", "kind", "lines", "path", "reason", "size")
 
     def __init__(self, kind: int, lines: list[bytes] | None = None, size: int = 0) -> None:
         self.kind: Final = kind
         self.lines: Final[list[bytes]] = [] if lines is None else lines
         self.size: Final = size  # bytes in ``lines``
+        self.path: str = ""  # of the writer it was handed to
         self.failed: bool = False
+        self.reason: str = ""  # why it failed, with the path
         self.done: Final[threading.Event | None] = None if kind == WRITE else threading.Event()
 
 
@@ -67,6 +69,7 @@ class LogWriter:
             # Not before the first line: a process that only looks at a configuration starts no threads.
             self._runner = threading.Thread(target=self._run, name=f"log {self.path}", daemon=True)
             self._runner.start()
+        request.path = self.path
         if request.kind == CLOSE:
             self._closing = True
         self._queue.put(request)
@@ -78,7 +81,8 @@ class LogWriter:
                 self._write(request.lines)
                 self.done_bytes += request.size
             elif request.kind == REOPEN:
-                request.failed = not self._reopen()
+                request.reason = self._reopen()
+                request.failed = bool(request.reason)
             elif request.kind == CLOSE:
                 self._forget_descriptor()
             if request.done is not None:
@@ -156,19 +160,20 @@ class LogWriter:
                     raise
                 time.sleep(_RETRY_S)
 
-    def _reopen(self) -> bool:
+    def _reopen(self) -> str:
+        """Open the file anew; or say why not, and go on with the old one."""
         if self._standard:
-            return True
+            return ""
         try:
             descriptor = _open(self.path)
-        except OSError:
+        except OSError as error:
             self.reopen_failed += 1
-            return False
+            return f"cannot open {self.path}: {error.strerror or error}"
         self._forget_descriptor()
         self._descriptor = descriptor
         self._piped = descriptor < 0 or _is_piped(descriptor)
         self._torn = False
-        return True
+        return ""
 
     def _forget_descriptor(self) -> None:
         if self._descriptor >= 0 and not self._standard:

@@ -12,6 +12,7 @@ from proxyd.net.connection_manager import ConnectionManager, HttpDate
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.listener import HttpListener
+from proxyd.net.log_writer import Request
 from proxyd.net.request_id import RequestIds
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import ListenerSnapshot, Snapshot
@@ -191,9 +192,12 @@ class Server:
         """Hand the collected access log lines over; to be called every second."""
         self._logs.flush_all()
 
-    def begin_reopen_logs(self) -> Reopening:
-        """Open every access log again; the result's ``wait`` blocks and belongs on another thread."""
-        return self._logs.begin_reopen()
+    def begin_reopen_logs(self, others: list[Request] | None = None) -> Reopening:
+        """Open every access log again; the result's ``reasons`` blocks and belongs on another thread.
+
+        ``others``: see AccessLogs.begin_reopen().
+        """
+        return self._logs.begin_reopen(others)
 
     def update_hosts(self, cluster: str, hosts: Iterable[HostEntry]) -> None:
         """Replace a resolved cluster's hosts; unknown clusters are ignored."""

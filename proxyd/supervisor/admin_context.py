@@ -166,8 +166,8 @@ class SupervisorContext:
     async def reset_counters(self) -> None:
         self._supervisor.totals.reset_counters()
 
-    async def reopen_logs(self) -> None:
-        await self._operations.reopen_logs()
+    async def reopen_logs(self) -> Sequence[str]:
+        return await self._operations.reopen_logs()
 
     async def quit(self) -> None:
         self._supervisor.stop(now=False)

@@ -8,8 +8,9 @@ from typing import Final
 from proxyd.admin.api import handle
 from proxyd.admin.context import AdminContext
 from proxyd.admin.messages import AdminRequest
-from proxyd.net.access_log import AccessLogger, AccessLogs, open_loggers
+from proxyd.net.access_log import AccessLogger, AccessLogs, Reopening, open_loggers
 from proxyd.net.http_service import HttpService, LocalReply, LocalRequest
+from proxyd.net.log_writer import Request
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import AccessLogStats
@@ -92,9 +93,9 @@ class AdminService:
     def flush_logs(self) -> None:
         self._logs.flush_all()
 
-    def reopen_logs(self) -> bool:
-        """Blocking for as long as files take to open."""
-        return self._logs.begin_reopen().wait(5.0)
+    def begin_reopen_logs(self, others: list[Request]) -> Reopening:
+        """Does not block; see AccessLogs.begin_reopen()."""
+        return self._logs.begin_reopen(others)
 
     def close(self) -> None:
         if self._service is not None:

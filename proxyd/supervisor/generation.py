@@ -98,6 +98,7 @@ class Generation(ZygoteOwner):
 
     def start(self) -> None:
         """Start the zygote and, through it, all workers."""
+        self.undone: Final[list[tuple[int, int, str]]] = []  # number asked, slot, why it could not be done
         self.roster.filled = True
         self.reconcile(time.monotonic(), 0.0)
 
@@ -269,6 +270,7 @@ class Generation(ZygoteOwner):
             worker.kill()
             return
         self.roster.move(member.worker_id, READY, now)
+            self.undone.extend((message.number, member.slot, reason) for reason in message.reasons)
         if self._serving:
             logger.info(
                 "worker %d (pid %d) is ready after %.3f s", member.slot, member.pid, now - member.born

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import time
 from typing import Final
 
@@ -23,6 +24,7 @@ from proxyd.supervisor.supervisor import Supervisor
 from proxyd.system import native
 from proxyd.workers import logs
 from proxyd.workers.control import LogSettings
+from proxyd.workers.log_handler import unread
 
 logger = logging.getLogger("main")
 
@@ -39,6 +41,8 @@ def run(options: StartOptions) -> int:
         logs.configure(log)
     except (OSError, ValueError) as error:
         raise StartError(f"the log cannot be written: {error}") from None
+    if log.path is not None and unread(log.path):
+        sys.stderr.write(f"proxyd: nobody reads {log.path}; the log waits there for a reader\n")
     directory = RunDirectory.claim(options.name, options.run_dir)
     try:
         # Expected failures come back as values: a task group would wrap what is raised.
@@ -47,6 +51,7 @@ def run(options: StartOptions) -> int:
         )
     finally:
         directory.close()
+        logs.close()
     if failure is not None:
         raise failure
     return 0

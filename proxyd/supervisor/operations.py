@@ -41,6 +41,7 @@ from proxyd.workers import control, logs
 logger = logging.getLogger("main")
 
 REOPEN_LIMIT: Final = 10.0  # seconds for all workers to reopen their logs
+OWN_REOPEN_LIMIT: Final = 5.0  # seconds for the supervisor to
 
 
 class Operations:
@@ -63,9 +64,8 @@ class Operations:
         if isinstance(command, Stats):
             return await self._stats(command, context)
         assert isinstance(command, ReopenLogs)
-        if not await self.reopen_logs():
-            return Refused(("not all logs could be opened again; see proxyd's log",))
-        return Done()
+        reasons = await self.reopen_logs()
+        return Refused(tuple(reasons)) if reasons else Done()
 
     async def reload(self, command: Reload) -> Reply:
         """Reload, log what came of it, and tell."""
@@ -161,8 +161,8 @@ class Operations:
 
     # -- the admin API and signals
 
-    async def reopen_logs(self) -> bool:
-        """Open all logs anew; True when every worker has."""
+    async def reopen_logs(self) -> list[str]:
+        """Open all logs anew; the reasons why some could not be, which stay in use as they were."""
         supervisor = self._supervisor
         assert supervisor.admin is not None
         self._asked += 1
@@ -170,13 +170,24 @@ class Operations:
         asked = [
             (generation, generation.ask(control.ReopenLogs(number))) for generation in supervisor.generations
         ]
-        logs.reopen()
-        ours = await anyio.to_thread.run_sync(supervisor.admin.reopen_logs)
-        theirs = await supervisor.until(
+        ours = supervisor.admin.begin_reopen_logs(logs.begin_reopen())
+        who: dict[str, list[str]] = {}  # reason to those who have it: often it is the same for all
+        for reason in await anyio.to_thread.run_sync(ours.reasons, OWN_REOPEN_LIMIT):
+            who.setdefault(reason, []).append("supervisor")
+        if not await supervisor.until(
             lambda: all(generation.done(told, number) for generation, told in asked), REOPEN_LIMIT
-        )
-        logger.info("logs reopened" if ours and theirs else "not all logs could be reopened")
-        return ours and theirs
+        ):
+            who[f"not all workers have answered within {REOPEN_LIMIT:g} s"] = []
+        for generation, _ in asked:
+            for _, slot, reason in sorted(each for each in generation.undone if each[0] == number):
+                who.setdefault(reason, []).append(f"worker {slot}")
+            generation.undone[:] = [each for each in generation.undone if each[0] > number]
+        reasons = [f"{reason} ({', '.join(names)})" if names else reason for reason, names in who.items()]
+        if reasons:
+            logger.error("not all logs were reopened: %s", "; ".join(reasons))
+        else:
+            logger.info("logs reopened")
+        return reasons
 
     async def set_log_levels(self, levels: Mapping[str, str]) -> None:
         """Set loggers to levels here and in every worker, also those that are yet to come."""

@@ -204,9 +204,10 @@ class Drained(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """What the message of that number asked for is done."""
+    """What the message of that number asked for is done, but for what ``reasons`` say."""
 
     number: int
+    reasons: tuple[str, ...] = ()
 
 
 FromWorker = Ready | Refused | Serving | Draining | Drained | Done

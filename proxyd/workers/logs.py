@@ -1,11 +1,12 @@
 """proxyd's own log: Envoy's line format and level names on the standard library's logging."""
 
 import logging
-import sys
 from collections.abc import Mapping
-from typing import Final, TextIO
+from typing import Final
 
+from proxyd.net.log_writer import Request
 from proxyd.workers.control import LogSettings
+from proxyd.workers.log_handler import LogHandler
 
 TRACE: Final = 5
 OFF: Final = logging.CRITICAL + 10
@@ -75,8 +76,9 @@ def component_of(name: str) -> str:
 
 def configure(settings: LogSettings) -> None:
     """Send the log of this process where the settings say. Raises OSError, ValueError."""
-    handler = _handler(settings.path)
-    handler.setFormatter(LineFormatter(settings.format))
+    formatter = LineFormatter(settings.format)
+    handler = LogHandler(settings.path)
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -93,22 +95,27 @@ def set_levels(levels: Mapping[str, str]) -> None:
             logger.setLevel(LEVELS[level])
 
 
-def reopen() -> None:
-    """Open the log file anew, after it was moved away."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.acquire()
-            try:
-                handler.close()  # appending, it opens again with the next line
-            finally:
-                handler.release()
+def begin_reopen() -> list[Request]:
+    """Open the log file anew, after it was moved away; where that fails, the old one stays in use.
+
+    Does not block: each request's ``done`` and ``reason`` tell what came of it.
+    """
+    return [handler.begin_reopen() for handler in _handlers()]
 
 
-def _handler(path: str | None) -> logging.Handler:
-    if path is None:
-        stream: logging.StreamHandler[TextIO] = logging.StreamHandler(sys.stderr)
-        return stream
-    return logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+def flush(seconds: float) -> bool:
+    """Wait until what was logged is written, for at most so long a handler."""
+    return all(handler.sync(seconds) for handler in _handlers())
+
+
+def close() -> None:
+    """The process ends: write what was logged, for at most a second. Later lines are dropped."""
+    for handler in _handlers():
+        handler.close()
+
+
+def _handlers() -> list[LogHandler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogHandler)]
 
 
 def _loggers(name: str) -> list[logging.Logger]:

@@ -56,7 +56,10 @@ def run(boot: Boot, descriptors: Sequence[int]) -> int:
     asyncio.set_event_loop(loop)
     worker = Worker(loop, boot, descriptors)
     loop.create_task(worker.start())
-    loop.run_forever()
+    try:
+        loop.run_forever()
+    finally:
+        logs.close()
     return worker.exit_code
 
 
@@ -179,11 +182,9 @@ class Worker:
             server.update_hosts(hosts.cluster, hosts.hosts)
 
     async def _reopen_logs(self, server: Server, message: ReopenLogs) -> None:
-        logs.reopen()
-        reopening = server.begin_reopen_logs()
-        if not await self._loop.run_in_executor(None, reopening.wait, REOPEN_TIMEOUT):
-            logger.error("worker %d could not reopen all access logs", self._boot.slot)
-        self._channel.send(Done(message.number))
+        reopening = server.begin_reopen_logs(logs.begin_reopen())
+        reasons = await self._loop.run_in_executor(None, reopening.reasons, REOPEN_TIMEOUT)
+        self._channel.send(Done(message.number, tuple(reasons)))
 
     def _drain(self, server: Server, message: Drain) -> None:
         """The first Drain stops accepting; a later one may set another time and close idle connections."""

@@ -30,6 +30,7 @@ class FakeContext:
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
+        self.not_reopened: list[str] = []
         self.registry = Registry()
         self.totals = Totals(self.registry)
         self.registry.gauge("server.concurrency").value = 2
@@ -118,8 +119,9 @@ class FakeContext:
     async def reset_counters(self) -> None:
         self.calls.append(("reset_counters",))
 
-    async def reopen_logs(self) -> None:
+    async def reopen_logs(self) -> list[str]:
         self.calls.append(("reopen_logs",))
+        return self.not_reopened
 
     async def quit(self) -> None:
         self.calls.append(("quit",))

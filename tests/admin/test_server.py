@@ -141,3 +141,9 @@ def test_workers(ask: Ask) -> None:
     assert worker["memory_bytes"] == 64 << 20
     assert worker["loop_lag_seconds"] == 0.0004
     assert ask("/workers?format=xml").status == 400
+
+
+def test_a_log_that_stays_closed_is_named(ask: Ask, context: FakeContext) -> None:
+    context.not_reopened = ["cannot open /x/log: Permission denied (worker 0)"]
+    reply = ask("/reopen_logs", "POST")
+    assert (reply.status, reply.body) == (500, b"cannot open /x/log: Permission denied (worker 0)\n")

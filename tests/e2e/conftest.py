@@ -109,14 +109,14 @@ def config(
 class Proxyd:
     """One running instance. ``log`` is what it wrote to standard error so far, a line each."""
 
-    def __init__(self, directory: Path, arguments: list[str]) -> None:
+    def __init__(self, directory: Path, arguments: list[str], stderr: int = subprocess.PIPE) -> None:
         self.directory = directory
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "proxyd", "start", "--run-dir", str(directory), *arguments],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             cwd=directory,
         )
@@ -124,8 +124,7 @@ class Proxyd:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
+        for line in self.process.stderr or ():
             self.log.append(line.rstrip("\n"))
             self._lines.put(line)
         self._lines.put(None)
@@ -213,13 +212,18 @@ def start(tmp_path: Path) -> Iterator[StartProxyd]:
     """Start an instance on a configuration (a dict) and wait until it serves; the test's end ends all."""
     started: list[Proxyd] = []
 
-    def start_one(bootstrap: dict[str, Any] | None = None, *arguments: str, wait: bool = True) -> Proxyd:
+    def start_one(
+        bootstrap: dict[str, Any] | None = None,
+        *arguments: str,
+        wait: bool = True,
+        stderr: int = subprocess.PIPE,
+    ) -> Proxyd:
         given = list(arguments)
         if bootstrap is not None:
             path = tmp_path / "proxyd.json"
             path.write_text(json.dumps(bootstrap))
             given += ["-c", str(path)]
-        proxyd = Proxyd(tmp_path, given)
+        proxyd = Proxyd(tmp_path, given, stderr)
         started.append(proxyd)
         if wait:
             proxyd.wait_for_log("serving")

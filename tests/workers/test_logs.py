@@ -1,10 +1,12 @@
 import logging
 import os
+import threading
 
 import pytest
 
 from proxyd.workers import logs
 from proxyd.workers.control import LogSettings
+from proxyd.workers.log_handler import QUEUE_BYTES, unread
 
 
 @pytest.fixture
@@ -34,6 +36,7 @@ def test_lines_look_like_envoys(tmp_path):
     logging.getLogger("main").info("hello %s", "world")
     logging.getLogger("proxyd.stats.totals").warning("careful")
     logging.getLogger("main").debug("not shown")
+    assert logs.flush(10)
     first, second = (tmp_path / "log").read_text().splitlines()
     stamp, _, rest = first.partition("]")
     assert len(stamp) == len("[2026-11-22 10:11:12.123")
@@ -48,6 +51,7 @@ def test_levels_of_components(tmp_path):
     logging.getLogger("proxyd.stats.totals").debug("yes")
     logs.set_levels({"main": "trace"})
     logging.getLogger("main").log(logs.TRACE, "deep")
+    assert logs.flush(10)
     words = [line.split()[2] for line in (tmp_path / "log").read_text().splitlines()]
     assert words == ["yes", "deep"]
 
@@ -58,10 +62,65 @@ def test_reopening_writes_to_a_new_file(tmp_path):
     logs.configure(settings(path))
     logging.getLogger("main").info("old")
     path.rename(tmp_path / "moved")
-    logs.reopen()
+    (request,) = logs.begin_reopen()
     logging.getLogger("main").info("new")
+    assert logs.flush(10)
+    assert request.reason == ""
     assert "old" in (tmp_path / "moved").read_text()
     assert "new" in path.read_text()
+
+
+@pytest.mark.usefixtures("_logging_kept")
+def test_a_log_that_cannot_be_reopened_stays_in_use(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    logs.configure(settings(folder / "log"))
+    folder.rename(tmp_path / "moved")
+    (request,) = logs.begin_reopen()
+    logging.getLogger("main").info("still here")
+    assert logs.flush(10)
+    assert request.reason == f"cannot open {folder / 'log'}: No such file or directory"
+    assert "still here" in (tmp_path / "moved" / "log").read_text()
+
+
+@pytest.mark.usefixtures("_logging_kept")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device here")
+def test_a_full_disk_disturbs_nobody():
+    logs.configure(settings("/dev/full"))
+    logging.getLogger("main").info("lost")
+    (request,) = logs.begin_reopen()
+    logging.getLogger("main").info("lost too")
+    assert logs.flush(10)
+    assert request.reason == ""
+
+
+@pytest.mark.usefixtures("_logging_kept")
+def test_a_stalled_sink_holds_up_nobody_and_drops_are_told(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert unread(str(fifo))
+    logs.configure(settings(fifo))
+    handler = logging.getLogger().handlers[0]
+    for number in range(QUEUE_BYTES // 1000 + 100):
+        logging.getLogger("main").info("%d %s", number, "x" * 1000)
+    assert handler.dropped >= 100
+    assert not logs.flush(0.01)
+    with fifo.open("rb") as reader:
+        got = b""
+        while f"{QUEUE_BYTES // 1100} x".encode() not in got:  # the queue has room again
+            got += reader.read1(1 << 16)
+        logging.getLogger("main").info("again")
+        while b"again" not in got:
+            got += reader.read1(1 << 16)
+        logs.close()
+    assert b"lines were dropped: the log could not be written fast enough" in got
+
+
+@pytest.mark.usefixtures("_logging_kept")
+def test_no_thread_before_the_first_line(tmp_path):
+    before = threading.active_count()
+    logs.configure(settings(tmp_path / "log"))
+    assert threading.active_count() == before
 
 
 def test_a_pattern_we_do_not_have_is_refused():
