@@ -1,6 +1,7 @@
 """What an operator is told when something cannot be had: one line, with the remedy."""
 
 import errno
+import itertools
 import os
 import sys
 from typing import Final
@@ -9,15 +10,23 @@ import psutil
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.supervisor.instance import InstanceError
+from proxyd.supervisor.options import DEFAULT_NAME
 from proxyd.supervisor.sockets import BindError, format_address
 
 # Beside two for each connection: files, sockets and pipes of a process at rest.
 DESCRIPTORS_AT_REST: Final = 64
 DESCRIPTORS_PER_SLOT: Final = 8  # the supervisor's channels, memory and sockets for each worker
 
+ZYGOTE_MODULE: Final = "proxyd.workers.zygote"  # in the command line of every zygote
+
 
 class StartError(InstanceError):
     """proxyd cannot start, or a reload cannot be carried out; the text is what the operator is told."""
+
+
+def counted(number: int, what: str) -> str:
+    """``1 worker``, ``2 workers``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def explain_bind(error: BindError) -> str:
@@ -30,9 +39,7 @@ def explain_address(what: str, host: str, port: int, error: OSError) -> str:
     """``what`` cannot have an address."""
     place = f"{what}: cannot listen on {format_address(host, port)}: "
     if error.errno == errno.EADDRINUSE:
-        owner = port_owner(host, port)
-        by = f" by {owner}" if owner else ""
-        return f"{place}the address is already in use{by}; stop that process or choose another port"
+        return f"{place}the address is already in use{_explain_owner(port_owner(host, port))}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"{place}permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE "
@@ -53,8 +60,8 @@ def explain_resources(error: OSError) -> str:
     return error.strerror or os.strerror(error.errno or 0)
 
 
-def port_owner(host: str, port: int) -> str:
-    """``name (pid 123)`` of the process listening on an address, "" where that cannot be known."""
+def port_owner(host: str, port: int) -> psutil.Process | None:
+    """The process listening on an address, None where that cannot be known."""
     wildcards = ("0.0.0.0", "::")
     try:
         for connection in psutil.net_connections("tcp"):
@@ -62,10 +69,57 @@ def port_owner(host: str, port: int) -> str:
             if connection.status != psutil.CONN_LISTEN or connection.pid is None or not address:
                 continue
             if address.port == port and (address.ip == host or address.ip in wildcards or host in wildcards):
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.Error, OSError, PermissionError):
+                return psutil.Process(connection.pid)
+    except (psutil.Error, OSError):
         pass
-    return ""
+    return None
+
+
+def _explain_owner(owner: psutil.Process | None) -> str:
+    """`` by ...; what to do``: where a process of an instance of proxyd has it, what stops that instance."""
+    try:
+        supervisor = None if owner is None else _supervisor_of(owner)
+        if supervisor is not None and supervisor.pid == os.getpid():
+            return " by this instance itself; choose another port"
+        if supervisor is not None:
+            name, run_dir = _named(supervisor.cmdline())
+            place = f" --run-dir {run_dir}" if run_dir else ""
+            return (
+                f" by proxyd instance {name!r} (pid {supervisor.pid}); "
+                f"proxyd stop --name {name}{place}, or choose another port"
+            )
+        if owner is not None:
+            return f" by {owner.name()} (pid {owner.pid}); stop that process or choose another port"
+    except (psutil.Error, OSError):
+        pass
+    return "; stop the process that has it or choose another port"
+
+
+def _supervisor_of(process: psutil.Process) -> psutil.Process | None:
+    """The supervisor of an instance that a process is part of: the parent of a zygote."""
+    if any(_is_zygote(child) for child in process.children()):
+        return process
+    for each in (process, *process.parents()):
+        if _is_zygote(each):
+            return each.parent()
+    return None
+
+
+def _is_zygote(process: psutil.Process) -> bool:
+    try:
+        return ZYGOTE_MODULE in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _named(command_line: list[str]) -> tuple[str, str]:
+    """What ``proxyd start`` was told by --name and --run-dir."""
+    told = {"--name": DEFAULT_NAME, "--run-dir": ""}
+    for word, following in itertools.pairwise([*command_line, ""]):
+        option, equals, value = word.partition("=")
+        if option in told:
+            told[option] = value if equals else following
+    return told["--name"], told["--run-dir"]
 
 
 def check_descriptors(limit: int, bootstrap: Bootstrap, workers: int, listeners: int) -> str | None:
@@ -78,7 +132,8 @@ def check_descriptors(limit: int, bootstrap: Bootstrap, workers: int, listeners:
     if limit < least:
         raise StartError(
             f"the limit of open file descriptors is {limit}, and {least} are needed before the first "
-            f"connection ({workers} workers, {listeners} listening addresses); {remedy}"
+            f"connection ({counted(workers, 'worker')}, {listeners} listening "
+            f"address{'' if listeners == 1 else 'es'}); {remedy}"
         )
     connections = _connection_limits(bootstrap)
     needed = DESCRIPTORS_AT_REST + 2 * -(-connections // workers)

@@ -1,6 +1,8 @@
 import errno
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -18,6 +20,31 @@ def test_a_port_in_use_names_its_owner():
         text = explain_address("listener 'web'", "127.0.0.1", port, error(errno.EADDRINUSE))
     assert text.startswith(f"listener 'web': cannot listen on 127.0.0.1:{port}: ")
     assert f"already in use by python (pid {os.getpid()})" in text or f"(pid {os.getpid()})" in text
+
+
+def test_a_port_of_another_instance_names_the_instance(tmp_path):
+    """An instance as the system shows it: a supervisor whose child is a zygote that has the socket."""
+    zygote = "import os, sys; os.write(1, b'.'); sys.stdin.read()"
+    supervisor = (
+        "import subprocess, sys; subprocess.run("
+        f"[sys.executable, '-c', {zygote!r}, '-m', 'proxyd.workers.zygote'], pass_fds=[int(sys.argv[1])])"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        named = ["start", "--name=edge", "--run-dir", str(tmp_path)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", supervisor, str(taken.fileno()), *named],
+            pass_fds=[taken.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        process.stdout.read(1)
+    text = explain_address("listener 'web'", "127.0.0.1", port, error(errno.EADDRINUSE))
+    process.communicate()
+    assert text.endswith(
+        f"already in use by proxyd instance 'edge' (pid {process.pid}); "
+        f"proxyd stop --name edge --run-dir {tmp_path}, or choose another port"
+    )
 
 
 @pytest.mark.parametrize(
