@@ -13,6 +13,7 @@ from proxyd.errors import DC, INTERNAL_ERROR, MISSING_HOST, Failure
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import HttpDate
 from proxyd.net.downstream import Http1Downstream
+from proxyd.net.limits import ConnectionLimit
 from proxyd.net.listener import HttpListener
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory
 from proxyd.net.timers import TimerWheel
@@ -203,7 +204,7 @@ class HttpService(StreamFactory):
             ListenerStats(registry, stat_prefix, stat_prefix, 0),
             self.stats,
             self._wheel,
-            MAX_CONNECTIONS,
+            ConnectionLimit(MAX_CONNECTIONS),
         )
         self._server: asyncio.AbstractServer | None = None
 

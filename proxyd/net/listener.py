@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from proxyd.net.limits import ConnectionLimit
 from proxyd.net.stream import StreamFactory
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.http_connection_manager import HttpConnectionOptions
@@ -21,9 +22,8 @@ class HttpListener:
         stats: ListenerStats,
         http_stats: HttpStats,
         wheel: TimerWheel,
-        connection_limit: int,
+        limit: ConnectionLimit,
     ) -> None:
-        """``connection_limit`` is -1 for none."""
         self.options: Final = options
         self.factory: Final = factory
         self.stats: Final = stats
@@ -32,16 +32,17 @@ class HttpListener:
         self.connections: Final[set[Http1Downstream]] = set()
         self.drain_close: bool = False  # every response ends its connection
         self.accepted: int = 0
-        self._limit: Final = connection_limit
+        self._limit: Final = limit
 
     def admit(self, connection: "Http1Downstream") -> bool:
         """Take a new connection in, or refuse it because the limit is reached."""
         stats = self.stats
-        if 0 <= self._limit <= len(self.connections):
+        if not self._limit.admits(len(self.connections)):
             stats.downstream_cx_overflow.value += 1
             return False
         self.accepted += 1
         self.connections.add(connection)
+        self._limit.store(len(self.connections))
         connection.info.id = self.accepted
         stats.downstream_cx_total.value += 1
         stats.downstream_cx_active.value += 1
@@ -59,6 +60,7 @@ class HttpListener:
         if connection not in self.connections:
             return
         self.connections.discard(connection)
+        self._limit.store(len(self.connections))
         length = int(seconds * 1e6)
         stats = self.stats
         stats.downstream_cx_active.value -= 1

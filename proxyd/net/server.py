@@ -11,6 +11,7 @@ from proxyd.net.cluster import Cluster
 from proxyd.net.connection_manager import ConnectionManager, HttpDate
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
+from proxyd.net.limits import ConnectionLimit, LimitRow
 from proxyd.net.listener import HttpListener
 from proxyd.net.log_writer import Request
 from proxyd.net.request_id import RequestIds
@@ -27,7 +28,12 @@ class ServedListener(HttpListener):
     """A listener of a configuration; tells the server of each connection that closes."""
 
     def __init__(
-        self, snapshot: ListenerSnapshot, manager: ConnectionManager, wheel: TimerWheel, server: "Server"
+        self,
+        snapshot: ListenerSnapshot,
+        manager: ConnectionManager,
+        wheel: TimerWheel,
+        server: "Server",
+        limit: ConnectionLimit,
     ) -> None:
         super().__init__(
             snapshot.manager.connection,
@@ -35,7 +41,7 @@ class ServedListener(HttpListener):
             snapshot.stats,
             snapshot.manager.stats,
             wheel,
-            snapshot.connection_limit,
+            limit,
         )
         self._server: Final = server
 
@@ -53,13 +59,16 @@ class Server:
         registry: Registry,
         on_idle: Callable[[], None],
         local_address: str = "127.0.0.1",
+        limits: LimitRow | None = None,
     ) -> None:
         """``on_idle`` is called once, when a drain has been asked for and no connection is left.
 
-        ``local_address`` is this machine's own: clients on a loopback address are forwarded as it.
+        ``local_address`` is this machine's own: clients on a loopback address are forwarded as it. Without
+        ``limits`` the listeners' connection limits are this process's own.
 
         Raises:
             OSError: an access log cannot be opened.
+            ValueError: a connection limit cannot be kept.
         """
         self._loop: Final = loop
         self._on_idle: Final = on_idle
@@ -75,7 +84,7 @@ class Server:
         request_ids = RequestIds()
         date = HttpDate()
         self._listeners: Final[list[ServedListener]] = []
-        for listener in snapshot.listeners:
+        for index, listener in enumerate(snapshot.listeners):
             manager = ConnectionManager(
                 listener.manager,
                 self._clusters,
@@ -84,7 +93,9 @@ class Server:
                 date,
                 local_address,
             )
-            self._listeners.append(ServedListener(listener, manager, self._wheel, self))
+            most = listener.connection_limit
+            limit = ConnectionLimit(most) if limits is None else limits.limit(index, most)
+            self._listeners.append(ServedListener(listener, manager, self._wheel, self, limit))
 
     @property
     def connections(self) -> int:

@@ -31,7 +31,6 @@ class ListenerSnapshot:
         config: Listener,
         registry: Registry,
         worker: int,
-        workers: int,
         runtime: Runtime,
         node: Node | None,
     ) -> None:
@@ -45,9 +44,10 @@ class ListenerSnapshot:
         self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)
         limit = config.per_connection_buffer_limit_bytes
         self.buffer_limit: Final[int] = BUFFER_LIMIT if limit is None else limit
-        # The limit is the listener's; each worker keeps its share of it. -1 for none.
-        total = _whole_number(runtime, _CONNECTION_LIMIT.format(config.name))
-        self.connection_limit: Final[int] = -1 if total < 0 else -(-total // workers)
+        # -1 for none. It is all workers' together, and nothing can name a listener without a name.
+        self.connection_limit: Final[int] = (
+            _whole_number(runtime, _CONNECTION_LIMIT.format(config.name)) if config.name else -1
+        )
         self.manager: Final = ConnectionManagerSnapshot(
             config.filter_chains[0].filters[0].typed_config,
             stat_address,
@@ -66,8 +66,8 @@ class Snapshot:
         self.clusters: Final = clusters
 
 
-def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int, workers: int = 1) -> Snapshot:
-    """Compile for worker number ``worker`` of ``workers``.
+def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int) -> Snapshot:
+    """Compile for worker number ``worker``.
 
     Raises:
         SnapshotError: something in it cannot run; the text says what and why.
@@ -82,7 +82,7 @@ def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int, work
         clusters[cluster.name] = ClusterSnapshot(cluster, registry, runtime)
     for listener in resources.listeners:
         try:
-            listeners.append(ListenerSnapshot(listener, registry, worker, workers, runtime, bootstrap.node))
+            listeners.append(ListenerSnapshot(listener, registry, worker, runtime, bootstrap.node))
         except (RouterError, FormatError) as error:
             name = listener.name or listener.address.socket_address.address
             raise SnapshotError(f"listener {name}: {error}") from error

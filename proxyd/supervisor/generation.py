@@ -12,6 +12,7 @@ from proxyd.stats.block import LayoutMismatchError
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.backoff import Backoff
 from proxyd.supervisor.dns import HostSets
+from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.machine import local_address
 from proxyd.supervisor.problems import explain_resources
 from proxyd.supervisor.roster import START_LIMIT, Roster
@@ -47,6 +48,7 @@ class Surroundings(Protocol):
 
     loop: asyncio.AbstractEventLoop
     totals: Totals
+    limits: Limits
     log: LogSettings
     drain_close: bool
 
@@ -93,6 +95,8 @@ class Generation(ZygoteOwner):
         self._zygote_backoff: Final = Backoff()
         self._zygote_born = 0.0
         self._configuration: Final = native.create_sealed_memory("proxyd-config", encode(bootstrap))
+        self._limited: Final = [listener.name for listener in bootstrap.static_resources.listeners]
+        self._limit_columns: Final = around.limits.table.lend_columns(self._limited)
 
     # -- what the supervisor asks
 
@@ -301,12 +305,22 @@ class Generation(ZygoteOwner):
             for wanted, sock in self._sockets.lent(slot)
             if wanted.listener not in self.stopped_listeners
         ]
+        worker = Worker(
+            around.loop,
+            member,
+            around.totals,
+            around.limits,
+            self._on_message,
+            self._on_lost,
+        )
         boot = Boot(
             worker_id=member.worker_id,
             slot=slot,
             workers=self.roster.size,
             generation=self.number,
             local_address=local_address(),
+            limit_row=worker.limit_row,
+            limit_columns=self._limit_columns,
             listeners=tuple((wanted.listener, wanted.backlog) for wanted, _ in lent),
             hosts=self.hosts.sets(),
             log=around.log,
@@ -338,6 +352,7 @@ class Generation(ZygoteOwner):
                 return
             self.over = True
             os.close(self._configuration)
+            self._around.limits.table.take_back_columns(self._limited)
         self._around.changed()
 
 

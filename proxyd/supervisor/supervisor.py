@@ -29,6 +29,7 @@ from proxyd.supervisor.admin_service import AdminService
 from proxyd.supervisor.configuration import Configuration
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation
+from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.problems import StartError, check_descriptors, explain_bind, explain_resources
 from proxyd.supervisor.sockets import BindError, ListenSockets, Prepared, Wanted, wanted_addresses
@@ -63,6 +64,7 @@ class Supervisor:
         self.loop = asyncio.get_running_loop()
         self.registry: Final = Registry(None)
         self.totals = Totals(self.registry)
+        self.limits = Limits()
         self.vitals: Final = Vitals(self.registry)
         self.sockets: Final = ListenSockets()
         self.sources: Sources = sources

@@ -10,6 +10,7 @@ import msgspec
 
 from proxyd.stats.block import DEFAULT_SIZE
 from proxyd.stats.totals import Totals
+from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.roster import Member
 from proxyd.supervisor.zygote import Zygote
 from proxyd.system import native
@@ -30,6 +31,7 @@ class Worker:
         loop: asyncio.AbstractEventLoop,
         member: Member,
         totals: Totals,
+        limits: Limits,
         tell: Callable[["Worker", FromWorker], None],
         lost: Callable[["Worker"], None],
     ) -> None:
@@ -40,6 +42,7 @@ class Worker:
         self.done: int = 0  # number of the last message it has carried out
         self.refusal: str = ""
         self._totals: Final = totals
+        self._limits: Final = limits
         with contextlib.ExitStack() as undo:
             ours, self._theirs = native.channel_pair()
             undo.callback(ours.close)
@@ -48,6 +51,7 @@ class Worker:
             undo.callback(os.close, memory)
             self._memory: Final = native.map_memory(memory)
             undo.pop_all()
+        self.limit_row: Final = limits.table.lend_row()
         self._memory_descriptor: Final = memory
         totals.attach(member.worker_id, memoryview(self._memory))
         self._channel: Final[Channel[FromWorker]] = Channel(
@@ -60,7 +64,8 @@ class Worker:
         Raises OSError, and then it is ``gone``.
         """
         try:
-            zygote.spawn(boot, [self._theirs.fileno(), self._memory_descriptor, configuration, *sockets])
+            lent = [self._theirs.fileno(), self._memory_descriptor, configuration, self._limits.descriptor]
+            zygote.spawn(boot, [*lent, *sockets])
         except OSError:
             self.gone()
             raise
@@ -85,4 +90,5 @@ class Worker:
         """Its process has ended: hear its last words, keep its counters, let the rest go."""
         self._channel.finish()
         self._totals.retire(self.member.worker_id)
+        self._limits.table.take_back_row(self.limit_row)
         self._memory.close()

@@ -31,7 +31,7 @@ import msgspec
 
 from proxyd.snapshot.clusters import HostEntry
 
-PROTOCOL: Final = 1  # of all messages here; a zygote or worker of another version is refused
+PROTOCOL: Final = 2  # of all messages here; a zygote or worker of another version is refused
 
 # States of a worker, as the supervisor sees it. Any other change is a bug.
 STARTING: Final = "starting"  # forked, preparing
@@ -70,14 +70,16 @@ class LogSettings(msgspec.Struct, frozen=True):
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker starts from, beside its descriptors.
 
-    Those come in this order: control channel, statistics memory, configuration, one listening socket for
-    each entry of ``listeners``.
+    Those come in this order: control channel, statistics memory, configuration, memory of the limits, one
+    listening socket for each entry of ``listeners``.
     """
 
     worker_id: int  # of this process, never used again
     slot: int  # 0..workers-1
     workers: int
     generation: int
+    limit_row: int  # see net/limits.py
+    limit_columns: tuple[int, ...]  # of each listener of the configuration
     local_address: str  # this machine's own, see supervisor/machine.py
     listeners: tuple[tuple[int, int], ...]  # for each socket the index of its listener and the backlog
     hosts: tuple[HostSet, ...]

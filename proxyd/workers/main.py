@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from proxyd.config.encoding import decode
+from proxyd.net.limits import LimitRow
 from proxyd.net.server import Server
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
 from proxyd.stats.metrics import Registry
@@ -67,7 +68,7 @@ class Worker:
     """Prepares, serves, drains; see ``control`` for what is said meanwhile."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, boot: Boot, descriptors: Sequence[int]) -> None:
-        control, memory, self._config, *listening = descriptors
+        control, memory, self._config, limits, *listening = descriptors
         self.exit_code: int = 0
         self._loop: Final = loop
         self._boot: Final = boot
@@ -77,6 +78,8 @@ class Worker:
         ]
         self._memory: Final = native.map_memory(memory)
         os.close(memory)
+        self._limits: Final = native.map_memory(limits)
+        os.close(limits)
         self._registry: Final = Registry(memoryview(self._memory))
         self._process: Final = ProcessStats(self._registry)
         self._server: Server | None = None
@@ -122,8 +125,9 @@ class Worker:
         boot = self._boot
         bootstrap = decode(native.read_memory(self._config))
         os.close(self._config)
-        snapshot = compile_snapshot(bootstrap, self._registry, boot.slot, boot.workers)
-        server = Server(self._loop, snapshot, self._registry, self._on_idle, boot.local_address)
+        snapshot = compile_snapshot(bootstrap, self._registry, boot.slot)
+        limits = LimitRow(memoryview(self._limits), boot.limit_row, boot.limit_columns)
+        server = Server(self._loop, snapshot, self._registry, self._on_idle, boot.local_address, limits)
         for hosts in boot.hosts:
             self._host_numbers[hosts.cluster] = hosts.number
             server.update_hosts(hosts.cluster, hosts.hosts)

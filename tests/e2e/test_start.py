@@ -140,22 +140,27 @@ def test_strict_dns_resolves_localhost(start: StartProxyd, origin: Origin) -> No
     assert proxyd.counter("cluster.backend.membership_total") == 1
 
 
-def test_the_connection_limit_holds(start: StartProxyd, origin: Origin) -> None:
+@pytest.mark.parametrize(("workers", "limit"), [(1, 3), (8, 20)])
+def test_the_connection_limit_holds_over_all_workers(
+    start: StartProxyd, origin: Origin, workers: int, limit: int
+) -> None:
     bootstrap = config(origin.address)
     bootstrap["layered_runtime"] = {
         "layers": [
             {
                 "name": "static",
                 "static_layer": {
-                    "envoy": {"resource_limits": {"listener": {"http": {"connection_limit": 3}}}}
+                    "envoy": {"resource_limits": {"listener": {"http": {"connection_limit": limit}}}}
                 },
             }
         ]
     }
-    proxyd = start(bootstrap, "--workers", "1")
+    proxyd = start(bootstrap, "--workers", str(workers))
     port = proxyd.port()
-    held = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(3)]
-    for client in held:
+    held = []
+    for _ in range(limit):
+        client = socket.create_connection(("127.0.0.1", port), 30)
+        held.append(client)
         client.sendall(b"GET /name HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.recv(65536).endswith(b"origin")
     with socket.create_connection(("127.0.0.1", port), 30) as refused:

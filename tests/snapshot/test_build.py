@@ -7,6 +7,7 @@ import pytest
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.load import load_text
 from proxyd.config.sources import Text
+from proxyd.errors import REQUEST_TIMEOUT
 from proxyd.snapshot.build import Snapshot, SnapshotError, compile_snapshot
 from proxyd.snapshot.http_connection_manager import APPEND_IF_ABSENT, OVERWRITE
 from proxyd.stats.metrics import Registry
@@ -29,9 +30,7 @@ def listener(port: int, manager: dict[str, Any] | None = None, **fields: Any) ->
     return {"address": address("127.0.0.1", port), "filter_chains": [{"filters": filters}], **fields}
 
 
-def build(
-    *listeners: dict[str, Any], runtime: list[dict[str, Any]] | None = None, workers: int = 1
-) -> Snapshot:
+def build(*listeners: dict[str, Any], runtime: list[dict[str, Any]] | None = None) -> Snapshot:
     assignment = {
         "cluster_name": "backend",
         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address("10.0.0.1", 80)}}]}],
@@ -46,7 +45,7 @@ def build(
         layers = [{"name": f"l{index}", "static_layer": layer} for index, layer in enumerate(runtime)]
         bootstrap["layered_runtime"] = {"layers": layers}
     text = Text("test", json.dumps(bootstrap))
-    return compile_snapshot(load_text(text), Registry(), 0, workers)
+    return compile_snapshot(load_text(text), Registry(), 0)
 
 
 def test_nothing_configured_is_nothing_to_run() -> None:
@@ -128,11 +127,8 @@ def test_what_is_said_is_kept() -> None:
     options = compiled.connection
     assert (options.buffer_limit, options.max_header_bytes, options.max_header_count) == (9, 8192, 7)
     assert (options.accept_http_10, options.default_host_for_http_10) == (True, b"d")
-    assert (options.idle_timeout, options.max_connection_duration, options.request_headers_timeout) == (
-        0.0,
-        9.0,
-        2.0,
-    )
+    assert (options.idle_timeout, options.max_connection_duration) == (0.0, 9.0)
+    assert (options.head_timeout, options.head_timeout_failure) == (1.5, REQUEST_TIMEOUT)
     assert (options.delayed_close_timeout, options.max_requests_per_connection) == (0.0, 3)
 
 
@@ -140,23 +136,22 @@ LIMIT = "envoy.resource_limits.listener.front.connection_limit"
 
 
 @pytest.mark.parametrize(
-    ("runtime", "workers", "limit"),
+    ("runtime", "limit"),
     [
-        ([{LIMIT: 10}], 1, 10),
-        ([{LIMIT: 10}], 4, 3),
-        ([{LIMIT: 0}], 4, 0),
-        ([{"envoy": {"resource_limits": {"listener": {"front": {"connection_limit": 10}}}}}], 1, 10),
-        ([{LIMIT: 10}, {LIMIT: 6}], 1, 6),
-        ([{"envoy.resource_limits.listener.other.connection_limit": 1}], 1, -1),
+        ([{LIMIT: 10}], 10),
+        ([{LIMIT: 0}], 0),
+        ([{"envoy": {"resource_limits": {"listener": {"front": {"connection_limit": 10}}}}}], 10),
+        ([{LIMIT: 10}, {LIMIT: 6}], 6),
+        ([{"envoy.resource_limits.listener.other.connection_limit": 1}], -1),
     ],
 )
-def test_each_worker_has_its_share_of_a_listeners_connections(
-    runtime: list[dict[str, Any]], workers: int, limit: int
-) -> None:
-    assert (
-        build(listener(80, name="front"), runtime=runtime, workers=workers).listeners[0].connection_limit
-        == limit
-    )
+def test_the_runtime_limits_a_listeners_connections(runtime: list[dict[str, Any]], limit: int) -> None:
+    assert build(listener(80, name="front"), runtime=runtime).listeners[0].connection_limit == limit
+
+
+def test_a_listener_without_a_name_has_no_limit() -> None:
+    runtime = [{"envoy.resource_limits.listener..connection_limit": 1}]
+    assert build(listener(80), runtime=runtime).listeners[0].connection_limit == -1
 
 
 @pytest.mark.parametrize("value", ["many", "", [1], True, 1.5, -1])

@@ -15,6 +15,7 @@ from proxyd.stats.totals import Totals
 from proxyd.supervisor import generation as generation_module
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation
+from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.sockets import ListenSockets
 from proxyd.system import native
 from proxyd.workers.channel import Channel
@@ -41,9 +42,10 @@ class PlayedWorker:
     def __init__(self, boot, descriptors):
         self.boot = boot
         self.heard = []
-        control, self.memory, configuration = descriptors
+        control, self.memory, configuration, limits = descriptors
         self.bootstrap = decode(native.read_memory(configuration))
         os.close(configuration)
+        os.close(limits)
         self.channel = Channel(
             asyncio.get_running_loop(),
             socket.socket(fileno=control),
@@ -91,6 +93,7 @@ class Around:
     def __init__(self):
         self.loop = asyncio.get_running_loop()
         self.totals = Totals(Registry(None))
+        self.limits = Limits()
         self.log = LogSettings(None, "%v", {"": "info"})
         self.drain_close = False
         self.hung = []
@@ -115,6 +118,20 @@ def killed(monkeypatch):
     pids = []
     monkeypatch.setattr(native, "kill", pids.append)
     return pids
+
+
+def test_rows_and_columns_of_the_limits_are_given_back():
+    async def play():
+        around, generation, zygote = await serving()
+        assert [worker.boot.limit_row for worker in zygote.workers] == [1, 2]
+        zygote.exit(0, -9)
+        assert around.limits.table.lend_row() == 1
+        generation.end()
+        zygote.exit(1, -9)
+        assert generation.over
+        assert around.limits.table.lend_row() == 2
+
+    asyncio.run(play())
 
 
 async def settle():
