@@ -9,6 +9,7 @@ import functools
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import math
 import os
 import platform
 import sys
@@ -92,6 +93,12 @@ def _envoy_level(_: click.Context, __: click.Parameter, value: str) -> str:
     return {"warn": "warning", "err": "error"}.get(value, value)
 
 
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds", context, parameter)
+    return value
+
+
 def _component_levels(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[tuple[str, str], ...]:
@@ -145,7 +152,9 @@ def cli() -> None:
     "--admin", "admin_address", metavar="ADDRESS:PORT", help="Admin API, instead of the configuration's."
 )
 @click.option("--admin-address-path", metavar="FILE", help="Write the admin API's real address there.")
-@click.option("--drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True)
+@click.option(
+    "--drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True, callback=_finite
+)
 @click.option(
     "-l",
     "--log-level",

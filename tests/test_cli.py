@@ -148,6 +148,8 @@ def test_listen_needs_an_upstream() -> None:
         ["start", "--component-log-level", "upstream"],
         ["start", "--component-log-level", "upstream:loud"],
         ["start", "--drain-time-s", "-1"],
+        ["start", "--drain-time-s", "nan"],
+        ["start", "--drain-time-s", "inf"],
         ["status", "extra"],
     ],
 )

@@ -9,6 +9,7 @@ from proxyd.config.bootstrap import Admin, Bootstrap
 from proxyd.config.canonical import to_proto_json
 from proxyd.config.core import Address, SocketAddress
 from proxyd.config.load import ConfigErrors, Mistake, Sources, load
+from proxyd.config.scalars import is_ip
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
 from proxyd.snapshot.checks import check_texts
 from proxyd.snapshot.formatter import FormatError
@@ -65,7 +66,10 @@ def _socket_address(text: str) -> SocketAddress:
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise StartError(f"--admin: expected ADDRESS:PORT, got {text!r}")
-    return SocketAddress(address=host.removeprefix("[").removesuffix("]"), port_value=int(port))
+    host = host.removeprefix("[").removesuffix("]")
+    if not is_ip(host):
+        raise StartError(f"--admin: {host!r} is not an IP address")
+    return SocketAddress(address=host, port_value=int(port))
 
 
 def _with_runtime(bootstrap: Bootstrap, runtime: Mapping[str, str]) -> Bootstrap:

@@ -21,6 +21,8 @@ def test_the_command_line_overrides_the_admin_address():
     assert present.proto_json["admin"]["address"]["socket_address"]["address"] == "::1"
     with pytest.raises(StartError, match="--admin: expected ADDRESS:PORT, got '9901'"):
         read(sources, "9901", {})
+    with pytest.raises(StartError, match="--admin: 'localhost' is not an IP address"):
+        read(sources, "localhost:9901", {})
 
 
 def test_no_admin_address_is_no_admin_api():
