@@ -134,8 +134,9 @@ def _read_enum(field: Field, text: str) -> Any:
     supported = ", ".join(enumeration.__members__)
     if text.upper() in known:
         raise ValueError(f"{text.upper()} is {NOT_SUPPORTED} (supported: {supported})")
-    hint = did_you_mean(text, [*enumeration.__members__, *known]) or f" (supported: {supported})"
-    raise ValueError(f"unknown value {quote(text)}{hint}")
+    # A name that would be refused is of no help where one that is accepted is near as well.
+    hint = did_you_mean(text, enumeration.__members__) or did_you_mean(text, known)
+    raise ValueError(f"unknown value {quote(text)}{hint or f' (supported: {supported})'}")
 
 
 def is_null(node: Node) -> bool:
