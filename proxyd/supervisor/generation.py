@@ -88,6 +88,7 @@ class Generation(ZygoteOwner):
         self.draining: bool = False
         self.stopped_listeners: Final[set[int]] = set()  # by /drain_listeners
         self.carried: int = 0  # connections open when it began to drain
+        self.undone: Final[list[tuple[int, int, str]]] = []  # number asked, slot, why it could not be done
         self._around: Final = around
         self._sockets: Final = sockets
         self._serving = False
@@ -102,7 +103,6 @@ class Generation(ZygoteOwner):
 
     def start(self) -> None:
         """Start the zygote and, through it, all workers."""
-        self.undone: Final[list[tuple[int, int, str]]] = []  # number asked, slot, why it could not be done
         self.roster.filled = True
         self.reconcile(time.monotonic(), 0.0)
 
@@ -253,14 +253,15 @@ class Generation(ZygoteOwner):
         elif isinstance(message, Drained):
             if message.cut:
                 logger.warning(
-                    "worker %d (pid %d): %d connections were cut at the end of the drain time",
+                    "worker %d (pid %d): %s cut at the end of the drain time",
                     member.slot,
                     member.pid,
-                    message.cut,
+                    "1 connection was" if message.cut == 1 else f"{message.cut} connections were",
                 )
         else:
             assert isinstance(message, Done)
             worker.done = message.number
+            self.undone.extend((message.number, member.slot, reason) for reason in message.reasons)
         self._around.changed()
 
     def _on_ready(self, worker: Worker, now: float) -> None:
@@ -274,7 +275,6 @@ class Generation(ZygoteOwner):
             worker.kill()
             return
         self.roster.move(member.worker_id, READY, now)
-            self.undone.extend((message.number, member.slot, reason) for reason in message.reasons)
         if self._serving:
             logger.info(
                 "worker %d (pid %d) is ready after %.3f s", member.slot, member.pid, now - member.born

@@ -18,7 +18,7 @@ from proxyd.supervisor.commands import Reload
 from proxyd.supervisor.instance import InstanceError, RunDirectory
 from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
-from proxyd.supervisor.problems import StartError
+from proxyd.supervisor.problems import StartError, counted
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.system import native
@@ -28,6 +28,7 @@ from proxyd.workers.log_handler import unread
 
 logger = logging.getLogger("main")
 
+LISTENERS_TOLD: Final = 5  # in the line that says that proxyd serves
 STATS_FLUSH_INTERVAL: Final = 5.0  # seconds; Envoy's default of stats_flush_interval
 
 
@@ -114,12 +115,18 @@ class Start:
             for address in addresses
         ]
         logger.info(
-            "serving after %.3f s: %s; %d workers, configuration: %s",
+            "serving after %.3f s: %s; %s, configuration: %s",
             handover.seconds,
-            ", ".join(listening) or "no listeners",
-            handover.workers,
+            _shortened(listening) or "no listeners",
+            counted(handover.workers, "worker"),
             present.origin if present is not None else "",
         )
+
+
+def _shortened(listening: list[str]) -> str:
+    """The first of them; `proxyd status` has all."""
+    more = len(listening) - LISTENERS_TOLD
+    return ", ".join(listening[:LISTENERS_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 async def _obey_signals(supervisor: Supervisor, operations: Operations) -> None:

@@ -33,7 +33,7 @@ from proxyd.supervisor.commands import (
     Stop,
     WorkerStatus,
 )
-from proxyd.supervisor.problems import StartError
+from proxyd.supervisor.problems import StartError, counted
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.workers import control, logs
@@ -251,4 +251,5 @@ class Operations:
         await supervisor.until(lambda: generation.done(told, number), REOPEN_LIMIT)
         supervisor.sockets.give_up(each for each in supervisor.wanted if each.listener in listeners)
         supervisor.vitals.listeners_stopped(len(listeners))
-        logger.info("%d listeners accept no more", len(listeners))
+        verb = "accepts" if len(listeners) == 1 else "accept"
+        logger.info("%s %s no more", counted(len(listeners), "listener"), verb)
