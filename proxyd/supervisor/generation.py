@@ -36,6 +36,7 @@ from proxyd.workers.control import (
     ReopenLogs,
     Serve,
     Serving,
+    SetDrainClose,
     StopListening,
     ToWorker,
 )
@@ -86,6 +87,7 @@ class Generation(ZygoteOwner):
         self.failure: str = ""  # why it cannot start
         self.over: bool = False
         self.draining: bool = False
+        self.leaving: bool = False  # each response asks its client to leave
         self.stopped_listeners: Final[set[int]] = set()  # by /drain_listeners
         self.carried: int = 0  # connections open when it began to drain
         self.undone: Final[list[tuple[int, int, str]]] = []  # number asked, slot, why it could not be done
@@ -139,6 +141,11 @@ class Generation(ZygoteOwner):
             else:
                 worker.kill()
         self._settle()
+
+    def leave(self) -> None:
+        """Go on accepting, and end each connection with its next response."""
+        self.leaving = True
+        self.broadcast(SetDrainClose(True))
 
     def end(self) -> None:
         """End everything at once."""
@@ -325,7 +332,7 @@ class Generation(ZygoteOwner):
             hosts=self.hosts.sets(),
             log=around.log,
             serve=self._serving,
-            drain_close=around.drain_close,
+            drain_close=around.drain_close or self.leaving,
         )
         worker = Worker(around.loop, member, around.totals, self._on_message, self._on_lost)
         worker.spawn(zygote, boot, self._configuration, [sock.fileno() for _, sock in lent])

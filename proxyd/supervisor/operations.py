@@ -33,6 +33,7 @@ from proxyd.supervisor.commands import (
     Stop,
     WorkerStatus,
 )
+from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.problems import StartError, counted
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
@@ -216,28 +217,32 @@ class Operations:
         supervisor.drain_close = not healthy
         for generation in supervisor.generations:
             if not generation.draining:
-                generation.broadcast(control.SetDrainClose(not healthy))
+                generation.broadcast(control.SetDrainClose(not healthy or generation.leaving))
 
     async def drain_listeners(self, graceful: bool, skip_exit: bool, inbound_only: bool) -> None:
-        """Stop accepting, see AdminContext. A graceful drain goes on after this returns."""
-        if not graceful:
-            await self._stop_listeners(inbound_only)
-            return
-        supervisor = self._supervisor
-        await self.set_health(healthy=False)
+        """Stop accepting, see AdminContext. A graceful drain goes on after this returns.
 
-        async def later() -> None:
-            await anyio.sleep(supervisor.options.drain_time_s)
-            if not skip_exit:
-                await self._stop_listeners(inbound_only)
-
-        supervisor.start_soon(later)
-
-    async def _stop_listeners(self, inbound_only: bool) -> None:
+        It is of the listeners that there are now, as Envoy's is: a reload puts fresh ones in their place, and
+        /healthcheck/ok does not end it.
+        """
         supervisor = self._supervisor
         generation = supervisor.current
         if generation is None:
             return
+        if not graceful:
+            await self._stop_listeners(generation, inbound_only)
+            return
+        generation.leave()
+
+        async def later() -> None:
+            await anyio.sleep(supervisor.options.drain_time_s)
+            if not skip_exit and generation is supervisor.current:
+                await self._stop_listeners(generation, inbound_only)
+
+        supervisor.start_soon(later)
+
+    async def _stop_listeners(self, generation: Generation, inbound_only: bool) -> None:
+        supervisor = self._supervisor
         listeners = {
             index: listener
             for index, listener in enumerate(generation.bootstrap.static_resources.listeners)

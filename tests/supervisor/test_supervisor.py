@@ -218,3 +218,28 @@ def test_without_a_free_descriptor_a_reload_is_refused(monkeypatch, lacking):
             assert (await now.supervisor.reload()).generation == 2
 
     anyio.run(live)
+
+
+
+def test_a_graceful_drain_of_the_listeners_ends_with_their_generation():
+    async def live():
+        async with running(sources("hello"), drain_time_s=0.3) as now:
+            supervisor, context = now.supervisor, now.context
+            await supervisor.reload()
+            first = supervisor.current
+            assert first is not None
+            await context.drain_listeners(graceful=True, skip_exit=False, inbound_only=False)
+            assert context.server().state == "LIVE"
+            await supervisor.reload()
+            second = supervisor.current
+            assert second is not None
+            assert (first.leaving, second.leaving) == (True, False)
+            await anyio.sleep(0.4)  # longer than the drain time
+            assert await now.get(now.port()) == "hello"
+            assert not second.stopped_listeners
+            await context.drain_listeners(graceful=True, skip_exit=False, inbound_only=False)
+            await context.healthcheck_ok()
+            assert second.leaving
+            assert await supervisor.until(lambda: bool(second.stopped_listeners), 20)
+
+    anyio.run(live)
