@@ -50,7 +50,7 @@ class Handover(msgspec.Struct, frozen=True):
 
     generation: int
     workers: int
-    seconds: float  # from the order to the moment the new generation served
+    seconds: float  # of work until the new generation served; without waiting for other changes
     carried: int  # connections of older generations still open at that moment
 
 
@@ -174,10 +174,10 @@ class Supervisor:
         With ``runtime`` the configuration stays as it was loaded and only those values are set.
         Raises ConfigErrors, and StartError, also when a stop comes in between.
         """
-        began = time.monotonic()
         async with self._changing:
             if self.stopping:
                 raise StartError("the server is stopping")
+            began = time.monotonic()
             with anyio.CancelScope() as scope:
                 self._cancel_change = scope
                 return await self._hand_over(began, sources or self.sources, workers, runtime)
@@ -202,7 +202,9 @@ class Supervisor:
             before = self.current.hosts if self.current is not None else None
             hosts = HostSets(candidate.bootstrap.static_resources.clusters, self.registry, before)
             await hosts.first()
+            waited = time.monotonic()
             await self.until(lambda: len(self.draining) < MAX_DRAINING)
+            began += time.monotonic() - waited
             generation = self._new_generation(candidate, count, prepared, hosts)
             await self._until_ready(generation)
             try:

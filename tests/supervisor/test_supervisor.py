@@ -5,9 +5,11 @@ import errno
 import json
 import os
 import socket
+import time
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from proxyd.config.load import ConfigErrors, Sources
@@ -179,6 +181,28 @@ def test_a_worker_that_dies_is_replaced():
                 lambda: worker.member.worker_id not in generation.workers and generation.serving, 20
             )
             assert await now.get(now.port()) == "hello"
+
+    anyio.run(live)
+
+
+def test_a_reload_does_not_count_its_waiting_for_another():
+    async def live():
+        async with running(sources("hello")) as now:
+            supervisor = now.supervisor
+            await supervisor.reload()
+            handovers = []
+
+            async def reload() -> None:
+                handovers.append(await supervisor.reload())
+
+            async with anyio.create_task_group() as group, supervisor._changing:
+                group.start_soon(reload)
+                await anyio.wait_all_tasks_blocked()
+                asked = time.monotonic()
+                while time.monotonic() < asked + 0.05:
+                    await anyio.lowlevel.checkpoint()
+                began = time.monotonic()
+            assert handovers[0].seconds <= time.monotonic() - began
 
     anyio.run(live)
 
