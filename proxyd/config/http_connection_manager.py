@@ -108,9 +108,10 @@ class HttpConnectionManager(
     """Everything about the HTTP of a listener.
 
     Defaults of what is ``None``: server_name "envoy", use_remote_address false, generate_request_id true,
-    max_request_headers_kb 60, stream_idle_timeout 300 s, delayed_close_timeout 1 s; the other timeouts are
-    off. As in Envoy, drain_timeout means nothing to HTTP/1. A client on a loopback address stands in
-    ``x-forwarded-for`` as this machine's first other IPv4 address.
+    max_request_headers_kb 60, stream_idle_timeout 300 s, drain_timeout 5 s, delayed_close_timeout 1 s; the
+    other timeouts are off. A connection whose idle_timeout or max_connection_duration has passed takes one
+    more request for drain_timeout, and answers it with ``connection: close``. A client on a loopback address
+    stands in ``x-forwarded-for`` as this machine's first other IPv4 address.
     """
 
     proto: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"

@@ -54,7 +54,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (
-        "_blocked", "_born", "_chunked", "_close", "_close_deadline", "_discarding", "_failed",
+        "_blocked", "_born", "_chunked", "_close", "_close_deadline", "_discarding", "_drain_deadline",
+        "_draining", "_failed",
         "_failure", "_head_deadline", "_idle_deadline", "_in_turn", "_listener", "_minor", "_now",
         "_options", "_paused", "_pending", "_phase", "_queue", "_reader", "_request_done",
         "_requests", "_stats", "_stream", "_stream_deadline", "_to_head", "_transport", "_tunnel",
@@ -101,6 +102,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._stream_deadline: float = NEVER
         self._head_deadline: float = NEVER
         self._idle_deadline: float = NEVER
+        self._drain_deadline: float = NEVER  # until then requests are taken, each answered as the last one
+        self._draining: bool = False
         self._close_deadline: float = NEVER
         self.info: Final = ConnectionInfo()
 
@@ -378,10 +381,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             else:
                 self._close = True
                 body = UNTIL_CLOSE
-        if self._listener.drain_close and not self._close and not self._queue:
+        if (self._listener.drain_close or self._draining) and not self._close and not self._queue:
             # Of a pipeline only the last response says that the connection ends.
             self._close = True
-            self._stats.downstream_cx_drain_close.value += 1
+            if not self._draining:
+                self._stats.downstream_cx_drain_close.value += 1
         connection = b""
         if self._close:
             connection = b"close"
@@ -498,7 +502,9 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             deadline = self._head_deadline
         if self._close_deadline < deadline:
             deadline = self._close_deadline
-        if self._options.max_connection_duration > 0.0 and not self._close:
+        if self._drain_deadline < deadline:
+            deadline = self._drain_deadline
+        if self._options.max_connection_duration > 0.0 and not self._close and not self._draining:
             limit = self._born + self._options.max_connection_duration
             if limit < deadline:
                 deadline = limit
@@ -527,18 +533,35 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
                 self._stats.downstream_rq_header_timeout.value += 1
                 self._fail(REQUEST_HEADER_TIMEOUT)
                 self._go_on()
-        elif duration > 0.0 and self._born + duration <= now and not self._close:
+        elif duration > 0.0 and self._born + duration <= now and not self._close and not self._draining:
             self._stats.downstream_cx_max_duration_reached.value += 1
+            self._drain(now)
+        elif self._drain_deadline <= now:
+            self._drain_deadline = NEVER
             self._close = True
-            if self._stream is None:
+            if self._stream is None and not self._reader.in_head:
                 self._go_on()
         elif self._stream is not None:
             if self._stream_deadline <= now:
                 self._stream.on_deadline(now)
         elif self._idle_deadline <= now:
-            self._stats.downstream_cx_idle_timeout.value += 1
-            self._flush_and_close()
+            self._idle_deadline = NEVER
+            if not self._reader.in_head:
+                self._stats.downstream_cx_idle_timeout.value += 1
+                self._drain(now)
         if self._transport is not None and self.deadline == NEVER:
+            self._arm()
+
+    def _drain(self, now: float) -> None:
+        """The connection has had its time: drain_timeout is left for a request that is on its way.
+
+        One that has never carried a request is closed at once, as in Envoy.
+        """
+        if self._requests == 0 and not self._reader.in_head:
+            self._flush_and_close()
+        elif not self._draining:
+            self._draining = True
+            self._drain_deadline = now + self._options.drain_timeout
             self._arm()
 
     # -- closing

@@ -37,6 +37,7 @@ MAX_HEADERS_COUNT: Final = 100
 IDLE_TIMEOUT_S: Final = 3600.0
 STREAM_IDLE_TIMEOUT_S: Final = 300.0
 DELAYED_CLOSE_TIMEOUT_S: Final = 1.0
+DRAIN_TIMEOUT_S: Final = 5.0
 
 OVERWRITE: Final = 0
 APPEND_IF_ABSENT: Final = 1
@@ -81,6 +82,7 @@ class HttpConnectionOptions:
         self.max_requests_per_connection: int = 0
         self.request_headers_timeout: float = 0.0
         self.delayed_close_timeout: float = DELAYED_CLOSE_TIMEOUT_S
+        self.drain_timeout: float = DRAIN_TIMEOUT_S  # for a request under way to a connection that is to end
         self.buffer_limit: int = 1024 * 1024
 
 
@@ -155,6 +157,8 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
         options.max_header_bytes = config.max_request_headers_kb * 1024
     if config.request_headers_timeout is not None:
         options.request_headers_timeout = config.request_headers_timeout
+    if config.drain_timeout is not None:
+        options.drain_timeout = config.drain_timeout
     if config.delayed_close_timeout is not None:
         options.delayed_close_timeout = config.delayed_close_timeout
     http1 = config.http_protocol_options

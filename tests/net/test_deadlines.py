@@ -173,10 +173,37 @@ def test_a_connection_is_idle_from_the_end_of_its_last_response(stage: MakeStage
     assert not client.closed
     client.say(GET)
     origin.say(OK)
-    play.pass_time(9.9)
+    play.pass_time(14.9)
     assert not client.closed
     play.pass_time(0.2)
     assert client.closed
+    assert play.http("downstream_cx_idle_timeout") == 1
+
+
+def test_a_request_that_meets_the_idle_timeout_is_served_as_the_last(stage: MakeStage) -> None:
+    common = {"common_http_protocol_options": {"idle_timeout": "10s"}}
+    play = stage(manager={**common, "drain_timeout": "2s"})
+    client, origin = ask(play)
+    origin.say(OK)
+    play.pass_time(11)
+    client.hears()
+    client.say(GET)
+    origin.say(OK)
+    assert "connection: close" in client.hears()
+    assert client.closed
+    assert play.http("downstream_cx_drain_close") == 0
+
+
+def test_a_head_that_has_begun_is_not_idle(stage: MakeStage) -> None:
+    play = stage(manager={"common_http_protocol_options": {"idle_timeout": "10s"}})
+    client, origin = ask(play)
+    origin.say(OK)
+    client.say(GET[:10])
+    play.pass_time(30)
+    assert not client.closed
+    client.say(GET[10:])
+    origin.say(OK)
+    assert client.hears() == HEARD_OK * 2
 
 
 def test_a_connection_lasts_at_most_so_long(stage: MakeStage) -> None:
@@ -186,6 +213,7 @@ def test_a_connection_lasts_at_most_so_long(stage: MakeStage) -> None:
     play.pass_time(10.1)
     assert idle.closed
     assert not client.closed
+    play.pass_time(7)
     origin.say(OK)
     assert "connection: close" in client.hears()
     assert client.closed
