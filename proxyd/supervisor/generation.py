@@ -85,6 +85,7 @@ class Generation(ZygoteOwner):
         self.roster: Final = Roster(workers)
         self.workers: Final[dict[int, Worker]] = {}
         self.failure: str = ""  # why it cannot start
+        self.failed: bool = False  # given up before it served
         self.over: bool = False
         self.draining: bool = False
         self.leaving: bool = False  # each response asks its client to leave
@@ -157,6 +158,7 @@ class Generation(ZygoteOwner):
 
     def fail(self) -> None:
         """Give up a generation that has not served."""
+        self.failed = True
         self.end()
 
     def ask(self, message: StopListening | ReopenLogs) -> set[int]:

@@ -82,7 +82,6 @@ class Supervisor:
         self.stopping: bool = False
         self.born: Final = time.monotonic()
         self.admin: AdminService | None = None
-        self._numbers = 0
         self._worker_ids = 0
         self._change = anyio.Event()
         self._changing = anyio.Lock()
@@ -159,7 +158,8 @@ class Supervisor:
 
     @property
     def draining(self) -> list[Generation]:
-        return [generation for generation in self.generations if generation.draining]
+        """Those that have served and end; not those that never came to it."""
+        return [each for each in self.generations if each.draining and not each.failed]
 
     # -- changing the configuration
 
@@ -214,7 +214,6 @@ class Supervisor:
         except BaseException:
             if generation is not None:
                 generation.fail()
-                self._numbers -= 1  # it was never in force
             prepared.abandon()
             if admin is not None:
                 admin.abandon()
@@ -250,11 +249,11 @@ class Supervisor:
     def _new_generation(
         self, candidate: Configuration, workers: int, prepared: Prepared, hosts: HostSets
     ) -> Generation:
-        self._numbers += 1
+        # What never was in force leaves no gap, but while it still ends its number is taken.
+        number = 1 + max((each.number for each in self.generations), default=0)
         try:
-            generation = Generation(self._numbers, candidate.bootstrap, workers, prepared, hosts, self)
+            generation = Generation(number, candidate.bootstrap, workers, prepared, hosts, self)
         except OSError as error:
-            self._numbers -= 1
             raise StartError(f"no new workers can be started: {explain_resources(error)}") from None
         self.generations.append(generation)
         generation.start()
@@ -359,7 +358,7 @@ class Supervisor:
         if self._cancel_change is not None:
             self._cancel_change.cancel()
         for generation in list(self.generations):
-            if generation is self.current or generation.draining:
+            if generation is self.current or generation in self.draining:
                 generation.drain(self.options.drain_time_s, close_idle=True)
             else:
                 generation.fail()

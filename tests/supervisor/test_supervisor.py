@@ -16,6 +16,7 @@ from proxyd.config.load import ConfigErrors, Sources
 from proxyd.supervisor.admin_context import SupervisorContext
 from proxyd.supervisor.admin_service import AdminService
 from proxyd.supervisor.commands import Done, Refused, Reload, Reloaded, ReopenLogs, Stats, StatsPage, Stop
+from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.problems import StartError
@@ -265,5 +266,27 @@ def test_a_graceful_drain_of_the_listeners_ends_with_their_generation():
             await context.healthcheck_ok()
             assert second.leaving
             assert await supervisor.until(lambda: bool(second.stopped_listeners), 20)
+
+    anyio.run(live)
+
+
+
+def test_a_generation_that_failed_and_still_ends_has_its_number_and_drains_nothing(monkeypatch):
+    async def live():
+        async with running(sources("hello")) as now:
+            supervisor = now.supervisor
+            await supervisor.reload()
+            log = {"@type": FILE_LOG, "path": "/no/such/directory/log"}
+            unwritable = sources("hello", access_log=[{"name": "file", "typed_config": log}])
+            with monkeypatch.context() as patched:
+                patched.setattr(Generation, "_settle", lambda self: self._around.changed())  # its end takes long
+                with pytest.raises(StartError, match="no/such/directory"):
+                    await supervisor.reload(unwritable)
+            failed = supervisor.generations[-1]
+            assert (failed.number, failed.over) == (2, False)
+            assert supervisor.draining == []
+            assert (await supervisor.reload()).generation == 3
+            failed._settle()
+            assert await supervisor.until(lambda: failed.over and failed not in supervisor.generations, 20)
 
     anyio.run(live)
