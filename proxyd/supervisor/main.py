@@ -18,7 +18,7 @@ from proxyd.supervisor.commands import Reload
 from proxyd.supervisor.instance import InstanceError, RunDirectory
 from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
-from proxyd.supervisor.problems import StartError, counted
+from proxyd.supervisor.problems import StartError, counted, explain_resources
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.system import native
@@ -97,12 +97,19 @@ class Start:
         self._commands: Final = commands
         self._directory: Final = directory
 
+    async def _listen(self) -> None:
+        try:
+            await self._commands.listen(self._directory.listen())
+        except OSError as error:
+            raise StartError(f"the control socket cannot be had: {explain_resources(error)}") from None
+
     async def run(self) -> None:
         supervisor = self._supervisor
         logger.info("proxyd %s, instance %r, pid %d", __version__, supervisor.options.name, os.getpid())
         try:
+            # Before the first generation: whoever asks meanwhile hears that it starts, and can stop it.
+            await self._listen()
             handover = await supervisor.reload()
-            await self._commands.listen(self._directory.listen())
         except (ConfigErrors, InstanceError) as error:
             if not supervisor.stopping:
                 self.failure = error

@@ -71,6 +71,8 @@ class Operations:
     async def reload(self, command: Reload) -> Reply:
         """Reload, log what came of it, and tell."""
         supervisor = self._supervisor
+        if supervisor.current is None:
+            return Refused(("the instance is still starting; reload it when 'proxyd status' says LIVE",))
         sources = supervisor.sources
         if command.config_path is not None or command.config_yaml is not None:
             if command.config_path is not None:

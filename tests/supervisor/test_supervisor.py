@@ -245,7 +245,6 @@ def test_without_a_free_descriptor_a_reload_is_refused(monkeypatch, lacking):
     anyio.run(live)
 
 
-
 def test_a_graceful_drain_of_the_listeners_ends_with_their_generation():
     async def live():
         async with running(sources("hello"), drain_time_s=0.3) as now:
@@ -270,7 +269,6 @@ def test_a_graceful_drain_of_the_listeners_ends_with_their_generation():
     anyio.run(live)
 
 
-
 def test_a_generation_that_failed_and_still_ends_has_its_number_and_drains_nothing(monkeypatch):
     async def live():
         async with running(sources("hello")) as now:
@@ -279,7 +277,8 @@ def test_a_generation_that_failed_and_still_ends_has_its_number_and_drains_nothi
             log = {"@type": FILE_LOG, "path": "/no/such/directory/log"}
             unwritable = sources("hello", access_log=[{"name": "file", "typed_config": log}])
             with monkeypatch.context() as patched:
-                patched.setattr(Generation, "_settle", lambda self: self._around.changed())  # its end takes long
+                # Its end takes long.
+                patched.setattr(Generation, "_settle", lambda self: self._around.changed())
                 with pytest.raises(StartError, match="no/such/directory"):
                     await supervisor.reload(unwritable)
             failed = supervisor.generations[-1]
