@@ -178,7 +178,10 @@ def start(**given: Any) -> None:
         options = _start_options(given)
         from proxyd.supervisor.main import run
 
-        code = run(options)
+        try:
+            code = run(options)
+        except KeyboardInterrupt:
+            raise Failure("proxyd: interrupted before it served") from None
     raise click.exceptions.Exit(code)
 
 

@@ -49,7 +49,7 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert b"Apache License" in wheel.read(f"{folder}/licenses/LICENSE")
-    assert b"proxyd = proxyd.cli:main" in wheel.read(f"{folder}/entry_points.txt")
+    assert b"proxyd = proxyd.__main__:main" in wheel.read(f"{folder}/entry_points.txt")
 
 
 def test_what_is_installed_has_the_version_of_the_code() -> None:
