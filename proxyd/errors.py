@@ -104,4 +104,5 @@ REQUEST_TIMEOUT: Final = Failure(408, b"request timeout", 0, "request_overall_ti
 REQUEST_HEADER_TIMEOUT: Final = Failure(408, b"request header timeout", 0, "request_header_timeout", True)
 STREAM_IDLE_REQUEST: Final = Failure(408, b"stream timeout", SI, "stream_idle_timeout", True)
 STREAM_IDLE: Final = Failure(504, b"stream timeout", SI, "stream_idle_timeout")
+STREAM_DURATION_REQUEST: Final = Failure(408, b"downstream duration timeout", 0, "max_duration_timeout", True)
 STREAM_DURATION: Final = Failure(504, b"downstream duration timeout", 0, "max_duration_timeout")

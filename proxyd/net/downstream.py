@@ -21,7 +21,13 @@ from proxyd.codec.http1 import (
     write_response_head,
     write_trailers,
 )
-from proxyd.errors import REQUEST_HEADER_TIMEOUT, UNDERSCORE_IN_NAME, Failure
+from proxyd.errors import (
+    REQUEST_HEADER_TIMEOUT,
+    REQUEST_TIMEOUT,
+    STREAM_IDLE_REQUEST,
+    UNDERSCORE_IN_NAME,
+    Failure,
+)
 from proxyd.net.bugs import report_bug
 from proxyd.net.listener import HttpListener
 from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream
@@ -159,9 +165,9 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             stream.on_request_flush()
         self._in_turn = False
         self._go_on()
-        if self._reader.in_head and self._options.request_headers_timeout > 0.0:
+        if self._reader.in_head and self._options.head_timeout > 0.0:
             if self._head_deadline == NEVER:
-                self._head_deadline = now + self._options.request_headers_timeout
+                self._head_deadline = now + self._options.head_timeout
                 self._arm()
         else:
             self._head_deadline = NEVER
@@ -291,7 +297,13 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         stats = self._stats
         stats.downstream_rq_response_before_rq_complete.value += 1
         stats.downstream_rq_rx_reset.value += 1
-        if failure is not REQUEST_HEADER_TIMEOUT:
+        if failure is REQUEST_HEADER_TIMEOUT:
+            stats.downstream_rq_header_timeout.value += 1
+        elif failure is REQUEST_TIMEOUT:
+            stats.downstream_rq_timeout.value += 1
+        elif failure is STREAM_IDLE_REQUEST:
+            stats.downstream_rq_idle_timeout.value += 1
+        else:
             stats.downstream_cx_protocol_error.value += 1
         stream = self._listener.factory.new_stream(self)
         self._stream = stream
@@ -464,7 +476,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         """A request and its response are over."""
         if not self._close and not self._queue:
             now = time.monotonic()
-            timeout = self._options.request_headers_timeout
+            timeout = self._options.head_timeout
             if self._reader.in_head and timeout > 0.0 and self._head_deadline == NEVER:
                 self._head_deadline = now + timeout  # the last one passed while this request was under way
             self._start_idle(now)
@@ -530,8 +542,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             self._head_deadline = NEVER
             if self._stream is None and self._reader.in_head:
                 self._failed = True
-                self._stats.downstream_rq_header_timeout.value += 1
-                self._fail(REQUEST_HEADER_TIMEOUT)
+                self._fail(self._options.head_timeout_failure)
                 self._go_on()
         elif duration > 0.0 and self._born + duration <= now and not self._close and not self._draining:
             self._stats.downstream_cx_max_duration_reached.value += 1

@@ -21,6 +21,7 @@ from proxyd.errors import (
     PATH_NORMALIZATION_FAILED,
     REQUEST_TIMEOUT,
     STREAM_DURATION,
+    STREAM_DURATION_REQUEST,
     STREAM_IDLE,
     STREAM_IDLE_REQUEST,
     UC,
@@ -763,7 +764,7 @@ class Exchange(Stream):
             self._time_out(now)
         elif self._max_duration > 0.0 and self.start + self._max_duration <= now:
             config.stats.downstream_rq_max_duration_reached.value += 1
-            self._fail(STREAM_DURATION, now)
+            self._fail(STREAM_DURATION if self._request_done else STREAM_DURATION_REQUEST, now)
         elif (
             config.request_timeout > 0.0
             and not self._request_done

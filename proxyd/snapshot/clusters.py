@@ -71,11 +71,7 @@ class ClusterSnapshot:
         self.max_response_headers: Final[int] = count or MAX_RESPONSE_HEADERS
         connecting = config.upstream_connection_options
         self.keep_alive: Final = keep_alive(None if connecting is None else connecting.tcp_keepalive)
-        self.hosts: Final[list[HostEntry]] = (
-            []
-            if self.resolved
-            else [entry._replace(hostname=entry.hostname or entry.ip) for entry in endpoints(config)]
-        )
+        self.hosts: Final[list[HostEntry]] = [] if self.resolved else endpoints(config)
 
 
 def endpoints(config: Cluster) -> list[HostEntry]:

@@ -11,6 +11,7 @@ from proxyd.config.http_connection_manager import (
     PathWithEscapedSlashesAction,
     ServerHeaderTransformation,
 )
+from proxyd.errors import REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT, STREAM_IDLE_REQUEST, Failure
 from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
 from proxyd.snapshot.forwarding import ForwardingSnapshot
@@ -80,7 +81,8 @@ class HttpConnectionOptions:
         self.idle_timeout: float = IDLE_TIMEOUT_S
         self.max_connection_duration: float = 0.0
         self.max_requests_per_connection: int = 0
-        self.request_headers_timeout: float = 0.0
+        self.head_timeout: float = 0.0  # from a request's first byte to the end of its head
+        self.head_timeout_failure: Failure = REQUEST_HEADER_TIMEOUT
         self.delayed_close_timeout: float = DELAYED_CLOSE_TIMEOUT_S
         self.drain_timeout: float = DRAIN_TIMEOUT_S  # for a request under way to a connection that is to end
         self.buffer_limit: int = 1024 * 1024
@@ -148,6 +150,19 @@ class ConnectionManagerSnapshot:
         self.max_stream_duration: Final[float] = duration or 0.0
 
 
+def _set_head_timeout(options: HttpConnectionOptions, config: HttpConnectionManager) -> None:
+    """The first to pass of the times that, as in Envoy, begin with the first byte of a request."""
+    idle = config.stream_idle_timeout
+    for timeout, failure in (
+        (config.request_headers_timeout, REQUEST_HEADER_TIMEOUT),
+        (config.request_timeout, REQUEST_TIMEOUT),
+        (STREAM_IDLE_TIMEOUT_S if idle is None else idle, STREAM_IDLE_REQUEST),
+    ):
+        if timeout and (not options.head_timeout or timeout < options.head_timeout):
+            options.head_timeout = timeout
+            options.head_timeout_failure = failure
+
+
 def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> HttpConnectionOptions:
     options = HttpConnectionOptions()
     options.buffer_limit = buffer_limit
@@ -155,8 +170,7 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
     options.refuse_https = bool(config.use_remote_address) and config.xff_num_trusted_hops == 0
     if config.max_request_headers_kb is not None:
         options.max_header_bytes = config.max_request_headers_kb * 1024
-    if config.request_headers_timeout is not None:
-        options.request_headers_timeout = config.request_headers_timeout
+    _set_head_timeout(options, config)
     if config.drain_timeout is not None:
         options.drain_timeout = config.drain_timeout
     if config.delayed_close_timeout is not None:

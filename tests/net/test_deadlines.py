@@ -140,6 +140,32 @@ def test_a_head_must_be_complete_in_time(stage: MakeStage) -> None:
     assert play.log() == ["- - 408 - request_header_timeout"]
 
 
+@pytest.mark.parametrize(
+    ("options", "body", "counter"),
+    [
+        ({"request_timeout": "5s"}, "request timeout", "downstream_rq_timeout"),
+        ({"stream_idle_timeout": "5s"}, "stream timeout", "downstream_rq_idle_timeout"),
+    ],
+)
+def test_other_times_begin_with_the_first_byte_too(
+    stage: MakeStage, options: dict[str, str], body: str, counter: str
+) -> None:
+    play = stage(manager={"request_headers_timeout": "60s", **options})
+    client = play.connect()
+    client.say(b"GET /a HTTP/1.1\r\n")
+    play.pass_time(5.1)
+    assert starts(client) == ["HTTP/1.1 408 Request Timeout", body]
+    assert play.http(counter) == 1
+    assert play.http("downstream_rq_header_timeout") == 0
+
+
+def test_a_request_that_comes_too_long_for_a_stream_is_timed_out(stage: MakeStage) -> None:
+    play = stage(manager={"common_http_protocol_options": {"max_stream_duration": "5s"}})
+    client, _ = ask(play, request("POST", "/a", "content-length: 10", body=b"abc"))
+    play.pass_time(5.1)
+    assert starts(client) == ["HTTP/1.1 408 Request Timeout", "downstream duration timeout"]
+
+
 def test_a_head_behind_a_slow_response_has_its_time_too(stage: MakeStage) -> None:
     play = stage(manager={"request_headers_timeout": "5s"})
     client, origin = ask(play)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.net.conftest import MakeStage
 from tests.net.dialogue import ask, request, response
+from tests.net.playbook import HOST
 
 OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
 
@@ -118,16 +119,31 @@ def test_redirects_and_direct_responses_are_changed(
 
 def test_the_chosen_hosts_name_becomes_the_host(stage: MakeStage) -> None:
     action = {"cluster": "backend", "auto_host_rewrite": True, "append_x_forwarded_host": True}
-    play = stage(routes=[route("/", route=action)])
+    named = {
+        "endpoint": {
+            "address": {"socket_address": {"address": HOST[0], "port_value": HOST[1]}},
+            "hostname": "up.example",
+        }
+    }
+    assignment = {"cluster_name": "backend", "endpoints": [{"lb_endpoints": [named]}]}
+    play = stage(routes=[route("/", route=action)], cluster={"load_assignment": assignment})
     client = play.connect()
     client.say(request("GET", "/a"))
     origin = play.origin()
     lines = origin.heard().split(b"\r\n")
-    assert b"host: x" not in lines
+    assert b"host: up.example" in lines
     assert b"x-envoy-original-host: x" in lines
     assert b"x-forwarded-host: x" in lines
     origin.say(response("content-length: 0"))
     client.heard()
+
+
+def test_a_host_without_a_name_changes_nothing(stage: MakeStage) -> None:
+    play = stage(routes=[route("/", route={"cluster": "backend", "auto_host_rewrite": True})])
+    play.connect().say(request("GET", "/a"))
+    lines = play.origin().heard().split(b"\r\n")
+    assert b"host: x" in lines
+    assert b"x-envoy-original-host: x" not in lines
 
 
 def test_no_header_names_the_cluster(stage: MakeStage) -> None:

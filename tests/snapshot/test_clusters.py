@@ -66,7 +66,7 @@ def test_hosts_in_the_order_of_the_file() -> None:
         {"lb_endpoints": [endpoint("::1", 82)]},
     ]
     assignment = {"cluster_name": "c", "endpoints": localities}
-    hosts = [("10.0.0.2", 80, "10.0.0.2", 1), ("10.0.0.1", 81, "one", 1), ("::1", 82, "::1", 1)]
+    hosts = [("10.0.0.2", 80, "", 1), ("10.0.0.1", 81, "one", 1), ("::1", 82, "", 1)]
     assert compiled(load_assignment=assignment).hosts == hosts
     resolved = compiled(load_assignment=assignment, type=1)
     assert (resolved.resolved, resolved.hosts) == (True, [])
@@ -102,5 +102,5 @@ def test_weights_and_the_name_of_a_logical_host() -> None:
     assert (cluster.resolved, cluster.logical_host, cluster.hosts) == (True, "backend.test:80", [])
     host = {**endpoint("10.0.0.1", 80), "load_balancing_weight": 4}
     assignment = {"cluster_name": "c", "endpoints": [{"lb_endpoints": [host]}]}
-    assert compiled(load_assignment=assignment).hosts == [("10.0.0.1", 80, "10.0.0.1", 4)]
+    assert compiled(load_assignment=assignment).hosts == [("10.0.0.1", 80, "", 4)]
     assert compiled().logical_host == ""
