@@ -232,19 +232,23 @@ class Operations:
         if generation is None:
             return
         if not graceful:
-            await self._stop_listeners(generation, inbound_only)
+            async with supervisor.changing:
+                await self._stop_listeners(generation, inbound_only)
             return
         generation.leave()
 
         async def later() -> None:
             await anyio.sleep(supervisor.options.drain_time_s)
-            if not skip_exit and generation is supervisor.current:
-                await self._stop_listeners(generation, inbound_only)
+            if not skip_exit:
+                async with supervisor.changing:
+                    await self._stop_listeners(generation, inbound_only)
 
         supervisor.start_soon(later)
 
     async def _stop_listeners(self, generation: Generation, inbound_only: bool) -> None:
         supervisor = self._supervisor
+        if generation is not supervisor.current:
+            return  # a reload was quicker, and these listeners drain
         listeners = {
             index: listener
             for index, listener in enumerate(generation.bootstrap.static_resources.listeners)

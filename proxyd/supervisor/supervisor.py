@@ -84,7 +84,7 @@ class Supervisor:
         self.admin: AdminService | None = None
         self._worker_ids = 0
         self._change = anyio.Event()
-        self._changing = anyio.Lock()
+        self.changing: Final = anyio.Lock()  # held while sockets and generations change
         self._excused_until = 0.0
         self._cancel_change: anyio.CancelScope | None = None
         self._tasks: Final = tasks
@@ -174,7 +174,7 @@ class Supervisor:
         With ``runtime`` the configuration stays as it was loaded and only those values are set.
         Raises ConfigErrors, and StartError, also when a stop comes in between.
         """
-        async with self._changing:
+        async with self.changing:
             if self.stopping:
                 raise StartError("the server is stopping")
             began = time.monotonic()

@@ -196,7 +196,7 @@ def test_a_reload_does_not_count_its_waiting_for_another():
             async def reload() -> None:
                 handovers.append(await supervisor.reload())
 
-            async with anyio.create_task_group() as group, supervisor._changing:
+            async with anyio.create_task_group() as group, supervisor.changing:
                 group.start_soon(reload)
                 await anyio.wait_all_tasks_blocked()
                 asked = time.monotonic()
