@@ -16,7 +16,8 @@ class StreamInfo:
         "downstream_local_address", "downstream_remote_address", "end", "local_reply_body",
         "method", "original_path", "path", "protocol", "request_end", "request_headers",
         "request_id", "response_code", "response_code_details", "response_end", "response_flags",
-        "response_headers", "response_start", "route_name", "scheme", "start", "start_time",
+        "response_headers", "response_start", "response_trailers", "route_name", "scheme", "start",
+        "start_time",
         "upstream_cluster", "upstream_first_tx", "upstream_host", "upstream_last_tx",
         "upstream_local_address", "upstream_transport_failure_reason",
     )  # fmt: skip
@@ -30,6 +31,7 @@ class StreamInfo:
         self.protocol: str = ""  # HTTP/1.0, HTTP/1.1, HTTP/2; empty where no request was understood
         self.request_headers: Headers = Headers()
         self.response_headers: Headers = Headers()
+        self.response_trailers: list[tuple[bytes, bytes]] | None = None
         self.request_id: bytes = b""
         self.response_code: int = 0
         self.response_code_details: str = ""

@@ -287,7 +287,7 @@ class Exchange(Stream):
             self._reply(route.not_found_status, b"", [], now)
             return
         self._cluster = cluster
-        self.upstream_cluster = cluster.config.name
+        self.upstream_cluster = cluster.config.stat_name
         host = cluster.choose()
         if host is None:
             self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
@@ -337,6 +337,8 @@ class Exchange(Stream):
                 route.rewrite_authority(self, host.hostname.encode())
         self._state = _SENT
         self.upstream_first_tx = now
+        if self._manager.config.logs_upstream_local:
+            self.upstream_local_address = upstream.local_address()
         path = self.path
         if self._tunnel != _NO_TUNNEL:
             upstream.ask_tunnel()
@@ -545,15 +547,17 @@ class Exchange(Stream):
             self._downstream.flush()
 
     def on_response_end(self, now: float) -> None:
+        head = self._response_head
+        if head is not None:
+            self.response_trailers = head.trailers
         self._upstream = None
         self._state = _DONE
         self._time_upstream(now)
         self.response_end = now
         # Before the end, behind which a pipelined request may begin at once.
         self._account(now)
-        head = self._response_head
-        if head is not None and head.trailers is not None:
-            self._downstream.end_with(head.trailers)
+        if self.response_trailers is not None:
+            self._downstream.end_with(self.response_trailers)
         else:
             self._downstream.end()
 

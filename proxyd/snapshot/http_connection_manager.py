@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from proxyd.codec.http1 import ALLOW, DROP_HEADER
 from proxyd.codec.http1 import REJECT_REQUEST as REJECT_HEADER
 from proxyd.config.access_log import AccessLog, FileAccessLog, StdoutAccessLog
@@ -119,6 +121,8 @@ class ConnectionManagerSnapshot:
         if self.connection.underscores != ALLOW:
             self.connection.underscore_stats = UnderscoreStats(registry)
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
+        # Asked of the socket only where a format names it.
+        self.logs_upstream_local: Final[bool] = b"%UPSTREAM_LOCAL_" in msgspec.json.encode(config)
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
         self.via: Final[bytes] = config.via.encode()

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from proxyd.codec.grpc import grpc_status_of
 from proxyd.codec.headers import Headers
 from proxyd.config.core import SubstitutionFormatString
 from proxyd.config.local_reply import LocalReplyConfig, ResponseMapper
@@ -16,18 +17,6 @@ _JSON: Final = b"application/json"
 _CONTENT_TYPE: Final = b"content-type"
 
 _GRPC: Final = b"application/grpc"
-_GRPC_UNKNOWN: Final = b"2"
-# The gRPC status that stands for an HTTP status.
-_GRPC_STATUS: Final[dict[int, bytes]] = {
-    400: b"13",
-    401: b"16",
-    403: b"7",
-    404: b"12",
-    429: b"14",
-    502: b"14",
-    503: b"14",
-    504: b"14",
-}
 
 
 class BodyFormat:
@@ -92,7 +81,7 @@ def answer_grpc(info: StreamInfo, body: bytes) -> None:
     headers.set(_CONTENT_TYPE, _GRPC)
     headers.remove(b"content-length")
     if headers.get(b"grpc-status") is None:
-        headers.add(b"grpc-status", _GRPC_STATUS.get(info.response_code, _GRPC_UNKNOWN))
+        headers.add(b"grpc-status", b"%d" % grpc_status_of(info.response_code))
     if body and info.method != b"HEAD":
         headers.set(b"grpc-message", _percent_encoded(body))
     info.response_code = 200

@@ -16,15 +16,20 @@ from proxyd.snapshot.sources import (
     Constant,
     Duration,
     Fact,
+    GrpcStatus,
     Path,
     QueryParameter,
     RequestHeader,
     ResponseHeader,
+    ResponseTrailer,
     Source,
     StartTime,
     Value,
     flags_long_text,
+    grpc_status,
+    header_bytes,
     port_of,
+    request_headers_bytes,
     underscored,
     without_port,
 )
@@ -74,6 +79,16 @@ def _request_header(name: str, parameter: str, limit: int) -> Source:
 
 def _response_header(name: str, parameter: str, limit: int) -> Source:
     return ResponseHeader(_header_names(name, parameter), limit)
+
+
+def _trailer(name: str, parameter: str, limit: int) -> Source:
+    return ResponseTrailer(_header_names(name, parameter), limit)
+
+
+def _grpc_status(name: str, parameter: str, limit: int) -> Source:
+    if limit >= 0 or parameter not in ("", "CAMEL_STRING", "SNAKE_STRING", "NUMBER"):
+        raise FormatError(f"%{name}({parameter})%: expected CAMEL_STRING, SNAKE_STRING or NUMBER")
+    return Fact(grpc_status) if parameter == "NUMBER" else GrpcStatus(parameter == "SNAKE_STRING")
 
 
 def _time(name: str, parameter: str, limit: int) -> Source:
@@ -136,6 +151,10 @@ _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     "BYTES_SENT": lambda info: info.bytes_sent,
     "CONNECTION_ID": lambda info: info.connection_id,
     "CONNECTION_TERMINATION_DETAILS": lambda info: info.connection_termination_details or None,
+    # Nothing so far makes a connection's address another one than the listener's socket has.
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": lambda info: info.downstream_local_address or None,
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.downstream_local_address),
+    "DOWNSTREAM_DIRECT_LOCAL_PORT": lambda info: port_of(info.downstream_local_address),
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": lambda info: info.downstream_direct_remote_address or None,
     "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(
         info.downstream_direct_remote_address
@@ -147,20 +166,27 @@ _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     "DOWNSTREAM_REMOTE_ADDRESS": lambda info: info.downstream_remote_address or None,
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.downstream_remote_address),
     "DOWNSTREAM_REMOTE_PORT": lambda info: port_of(info.downstream_remote_address),
+    "DOWNSTREAM_TRANSPORT_FAILURE_REASON": lambda _: None,  # plain TCP knows of no handshake that fails
+    "GRPC_STATUS_NUMBER": grpc_status,
     "HOSTNAME": lambda _: _HOSTNAME,
     "LOCAL_REPLY_BODY": lambda info: info.local_reply_body,
     "PROTOCOL": lambda info: info.protocol or None,
     "QUERY_PARAMS": lambda info: info.path.partition(b"?")[2] or None,
+    "REQUESTED_SERVER_NAME": lambda _: None,  # a client names one in TLS alone
+    "REQUEST_HEADERS_BYTES": request_headers_bytes,
     "RESPONSE_CODE": lambda info: info.response_code,
     "RESPONSE_FLAGS": lambda info: errors.flags_text(info.response_flags),
     "RESPONSE_FLAGS_LONG": lambda info: flags_long_text(info.response_flags),
+    "RESPONSE_TRAILERS_BYTES": lambda info: header_bytes(info.response_trailers),
     "ROUTE_NAME": lambda info: info.route_name or None,
+    "STREAM_ID": lambda info: info.request_id or None,
     "UNIQUE_ID": lambda _: str(uuid.uuid4()),
     "UPSTREAM_CLUSTER": lambda info: info.upstream_cluster or None,
     "UPSTREAM_HOST": lambda info: info.upstream_host or None,
     "UPSTREAM_LOCAL_ADDRESS": lambda info: info.upstream_local_address or None,
     "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.upstream_local_address),
     "UPSTREAM_LOCAL_PORT": lambda info: port_of(info.upstream_local_address),
+    "UPSTREAM_PROTOCOL": lambda info: "HTTP/1.1" if info.upstream_first_tx else None,
     # The connection's peer is the chosen host: nothing stands in between.
     "UPSTREAM_REMOTE_ADDRESS": lambda info: info.upstream_host or None,
     "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.upstream_host),
@@ -193,6 +219,7 @@ _WITH_PARAMETER: Final[dict[str, Callable[[str, str, int], Source]]] = {
     "EMIT_TIME": _time,
     "EMIT_TIME_LOCAL": _time,
     "ENVIRONMENT": _environment,
+    "GRPC_STATUS": _grpc_status,
     "PATH": _path,
     "QUERY_PARAM": _query_parameter,
     "REQ": _request_header,
@@ -200,31 +227,29 @@ _WITH_PARAMETER: Final[dict[str, Callable[[str, str, int], Source]]] = {
     "RESPONSE_CODE_DETAILS": _details,
     "START_TIME": _time,
     "START_TIME_LOCAL": _time,
+    "TRAILER": _trailer,
 }
 
-# Operators of Envoy 1.40 that ask for what proxyd does not keep: TLS, metadata, filter state, gRPC, traces,
+# Operators of Envoy 1.40 that ask for what proxyd does not keep: TLS, metadata, filter state, traces,
 # sizes on the wire. They are refused by name, so that nobody takes them for misspelt.
 _UNSUPPORTED_NAMES: Final = """
     CEL CLUSTER_METADATA COALESCE CUSTOM_FLAGS DOWNSTREAM_CX_RTT
     DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT
-    DOWNSTREAM_DETECTED_CLOSE_TYPE DOWNSTREAM_DIRECT_LOCAL_ADDRESS
-    DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT
-    DOWNSTREAM_DIRECT_LOCAL_PORT DOWNSTREAM_HANDSHAKE_DURATION DOWNSTREAM_HEADER_BYTES_RECEIVED
-    DOWNSTREAM_HEADER_BYTES_SENT DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_LOCAL_CLOSE_REASON
-    DOWNSTREAM_LOCAL_DNS_SAN DOWNSTREAM_LOCAL_EMAIL_SAN DOWNSTREAM_LOCAL_IP_SAN
-    DOWNSTREAM_LOCAL_OTHERNAME_SAN DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN
-    DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START
-    DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1 DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256
-    DOWNSTREAM_PEER_CHAIN_SERIALS DOWNSTREAM_PEER_DNS_SAN DOWNSTREAM_PEER_EMAIL_SAN
-    DOWNSTREAM_PEER_FINGERPRINT_1 DOWNSTREAM_PEER_FINGERPRINT_256 DOWNSTREAM_PEER_IP_SAN
-    DOWNSTREAM_PEER_ISSUER DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256 DOWNSTREAM_PEER_ISSUER_SERIAL
-    DOWNSTREAM_PEER_OTHERNAME_SAN DOWNSTREAM_PEER_SERIAL DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN
-    DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_GROUP DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION
-    DOWNSTREAM_TRANSPORT_FAILURE_REASON DOWNSTREAM_WIRE_BYTES_RECEIVED DOWNSTREAM_WIRE_BYTES_SENT
-    DYNAMIC_METADATA FILTER_CHAIN_NAME FILTER_STATE GRPC_STATUS GRPC_STATUS_NUMBER METADATA
-    REQUESTED_SERVER_NAME REQUEST_HEADERS_BYTES RESPONSE_HEADERS_BYTES RESPONSE_TRAILERS_BYTES
-    ROUNDTRIP_DURATION ROUTE_RESOLUTION_TIME_US SPAN_ID STREAM_ID TLS_JA3_FINGERPRINT
-    TLS_JA4_FINGERPRINT TRACE_ID TRAILER UPSTREAM_CLUSTER_RAW UPSTREAM_CONNECTION_ID
+    DOWNSTREAM_DETECTED_CLOSE_TYPE DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID
+    DOWNSTREAM_HANDSHAKE_DURATION DOWNSTREAM_HEADER_BYTES_RECEIVED DOWNSTREAM_HEADER_BYTES_SENT
+    DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID DOWNSTREAM_LOCAL_CLOSE_REASON DOWNSTREAM_LOCAL_DNS_SAN
+    DOWNSTREAM_LOCAL_EMAIL_SAN DOWNSTREAM_LOCAL_IP_SAN DOWNSTREAM_LOCAL_OTHERNAME_SAN
+    DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CERT_V_END
+    DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1
+    DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256 DOWNSTREAM_PEER_CHAIN_SERIALS DOWNSTREAM_PEER_DNS_SAN
+    DOWNSTREAM_PEER_EMAIL_SAN DOWNSTREAM_PEER_FINGERPRINT_1 DOWNSTREAM_PEER_FINGERPRINT_256
+    DOWNSTREAM_PEER_IP_SAN DOWNSTREAM_PEER_ISSUER DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256
+    DOWNSTREAM_PEER_ISSUER_SERIAL DOWNSTREAM_PEER_OTHERNAME_SAN DOWNSTREAM_PEER_SERIAL
+    DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_GROUP
+    DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION DOWNSTREAM_WIRE_BYTES_RECEIVED
+    DOWNSTREAM_WIRE_BYTES_SENT DYNAMIC_METADATA FILTER_CHAIN_NAME FILTER_STATE METADATA
+    RESPONSE_HEADERS_BYTES ROUNDTRIP_DURATION ROUTE_RESOLUTION_TIME_US SPAN_ID TLS_JA3_FINGERPRINT
+    TLS_JA4_FINGERPRINT TRACE_ID UPSTREAM_CLUSTER_RAW UPSTREAM_CONNECTION_ID
     UPSTREAM_CONNECTION_IDS_ATTEMPTED UPSTREAM_CONNECTION_POOL_READY_DURATION
     UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT
     UPSTREAM_DETECTED_CLOSE_TYPE UPSTREAM_FILTER_STATE UPSTREAM_HEADER_BYTES_RECEIVED
@@ -233,9 +258,8 @@ _UNSUPPORTED_NAMES: Final = """
     UPSTREAM_HOST_NAME_WITHOUT_PORT UPSTREAM_LOCAL_CLOSE_REASON UPSTREAM_LOCAL_DNS_SAN
     UPSTREAM_LOCAL_IP_SAN UPSTREAM_LOCAL_URI_SAN UPSTREAM_METADATA UPSTREAM_PEER_CERT
     UPSTREAM_PEER_CERT_V_END UPSTREAM_PEER_CERT_V_START UPSTREAM_PEER_DNS_SAN UPSTREAM_PEER_IP_SAN
-    UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT UPSTREAM_PEER_URI_SAN UPSTREAM_PROTOCOL
-    UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID UPSTREAM_SERVER_NAME UPSTREAM_TLS_CIPHER UPSTREAM_TLS_GROUP
-    UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION UPSTREAM_WIRE_BYTES_RECEIVED UPSTREAM_WIRE_BYTES_SENT
-    VIRTUAL_CLUSTER_NAME
+    UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT UPSTREAM_PEER_URI_SAN UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID
+    UPSTREAM_SERVER_NAME UPSTREAM_TLS_CIPHER UPSTREAM_TLS_GROUP UPSTREAM_TLS_SESSION_ID
+    UPSTREAM_TLS_VERSION UPSTREAM_WIRE_BYTES_RECEIVED UPSTREAM_WIRE_BYTES_SENT VIRTUAL_CLUSTER_NAME
 """
 _UNSUPPORTED: Final = frozenset(_UNSUPPORTED_NAMES.split())

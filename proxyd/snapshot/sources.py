@@ -5,11 +5,23 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from proxyd.codec.grpc import grpc_status_of, is_grpc
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.snapshot.matchers import query_parameters_of
 from proxyd.snapshot.time_format import TimeFormat
 
 Value = bytes | str | int | None
+
+_MAX_STATUS_DIGITS: Final = 9
+# The names of gRPC's statuses, by number: in camel case, in capitals.
+_GRPC_NAMES: Final = (
+    ("OK", "OK"), ("Canceled", "CANCELLED"), ("Unknown", "UNKNOWN"), ("InvalidArgument", "INVALID_ARGUMENT"),
+    ("DeadlineExceeded", "DEADLINE_EXCEEDED"), ("NotFound", "NOT_FOUND"), ("AlreadyExists", "ALREADY_EXISTS"),
+    ("PermissionDenied", "PERMISSION_DENIED"), ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
+    ("FailedPrecondition", "FAILED_PRECONDITION"), ("Aborted", "ABORTED"), ("OutOfRange", "OUT_OF_RANGE"),
+    ("Unimplemented", "UNIMPLEMENTED"), ("Internal", "INTERNAL"), ("Unavailable", "UNAVAILABLE"),
+    ("DataLoss", "DATA_LOSS"), ("Unauthenticated", "UNAUTHENTICATED"),
+)  # fmt: skip
 
 
 class Source:
@@ -71,6 +83,35 @@ class ResponseHeader(Source):
             if value is not None:
                 return value if self.limit < 0 else value[: self.limit]
         return None
+
+
+class ResponseTrailer(Source):
+    """``%TRAILER(X?Y):Z%``."""
+
+    def __init__(self, names: list[bytes], limit: int) -> None:
+        self.names: Final = names
+        self.limit: Final = limit
+
+    def get(self, info: StreamInfo) -> Value:
+        for wanted in self.names:
+            for name, value in info.response_trailers or ():
+                if name == wanted:
+                    return value if self.limit < 0 else value[: self.limit]
+        return None
+
+
+class GrpcStatus(Source):
+    """``%GRPC_STATUS%`` as a name, in camel case or in capitals."""
+
+    def __init__(self, capitals: bool) -> None:
+        self.capitals: Final = capitals
+
+    def get(self, info: StreamInfo) -> Value:
+        status = grpc_status(info)
+        if status is None or not 0 <= status < len(_GRPC_NAMES):
+            return None if status is None else str(status)
+        camel, capitals = _GRPC_NAMES[status]
+        return capitals if self.capitals else camel
 
 
 class QueryParameter(Source):
@@ -157,6 +198,40 @@ def request_header(info: StreamInfo, name: bytes) -> bytes | None:
     if name == b"x-envoy-original-path" and info.original_path:
         return info.original_path
     return info.request_headers.get(name)
+
+
+def grpc_status(info: StreamInfo) -> int | None:
+    """The status of a gRPC request, where none was told by that of HTTP; -1 for one that is no number."""
+    if not is_grpc(info.request_headers):
+        return None
+    for name, value in info.response_trailers or ():
+        if name == b"grpc-status":
+            return _status_number(value)
+    told = info.response_headers.get(b"grpc-status")
+    return _status_number(told) if told is not None else grpc_status_of(info.response_code)
+
+
+def _status_number(value: bytes) -> int:
+    return int(value) if value.isdigit() and len(value) <= _MAX_STATUS_DIGITS else -1
+
+
+def header_bytes(items: list[tuple[bytes, bytes]] | None) -> int:
+    """The size of names and values."""
+    return sum([len(name) + len(value) for name, value in items or ()])
+
+
+def request_headers_bytes(info: StreamInfo) -> int:
+    """The size of a request's headers, pseudo headers included, as the upstream gets them."""
+    size = header_bytes(info.request_headers.items)
+    for name, value in (
+        (b":method", info.method),
+        (b":path", info.path),
+        (b":authority", info.authority),
+        (b":scheme", info.scheme),
+    ):
+        if value:
+            size += len(name) + len(value)
+    return size
 
 
 def without_port(address: str) -> str | None:

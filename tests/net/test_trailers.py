@@ -1,8 +1,10 @@
 """What stands around the bodies: trailers, chunk extensions, interim responses."""
 
+from pathlib import Path
+
 from tests.net.conftest import MakeStage
 from tests.net.dialogue import GET, HEARD_OK, OK, ask, request, response
-from tests.net.playbook import HTTP_OPTIONS
+from tests.net.playbook import FILE_LOG, HTTP_OPTIONS
 
 ENABLED = {"http_protocol_options": {"enable_trailers": True}}
 UPSTREAM = {
@@ -110,3 +112,17 @@ def test_other_expectations_go_on(stage: MakeStage) -> None:
         assert client.heard() == b""
         expected = ",".join(field.partition(": ")[2] for field in fields)
         assert f"expect: {expected}\r\n".encode() in play.origin().heard()
+
+
+def test_the_log_tells_of_trailers_and_of_the_way_to_the_host(stage: MakeStage, tmp_path: Path) -> None:
+    line = "%TRAILER(x-t)% %UPSTREAM_PROTOCOL% %UPSTREAM_LOCAL_ADDRESS%\n"
+    log = {
+        "@type": FILE_LOG,
+        "path": str(tmp_path / "access.log"),
+        "log_format": {"text_format_source": {"inline_string": line}},
+    }
+    play = stage(manager=ENABLED | {"access_log": [{"typed_config": log}]}, cluster=UPSTREAM)
+    client, origin = ask(play)
+    origin.say(response("transfer-encoding: chunked", body=BODY))
+    assert play.log() == ["v HTTP/1.1 10.9.9.9:50000"]
+    assert client.heard().endswith(b"x-t: v\r\nx-u: \r\n\r\n")

@@ -250,7 +250,7 @@ def test_empty_values_are_omitted_when_asked() -> None:
         ("%RESPONSE_CODES%", r"%RESPONSE_CODES% is no operator; did you mean %RESPONSE_CODE%\?"),
         ("%XYZZY%", "%XYZZY% is no operator$"),
         ("%DOWNSTREAM_TLS_VERSION%", "%DOWNSTREAM_TLS_VERSION% is not supported by proxyd"),
-        ("%TRAILER(x)%", "%TRAILER% is not supported by proxyd"),
+        ("%TRACE_ID%", "%TRACE_ID% is not supported by proxyd"),
         ("%DURATION:2%", "%DURATION% takes neither a parameter nor a length"),
         ("%PROTOCOL(x)%", "%PROTOCOL% takes neither a parameter nor a length"),
         ("%REQ%", "must name one header"),
@@ -281,3 +281,37 @@ def test_a_configured_format_is_compiled() -> None:
     assert compile_format(source).format(info) == b"HTTP/1.1"
     source = SubstitutionFormatString(json_format={"a": "%REQ(nope)%"}, omit_empty_values=True)
     assert compile_format(source).format(info) == b"{}\n"
+
+
+def grpc(content_type: bytes = b"application/grpc") -> StreamInfo:
+    info = StreamInfo()
+    info.request_headers = Headers([(b"content-type", content_type)])
+    info.response_code = 200
+    return info
+
+
+def test_a_grpc_status_comes_from_trailers_then_headers_then_http() -> None:
+    forms = "%GRPC_STATUS% %GRPC_STATUS(CAMEL_STRING)% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)%"
+    formatter = compile_text(forms + " %GRPC_STATUS_NUMBER%")
+    info = grpc()
+    assert formatter.format(info) == b"Unknown Unknown UNKNOWN 2 2"
+    info.response_code = 503
+    assert formatter.format(info) == b"Unavailable Unavailable UNAVAILABLE 14 14"
+    info.response_headers = Headers([(b"grpc-status", b"1")])
+    assert formatter.format(info) == b"Canceled Canceled CANCELLED 1 1"
+    info.response_trailers = [(b"grpc-status", b"17")]
+    assert formatter.format(info) == b"17 17 17 17 17"
+    info.response_trailers = [(b"grpc-status", b"x")]
+    assert formatter.format(info) == b"-1 -1 -1 -1 -1"
+    assert formatter.format(grpc(b"application/grpc-web")) == b"- - - - -"
+
+
+def test_trailers_and_sizes() -> None:
+    info = StreamInfo()
+    formatter = compile_text("%TRAILER(X-T)% %TRAILER(a?x-t):1% %TRAILER(b)% %RESPONSE_TRAILERS_BYTES%")
+    assert formatter.format(info) == b"- - - 0"
+    info.response_trailers = [(b"x-t", b"value")]
+    assert formatter.format(info) == b"value v - 8"
+    info.method, info.path, info.authority = b"GET", b"/direct", b"h.example"
+    info.request_headers = Headers([(b"x-request-id", b"rid"), (b"x-forwarded-proto", b"http")])
+    assert compile_text("%REQUEST_HEADERS_BYTES%").format(info) == b"88"
