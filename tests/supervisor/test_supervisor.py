@@ -128,6 +128,7 @@ def test_a_reload_takes_over_and_a_bad_one_changes_nothing():
             with pytest.raises(StartError, match=r"cannot start: worker \d: .*no/such/directory"):
                 await supervisor.reload(unwritable)
             assert await now.get(port) == "two"
+            await supervisor.until(lambda: len(supervisor.generations) == 1)
             third = await supervisor.reload()
             assert (third.generation, third.workers) == (3, 2)
             assert await now.get(port) == "two"
