@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import encode
-from proxyd.stats.block import LayoutMismatchError
+from proxyd.stats.block import LayoutMismatchError, size_for
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.backoff import Backoff
 from proxyd.supervisor.dns import HostSets
@@ -63,6 +63,18 @@ class Surroundings(Protocol):
         """A hung worker of this slot was ended."""
 
 
+def _scopes(bootstrap: Bootstrap) -> int:
+    """How many clusters, hosts and listeners have statistics of their own, as far as it is written."""
+    resources = bootstrap.static_resources
+    hosts = sum(
+        len(locality.lb_endpoints)
+        for cluster in resources.clusters
+        if cluster.load_assignment is not None
+        for locality in cluster.load_assignment.endpoints
+    )
+    return len(resources.clusters) + len(resources.listeners) + hosts
+
+
 class Generation(ZygoteOwner):
     """``start``, then either ``serve`` or ``fail``; then ``drain``; ``over`` once nothing is left of it.
 
@@ -98,6 +110,7 @@ class Generation(ZygoteOwner):
         self._zygote: Zygote | None = None
         self._zygote_backoff: Final = Backoff()
         self._zygote_born = 0.0
+        self._stats_size: Final = size_for(_scopes(bootstrap))
         self._configuration: Final = native.create_sealed_memory("proxyd-config", encode(bootstrap))
         self._limited: Final = [listener.name for listener in bootstrap.static_resources.listeners]
         self._limit_columns: Final = around.limits.table.lend_columns(self._limited)
@@ -318,6 +331,7 @@ class Generation(ZygoteOwner):
             around.loop,
             member,
             around.totals,
+            self._stats_size,
             around.limits,
             self._on_message,
             self._on_lost,
@@ -336,7 +350,6 @@ class Generation(ZygoteOwner):
             serve=self._serving,
             drain_close=around.drain_close or self.leaving,
         )
-        worker = Worker(around.loop, member, around.totals, self._on_message, self._on_lost)
         worker.spawn(zygote, boot, self._configuration, [sock.fileno() for _, sock in lent])
         self.workers[member.worker_id] = worker
 

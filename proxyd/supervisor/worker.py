@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from proxyd.stats.block import DEFAULT_SIZE
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.roster import Member
@@ -24,6 +23,8 @@ class Worker:
     """One worker. ``tell`` is called with each message, ``lost`` when its channel ends.
 
     Raises OSError where there is no descriptor or memory for it, and then keeps none.
+
+    ``stats_size`` is the length in bytes of its statistics memory.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Worker:
         loop: asyncio.AbstractEventLoop,
         member: Member,
         totals: Totals,
+        stats_size: int,
         limits: Limits,
         tell: Callable[["Worker", FromWorker], None],
         lost: Callable[["Worker"], None],
@@ -47,7 +49,7 @@ class Worker:
             ours, self._theirs = native.channel_pair()
             undo.callback(ours.close)
             undo.callback(self._theirs.close)
-            memory = native.create_memory(f"proxyd-stats-{member.worker_id}", DEFAULT_SIZE)
+            memory = native.create_memory(f"proxyd-stats-{member.worker_id}", stats_size)
             undo.callback(os.close, memory)
             self._memory: Final = native.map_memory(memory)
             undo.pop_all()
