@@ -48,13 +48,12 @@ def measure(
         for proxy in proxies:
             samples[START][proxy.name].append(private_bytes(proxy.worker()) / 1e6)
             load.requests(proxy.port, 1.0, True)
+            # Before the rounds, which would leave free memory behind that idle connections then take.
+            samples[IDLE][proxy.name].append(_idle(proxy, effort.idle))
         for number in range(effort.rounds):
             say(f"round {number + 1} of {effort.rounds}")
             for proxy in proxies:
                 _round(proxy, effort, folder, samples)
-        for proxy in proxies:
-            say(f"idle connections: {proxy.name}")
-            samples[IDLE][proxy.name].append(_idle(proxy, effort.idle))
     finally:
         for proxy in proxies:
             proxy.stop()
