@@ -10,6 +10,7 @@ import pytest
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import encode as encode_config
+from proxyd.net.limits import SIZE as LIMITS_SIZE
 from proxyd.stats.block import DEFAULT_SIZE
 from proxyd.system import native
 from proxyd.workers.control import (
@@ -105,6 +106,7 @@ def spawn(zygote: Peer, worker_id: int = 1, config: bytes | None = None) -> tupl
     ours, theirs = native.channel_pair()
     memory = native.create_memory("test-stats", DEFAULT_SIZE)
     configuration = native.create_sealed_memory("test-config", config or encode_config(Bootstrap()))
+    limits = native.create_memory("test-limits", LIMITS_SIZE)
     boot = Boot(
         worker_id=worker_id,
         slot=0,
@@ -112,15 +114,18 @@ def spawn(zygote: Peer, worker_id: int = 1, config: bytes | None = None) -> tupl
         generation=1,
         local_address="127.0.0.1",
         listeners=(),
+        limit_row=0,
+        limit_columns=(),
         hosts=(),
         log=LOG,
         serve=False,
         drain_close=False,
     )
-    zygote.send(Spawn(boot), (theirs.fileno(), memory, configuration))
+    zygote.send(Spawn(boot), (theirs.fileno(), memory, configuration, limits))
     theirs.close()
     os.close(memory)
     os.close(configuration)
+    os.close(limits)
     spawned = zygote.next()
     assert isinstance(spawned, Spawned)
     assert spawned.worker_id == worker_id
