@@ -260,7 +260,7 @@ class Exchange(Stream):
                 self._timeout = route.timeout
             if self._try_timeout >= self._timeout > 0.0:
                 self._try_timeout = 0.0
-            if self._request_done:
+            if self._request_done or self._tunnel == _ASKED:
                 self._await_response(now)
             self._arm()
             self._choose_cluster(route, now)
@@ -482,6 +482,7 @@ class Exchange(Stream):
     def _open_tunnel(self, head: ResponseHead) -> None:
         self._tunnel = _OPEN
         self._request_done = True  # as a request; nothing waits for its end any more
+        self._response_deadline = NEVER
         self._downstream.send_head(head.status, self.response_headers.items, TUNNEL)
         self._downstream.flush()
         upstream = self._upstream
@@ -699,7 +700,7 @@ class Exchange(Stream):
         self.response_flags |= failure.flags
         details = failure.details
         if self.upstream_transport_failure_reason and details.endswith("}"):
-            details = f"{details[:-1]}|{self.upstream_transport_failure_reason}}}"
+            details = f"{details[:-1]}|{self.upstream_transport_failure_reason.replace(' ', '_')}}}"
         self.response_code_details = details
         if failure.close:
             self._downstream.close_after()

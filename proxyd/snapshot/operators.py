@@ -145,6 +145,11 @@ def _common_duration(name: str, parameter: str, limit: int) -> Source:
     return Duration(_MOMENTS[begin], _MOMENTS[end], per_second)
 
 
+def _upstream_peer(info: StreamInfo) -> str:
+    """The connection's peer is the chosen host, as nothing stands in between; empty without a connection."""
+    return info.upstream_host if info.upstream_local_address else ""
+
+
 _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     "ACCESS_LOG_TYPE": lambda _: "DownstreamEnd",
     "BYTES_RECEIVED": lambda info: info.bytes_received,
@@ -187,10 +192,9 @@ _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.upstream_local_address),
     "UPSTREAM_LOCAL_PORT": lambda info: port_of(info.upstream_local_address),
     "UPSTREAM_PROTOCOL": lambda info: "HTTP/1.1" if info.upstream_first_tx else None,
-    # The connection's peer is the chosen host: nothing stands in between.
-    "UPSTREAM_REMOTE_ADDRESS": lambda info: info.upstream_host or None,
-    "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.upstream_host),
-    "UPSTREAM_REMOTE_PORT": lambda info: port_of(info.upstream_host),
+    "UPSTREAM_REMOTE_ADDRESS": lambda info: _upstream_peer(info) or None,
+    "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(_upstream_peer(info)),
+    "UPSTREAM_REMOTE_PORT": lambda info: port_of(_upstream_peer(info)),
     "UPSTREAM_REQUEST_ATTEMPT_COUNT": lambda info: info.attempt_count,
     "UPSTREAM_TRANSPORT_FAILURE_REASON": lambda info: underscored(info.upstream_transport_failure_reason),
 }

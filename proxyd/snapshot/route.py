@@ -112,7 +112,7 @@ class Route:
         if authority:
             self.rewrite_authority(info, authority)
         path = self.rewrite_path(info.path)
-        if path is not info.path:
+        if path:
             _rewrite(info, path)
 
     def finalize_response(self, info: StreamInfo) -> None:
@@ -145,10 +145,10 @@ class Route:
         info.authority = authority
 
     def rewrite_path(self, path: bytes) -> bytes:
-        """The path (with its query) as the upstream is to see it; ``path`` itself where nothing is rewritten.
+        """The path (with its query) as the upstream is to see it; empty where it stays as it is.
 
         ``prefix_rewrite`` replaces what was matched, ``regex_rewrite`` is applied to the path without its
-        query. Nothing is rewritten to an empty path.
+        query, and counts as a rewrite even where it changes nothing. Nothing is rewritten to an empty path.
         """
         if self.prefix_rewrite:
             matched = self.matched_length
@@ -158,7 +158,7 @@ class Route:
             rewritten = self.regex_rewrite.replace_all(path[:length])
             if rewritten:
                 return rewritten + path[length:]
-        return path
+        return b""
 
     def redirect_location(
         self, scheme: bytes, authority: bytes, path: bytes, forwarded_proto: bytes = b""

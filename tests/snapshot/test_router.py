@@ -125,7 +125,7 @@ def test_defaults_of_a_route_to_a_cluster() -> None:
     assert route is not None
     assert (route.timeout, route.idle_timeout, route.not_found_status) == (15.0, -1.0, 503)
     assert (route.host_rewrite, route.auto_host_rewrite) == (b"", True)
-    assert route.rewrite_path(b"/p") == b"/p"
+    assert route.rewrite_path(b"/p") == b""
 
 
 @pytest.mark.parametrize(
