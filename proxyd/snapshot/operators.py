@@ -147,7 +147,7 @@ def _common_duration(name: str, parameter: str, limit: int) -> Source:
 
 def _upstream_peer(info: StreamInfo) -> str:
     """The connection's peer is the chosen host, as nothing stands in between; empty without a connection."""
-    return info.upstream_host if info.upstream_local_address else ""
+    return info.upstream_host if info.upstream_first_tx else ""
 
 
 _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {

@@ -36,6 +36,7 @@ def request() -> StreamInfo:
     info.start_time = 1795383249.334585
     info.start = 100.0
     info.request_end = 100.001
+    info.upstream_first_tx = 100.002
     info.upstream_last_tx = 100.0025
     info.response_start = 100.004
     info.response_end = 100.006
@@ -95,7 +96,7 @@ VALUES = [
     ("RESPONSE_DURATION", 4),
     ("RESPONSE_TX_DURATION", 3),
     ("COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)", 4000),
-    ("COMMON_DURATION(US_TX_BEG:US_RX_BEG:ms)", None),
+    ("COMMON_DURATION(US_TX_BEG:US_RX_BEG:ms)", 2),
     ("UPSTREAM_HOST", "127.0.0.1:9000"),
     ("UPSTREAM_CLUSTER", "c"),
     ("UPSTREAM_LOCAL_ADDRESS", "127.0.0.1:5000"),
@@ -188,6 +189,14 @@ def test_the_default_format_by_hand_equals_the_parsed_one() -> None:
     for info in (full, request(), client_id, empty):
         assert by_hand.format(info) + b"%" == parsed.format(info)
         assert by_hand.format_line(info) == by_hand.format(info)
+
+
+def test_a_host_that_was_not_reached_has_no_address() -> None:
+    info = request()
+    info.upstream_first_tx = 0.0
+    assert value("%UPSTREAM_REMOTE_ADDRESS%", info) is None
+    assert value("%COMMON_DURATION(US_TX_BEG:US_RX_BEG:ms)%", info) is None
+    assert value("%UPSTREAM_HOST%", info) == "127.0.0.1:9000"
 
 
 def test_the_default_line() -> None:
