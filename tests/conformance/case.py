@@ -47,7 +47,7 @@ class Case:
     methods: tuple[bytes, ...] = ()  # of the requests, where they are not all that of the first line
     patience: float = 3.0  # seconds for what is expected to come
     probe: bool = True  # ask whether another request can be sent
-    source: str = "127.0.0.2"  # Envoy calls a client at 127.0.0.1 by another of the machine's addresses
+    source: str = "127.0.0.2"
 
     def __str__(self) -> str:
         return self.name

@@ -55,11 +55,11 @@ class _Connection:
         self.closed = self.closed or not data
         return bool(data)
 
-    def next_response(self, deadline: float, to_head: bool) -> Message | None:
+    def next_response(self, deadline: float, method: bytes) -> Message | None:
         """Interim or final; None where there is no further one."""
         while True:
             try:
-                taken = take_response(self.data, to_head, self.closed)
+                taken = take_response(self.data, method, self.closed)
             except Malformed:
                 self.broken = True
                 return None
@@ -73,14 +73,14 @@ class _Connection:
     def finals(self, count: int, deadline: float) -> None:
         """Read until there are so many final responses, or no more come."""
         while self._finals < count:
-            message = self.next_response(deadline, self._case.method(self._finals) == b"HEAD")
+            message = self.next_response(deadline, self._case.method(self._finals))
             if message is None:
                 return
             if message.status >= 200 or message.status == 101:
                 self._finals += 1
 
     def await_response(self, deadline: float) -> None:
-        message = self.next_response(deadline, self._case.method(self._finals) == b"HEAD")
+        message = self.next_response(deadline, self._case.method(self._finals))
         if message is not None and message.status >= 200:
             self._finals += 1
 
@@ -90,7 +90,7 @@ class _Connection:
             return "closed" if self.closed else "broken"
         self.send(_PROBE)
         deadline = time.monotonic() + _PATIENCE
-        while (message := self.next_response(deadline, False)) is not None:
+        while (message := self.next_response(deadline, b"GET")) is not None:
             if message.body == PROBE_BODY:
                 self.responses.remove(message)
                 return "kept"

@@ -48,6 +48,14 @@ class Proxy:
         )
 
     def __enter__(self) -> Self:
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _wait(self) -> None:
         deadline = time.monotonic() + _DEADLINE
         while not self._ready():
             assert self._process.poll() is None, f"{self.kind} ended:\n{self.output()}"
@@ -55,7 +63,6 @@ class Proxy:
             time.sleep(0.02)
         for status in json.loads(self.admin("/listeners?format=json"))["listener_statuses"]:
             self.ports[status["name"]] = status["local_address"]["socket_address"]["port_value"]
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()

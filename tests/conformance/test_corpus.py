@@ -29,6 +29,7 @@ _BARE_LF = (
 _CONTROL = "a control in a chunk extension is outside of RFC 9112 section 7.1.1"
 _TRAILER = "framing in a trailer: RFC 9110 section 6.5.1 forbids to send it"
 
+
 _UPGRADE = "an upgrade that is not configured is refused, as Envoy does"
 
 # All four accept these; the stricter verdict stands.

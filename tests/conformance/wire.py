@@ -74,8 +74,8 @@ def request_head(data: bytes) -> Message | None:
     return message
 
 
-def take_response(data: bytes, to_head: bool = False, closed: bool = False) -> tuple[Message, bytes] | None:
-    """The first response of ``data`` and what follows it; None where it is not complete.
+def take_response(data: bytes, method: bytes = b"GET", closed: bool = False) -> tuple[Message, bytes] | None:
+    """The first response of ``data``, to ``method``, and what follows it; None where it is not complete.
 
     With ``closed`` nothing more will come: a body may end there, and one that may not is cut off
     (``complete`` is False).
@@ -89,7 +89,8 @@ def take_response(data: bytes, to_head: bool = False, closed: bool = False) -> t
         raise Malformed(f"status line {line!r}")
     message = Message((match[2], match[3]), int(match[1]), fields, NONE)
     announced = _announced(message)
-    if to_head or message.status < 200 or message.status in (204, 304):
+    tunnel = method == b"CONNECT" and message.status < 300
+    if method == b"HEAD" or tunnel or message.status < 200 or message.status in (204, 304):
         message.framing = announced[0]
         return message, rest
     if announced[0] == NONE:
