@@ -172,7 +172,8 @@ def test_an_address_given_up_can_be_bound_again():
 
 def test_from_all_interfaces_to_one_and_back():
     sockets = ListenSockets()
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    # Free on every interface, not only on one.
+    with socket.create_server(("0.0.0.0", 0)) as free:
         port = free.getsockname()[1]
     narrow = Wanted(0, "a", Key("127.0.0.1", port, ("", 0)), True, 16)
     wide = Wanted(0, "a", Key("0.0.0.0", port, ("", 0)), True, 16)
