@@ -14,6 +14,7 @@ Observed = dict[str, Any]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
+_SERVICE_TIME = re.compile(r"(x-envoy-upstream-service-time: )\d+")
 _NEVER_THE_SAME = {"x-envoy-upstream-service-time": (re.compile(r"\d+"), "<ms>")}
 
 
@@ -93,7 +94,7 @@ def _same_again(value: Any, ports: dict[int, str]) -> Any:
         return [_same_again(part, ports) for part in value]
     if not isinstance(value, str):
         return value
-    value = _DATE.sub("<date>", _UUID.sub("<uuid>", value))
+    value = _SERVICE_TIME.sub(r"\1<ms>", _DATE.sub("<date>", _UUID.sub("<uuid>", value)))
     for port, name in ports.items():
         value = re.sub(rf"(?<![0-9a-f]){port}(?![0-9a-f])", f"<{name}>", value)
     return value

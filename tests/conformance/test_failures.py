@@ -122,7 +122,9 @@ CASES = (
         "client-leaves-in-response", get("/b"), Do.AWAIT_BYTES, 0.05, Do.CLOSE, answer=answer(_PARTIAL, 0.3)
     ),
     case("client-leaves-at-once", 0.02, Do.CLOSE),
-    case("client-half-closes-waiting", get("/b"), Do.SHUT, answer=answer(0.3, response(200))),
+    case(
+        "client-half-closes-waiting", get("/b"), Do.AWAIT_UPSTREAM, Do.SHUT, answer=answer(0.3, response(200))
+    ),
 )
 
 

@@ -138,7 +138,7 @@ CASES = (
         Do.AWAIT_RESPONSE,
         "abc",
         listener="continues",
-        answer=answer(b"HTTP/1.1 100 Continue\r\n\r\n", OK, early=True),
+        answer=answer(b"HTTP/1.1 100 Continue\r\n\r\n", 0.05, OK, early=True),
     ),
     case(
         "continues-refused",
