@@ -23,6 +23,7 @@ from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.supervisor.vitals import flatten
+from proxyd.supervisor.worker_views import worker_views
 from proxyd.workers.logs import COMPONENTS
 
 
@@ -37,33 +38,7 @@ class SupervisorContext:
         return self._supervisor.totals.read()
 
     def workers(self) -> Sequence[WorkerView]:
-        supervisor = self._supervisor
-        now = time.monotonic()
-        views: list[WorkerView] = []
-        for generation in supervisor.generations:
-            for worker in generation.workers.values():
-                member = worker.member
-                numbers = supervisor.totals.worker(member.worker_id)
-                usage = supervisor.vitals.usage(member.pid)
-                views.append(
-                    WorkerView(
-                        pid=member.pid,
-                        generation=generation.number,
-                        slot=member.slot,
-                        state=member.state,
-                        connections=numbers.connections,
-                        requests_active=numbers.requests_active,
-                        requests_total=numbers.requests_total,
-                        cpu_seconds=usage.cpu_seconds,
-                        cpu_percent=usage.cpu_percent,
-                        memory=usage.memory,
-                        loop_lag=numbers.loop_lag_us / 1e6,
-                        loop_lag_max=numbers.loop_lag_max_us / 1e6,
-                        heartbeat_age=max(0.0, now - (numbers.heartbeat or member.born)),
-                        uptime=now - member.born,
-                    )
-                )
-        return views
+        return worker_views(self._supervisor)
 
     def listeners(self) -> Sequence[ListenerView]:
         return [ListenerView(name, addresses) for name, addresses in self._supervisor.listening()]

@@ -37,6 +37,7 @@ from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.problems import StartError, counted
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
+from proxyd.supervisor.worker_views import worker_views
 from proxyd.workers import control, logs
 
 logger = logging.getLogger("main")
@@ -114,26 +115,21 @@ class Operations:
     def status(self) -> StatusReport:
         supervisor = self._supervisor
         now = time.monotonic()
-        workers: list[WorkerStatus] = []
-        for generation in supervisor.generations:
-            for worker in generation.workers.values():
-                member = worker.member
-                numbers = supervisor.totals.worker(member.worker_id)
-                usage = supervisor.vitals.usage(member.pid)
-                workers.append(
-                    WorkerStatus(
-                        worker=member.slot,
-                        pid=member.pid,
-                        generation=generation.number,
-                        state=member.state,
-                        connections=numbers.connections,
-                        requests=numbers.requests_total,
-                        uptime_s=now - member.born,
-                        cpu_percent=usage.cpu_percent,
-                        memory_bytes=usage.memory,
-                        loop_lag_s=numbers.loop_lag_us / 1e6,
-                    )
-                )
+        workers = [
+            WorkerStatus(
+                worker=view.slot,
+                pid=view.pid,
+                generation=view.generation,
+                state=view.state,
+                connections=view.connections,
+                requests=view.requests_total,
+                uptime_s=view.uptime,
+                cpu_percent=view.cpu_percent,
+                memory_bytes=view.memory,
+                loop_lag_s=view.loop_lag,
+            )
+            for view in worker_views(supervisor)
+        ]
         present = supervisor.configuration
         return StatusReport(
             name=supervisor.options.name,
