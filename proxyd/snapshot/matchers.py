@@ -6,6 +6,7 @@ class here and a new attribute of ``Conditions``.
 
 from typing import Final
 
+from proxyd.codec.grpc import is_grpc
 from proxyd.codec.headers import Headers
 from proxyd.snapshot.one_line import ONE_LINE_IN_REQUESTS
 from proxyd.snapshot.regex import Regex
@@ -210,7 +211,7 @@ class Conditions:
         """Whether the request meets all of them. ``path`` has its query; ``draw`` is the request's lot."""
         if draw % self.denominator >= self.numerator:
             return False
-        if self.grpc and not _is_grpc(headers):
+        if self.grpc and not is_grpc(headers):
             return False
         if self.path_text:
             if not path.startswith(self.path_text):
@@ -226,13 +227,6 @@ class Conditions:
                 if not parameter.matches(parameters):
                     return False
         return True
-
-
-def _is_grpc(headers: Headers) -> bool:
-    content_type = headers.get(b"content-type")
-    return content_type is not None and (
-        content_type == b"application/grpc" or content_type.startswith(b"application/grpc+")
-    )
 
 
 def query_parameters_of(path: bytes) -> dict[bytes, bytes]:
