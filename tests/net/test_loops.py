@@ -296,8 +296,9 @@ def test_hosts_that_come_and_go_under_load_cost_no_request(run: Callable[..., No
     async def main() -> None:
         async with House(_answers) as house:
             port = house.origin.sockets[0].getsockname()[1]
-            other = await asyncio.start_server(house._serve, "127.0.0.2", port)
-            both = [HostEntry("127.0.0.1", port, "x"), HostEntry("127.0.0.2", port, "x", 3)]
+            other = await asyncio.start_server(house._serve, "127.0.0.2", 0)
+            other_port = other.sockets[0].getsockname()[1]
+            both = [HostEntry("127.0.0.1", port, "x"), HostEntry("127.0.0.2", other_port, "x", 3)]
             done = 0
 
             async def load() -> None:
