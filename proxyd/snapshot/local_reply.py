@@ -78,6 +78,8 @@ class LocalReply:
 def answer_grpc(info: StreamInfo, body: bytes) -> None:
     """Turn a local reply into gRPC's form: all in the headers, as Envoy does."""
     headers: Headers = info.response_headers
+    if headers.get(_CONTENT_TYPE) == _JSON:
+        body = body.removesuffix(b"\n")
     headers.set(_CONTENT_TYPE, _GRPC)
     headers.remove(b"content-length")
     if headers.get(b"grpc-status") is None:

@@ -135,6 +135,11 @@ def test_grpc_gets_what_was_mapped(stage: MakeStage) -> None:
     assert {"HTTP/1.1 200 OK", "grpc-status: 12", "grpc-message: !404"} <= set(lines)
 
 
+def test_a_grpc_message_in_json_does_not_end_the_line(stage: MakeStage) -> None:
+    play = configured(stage, body_format={"json_format": {"code": "%RESPONSE_CODE%"}})
+    assert 'grpc-message: {"code":500}' in answer(play, GRPC, path="/500")
+
+
 def test_grpc_and_head(stage: MakeStage) -> None:
     lines = answer(stage(routes=ROUTES), GRPC, path="/500", method="HEAD")
     assert "grpc-status: 2" in lines
