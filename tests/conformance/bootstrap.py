@@ -1,5 +1,6 @@
 """One Envoy bootstrap from the listeners that the modules of cases declare."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def bootstrap(listeners: Mapping[str, str], clusters: str, origin: int, full: in
     A listener's text is the connection manager's YAML. Its key ``log`` is not Envoy's: further fields of the
     access log, or a format in text.
     """
-    return yaml.safe_dump(
+    return json.dumps(  # YAML too, and every reader of YAML takes its strings alike
         {
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
             "static_resources": {
@@ -133,5 +134,5 @@ def bootstrap(listeners: Mapping[str, str], clusters: str, origin: int, full: in
                 "clusters": _clusters(CLUSTERS + clusters, origin, full),
             },
         },
-        sort_keys=False,
+        indent=1,
     )

@@ -27,6 +27,13 @@ LISTENERS = {
     "via": _ROUTES + "via: proxy-1\n",
     "no-ids": _ROUTES + "generate_request_id: false\n",
     "keeps-ids": _ROUTES + "use_remote_address: true\npreserve_external_request_id: true\n",
+    "with-internal": _ROUTES
+    + "use_remote_address: true\n"
+    + "internal_address_config: {cidr_ranges: [{address_prefix: 127.0.0.2, prefix_len: 32}]}\n",
+    "told-port": _ROUTES + "use_remote_address: true\nappend_x_forwarded_port: true\n",
+    "told-agent": _ROUTES + "add_user_agent: true\n",
+    "cert-details": _ROUTES + "forward_client_cert_details: ALWAYS_FORWARD_ONLY\n",
+    "scheme-https": _ROUTES + "scheme_header_transformation: {scheme_to_overwrite: https}\n",
     "tells-ids": _ROUTES + "always_set_request_id_in_response: true\n",
 }
 
@@ -111,6 +118,11 @@ CASES = (
     *_of("no-ids"),
     *_of("keeps-ids"),
     *_of("tells-ids"),
+    *_of("with-internal"),
+    *_of("told-port"),
+    *_of("told-agent"),
+    *_of("cert-details"),
+    *_of("scheme-https"),
     case("edge-of-loopback", get("/"), listener="edge", source="127.0.0.1"),
     case("edge-options", request("OPTIONS", "/"), listener="edge"),
 )
