@@ -32,6 +32,19 @@ from proxyd.codec.framing import (
     upgrade_connection,
 )
 from proxyd.codec.headers import Headers
+from proxyd.codec.lines import (
+    HOSTS,
+    KEEP_ALIVE,
+    LENGTHS,
+    LINES,
+    METHODS,
+    STATUSES,
+    TARGET_BYTES,
+    learn_host,
+    learn_length,
+    learn_line,
+    learn_status,
+)
 from proxyd.errors import (
     BAD_REQUEST,
     BODY_DISALLOWED,
@@ -97,6 +110,21 @@ def _is_url_authority(authority: bytes, with_port: bool) -> bool:
     if not colon:
         return bool(host) and not with_port
     return bool(host) and colon == b":" and port.isdigit() and len(port) <= 8 and int(port) <= 65535
+
+
+def _plain_items(lines: list[bytes]) -> list[tuple[bytes, bytes]] | None:
+    """The fields of these lines, or None where the parser has to look at one of them."""
+    items: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        item = LINES.get(line)
+        if item is None:
+            if line in KEEP_ALIVE:
+                continue  # what HTTP/1.1 does anyhow
+            item = learn_line(line)
+            if item is None:
+                return None
+        items.append(item)
+    return items
 
 
 def _most_bytes(max_header_bytes: int, max_header_count: int) -> int:
@@ -251,6 +279,8 @@ class RequestReader:
         if self._past_head:
             self._pass_on(data)
             return self.failure
+        if not self.in_head and not self._in_body and not self._ended and self._read_plain(data):
+            return self.failure
         rest: bytes | memoryview = data
         while not self._ended:
             self._progress = False
@@ -281,6 +311,42 @@ class RequestReader:
                     self.failure = HEADERS_TOO_LARGE
             break
         return self.failure
+
+    def _read_plain(self, data: bytes) -> bool:
+        """Read ``data`` where it is one head without a body that says nothing out of the ordinary.
+
+        False where it is anything else, and nothing has happened. Most requests are of this kind.
+        """
+        lines = data.split(b"\r\n")
+        count = len(lines) - 4  # first line, Host, and what is behind the last two ends of line
+        if count < 0 or lines[-1] or lines[-2] or count >= self._max_count or len(data) > self._max_bytes:
+            return False
+        authority = HOSTS.get(lines[1]) or learn_host(lines[1])
+        first = lines[0].split(b" ")
+        if not authority or len(first) != 3 or first[2] != b"HTTP/1.1" or first[0] not in METHODS:
+            return False
+        path = first[1]
+        if path[:1] != b"/" or path.translate(None, TARGET_BYTES):
+            return False
+        fields = lines[2:-2]
+        try:
+            items = list(map(LINES.__getitem__, fields))
+        except KeyError:
+            seen = _plain_items(fields)
+            if seen is None:
+                return False
+            items = seen
+        head = RequestHead()
+        head.method = first[0]
+        head.path = path
+        head.authority = authority
+        head.has_host = True
+        head.headers.items = items
+        self._head = head
+        self.head_seen = head
+        self._events.on_request(head)
+        self._events.on_request_end()
+        return True
 
     def _failure_of(self, text: str, data: bytes | memoryview) -> Failure:
         """What llhttp's words for a refused head are called in Envoy; ``data`` is what was fed."""
@@ -603,6 +669,7 @@ class ResponseReader:
         self._connection: bytes = b""
         self._to_head: bool = False
         self._expected: bool = False  # a request is out whose response has not ended
+        self._plain: bool = False  # and its response needs no special care
         self._in_body: bool = False
         self._interim: bool = False
         self._may_tunnel: bool = False
@@ -621,6 +688,7 @@ class ResponseReader:
         """
         self._expected = True
         self._to_head = method == b"HEAD"
+        self._plain = not self._to_head and not tunnel
         self._may_tunnel = tunnel
         self._to_connect = method == b"CONNECT"
 
@@ -628,7 +696,58 @@ class ResponseReader:
         """Read ``data``; False where the peer broke the protocol, after which nothing more can be read."""
         if self.failed:
             return False
+        if self._plain and not self.in_head and not self._in_body and self._read_plain(data):
+            return True
         return self._feed_to_tunnel(data) if self._may_tunnel else self._parse(data)
+
+    def _read_plain(self, data: bytes) -> bool:
+        """Read ``data`` where it is one whole response of known length that says nothing out of the ordinary.
+
+        False where it is anything else, and nothing has happened.
+        """
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end > self._max_bytes:
+            return False
+        lines = data[:end].split(b"\r\n")
+        if len(lines) > self._max_count:
+            return False
+        status = STATUSES.get(lines[0]) or learn_status(lines[0])
+        if not status:
+            return False
+        del lines[0]
+        length = -1
+        items: list[tuple[bytes, bytes]] = []
+        for line in lines:
+            item = LINES.get(line)
+            if item is None:
+                known = LENGTHS.get(line)
+                if known is None:
+                    if line in KEEP_ALIVE:
+                        continue
+                    item = learn_line(line)
+                    known = None if item is not None else learn_length(line)
+                if known is not None:
+                    if length >= 0:
+                        return False
+                    item, length = known
+                elif item is None:
+                    return False
+            items.append(item)
+        if length < 0 or len(data) != end + 4 + length:
+            return False
+        self._plain = False
+        head = ResponseHead()
+        head.status = status
+        head.headers.items = items
+        head.body = LENGTH if length else NO_BODY
+        self._head = head
+        events = self._events
+        events.on_response(head)
+        if length:
+            events.on_response_data(data[end + 4 :])
+        self._expected = False
+        events.on_response_end()
+        return True
 
     def _feed_to_tunnel(self, data: bytes) -> bool:
         """The parser cannot tell where a head has ended, so it is given no byte of what follows one."""
@@ -850,6 +969,10 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in REASONS.items()
 }
 
+# Of a name and a value: their line, without its end.
+_FIELD: Final = b": ".join
+_CHUNKED_LINE: Final = b"\r\ntransfer-encoding: chunked"
+
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -865,35 +988,26 @@ def write_request_head(
     method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
 ) -> bytes:
     """A request head; writes the framing of ``body`` except a length, which is in ``items``."""
-    parts: list[bytes] = [method, b" ", path, b" HTTP/1.1\r\nhost: ", authority, b"\r\n"]
-    for name, value in items:
-        parts.append(name)
-        parts.append(b": ")
-        parts.append(value)
-        parts.append(b"\r\n")
-    parts.append(b"transfer-encoding: chunked\r\n\r\n" if body == CHUNKED else b"\r\n")
-    return b"".join(parts)
+    fields = b"\r\n".join(map(_FIELD, items))
+    if body == CHUNKED:
+        fields = fields + _CHUNKED_LINE if fields else _CHUNKED_LINE[2:]
+    if fields:
+        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n\r\n" % (method, path, authority, fields)
+    return b"%b %b HTTP/1.1\r\nhost: %b\r\n\r\n" % (method, path, authority)
 
 
 def write_response_head(
     minor: int, status: int, items: list[tuple[bytes, bytes]], body: int, connection: bytes
 ) -> bytes:
     """A response head; ``connection`` is the value of that field, empty for none."""
-    parts: list[bytes] = [status_line(minor, status)]
-    for name, value in items:
-        parts.append(name)
-        parts.append(b": ")
-        parts.append(value)
-        parts.append(b"\r\n")
+    fields = b"\r\n".join(map(_FIELD, items))
+    if fields:
+        fields += b"\r\n"
     if body == CHUNKED:
-        parts.append(b"transfer-encoding: chunked\r\n")
+        fields += b"transfer-encoding: chunked\r\n"
     if connection:
-        parts.append(b"connection: ")
-        parts.append(connection)
-        parts.append(b"\r\n\r\n")
-    else:
-        parts.append(b"\r\n")
-    return b"".join(parts)
+        fields += b"connection: %b\r\n" % connection
+    return b"%b%b\r\n" % (status_line(minor, status), fields)
 
 
 def write_interim(status: int, items: list[tuple[bytes, bytes]]) -> bytes:
