@@ -33,17 +33,16 @@ from proxyd.codec.framing import (
 )
 from proxyd.codec.headers import Headers
 from proxyd.codec.lines import (
-    HOSTS,
     KEEP_ALIVE,
     LENGTHS,
     LINES,
     METHODS,
     STATUSES,
     TARGET_BYTES,
-    learn_host,
     learn_length,
     learn_line,
     learn_status,
+    take_host,
 )
 from proxyd.errors import (
     BAD_REQUEST,
@@ -321,14 +320,16 @@ class RequestReader:
         count = len(lines) - 4  # first line, Host, and what is behind the last two ends of line
         if count < 0 or lines[-1] or lines[-2] or count >= self._max_count or len(data) > self._max_bytes:
             return False
-        authority = HOSTS.get(lines[1]) or learn_host(lines[1])
         first = lines[0].split(b" ")
-        if not authority or len(first) != 3 or first[2] != b"HTTP/1.1" or first[0] not in METHODS:
+        if len(first) != 3 or first[2] != b"HTTP/1.1" or first[0] not in METHODS:
             return False
         path = first[1]
         if path[:1] != b"/" or path.translate(None, TARGET_BYTES):
             return False
-        fields = lines[2:-2]
+        fields = lines[1:-2]
+        authority = take_host(fields)
+        if not authority:
+            return False
         try:
             items = list(map(LINES.__getitem__, fields))
         except KeyError:

@@ -62,6 +62,19 @@ def learn_host(line: bytes) -> bytes:
     return value
 
 
+def take_host(lines: list[bytes]) -> bytes:
+    """Take the Host line out, wherever it stands; its authority, or empty where the parser is to look."""
+    place = 0
+    for line in lines:
+        if line in HOSTS or line[:5].lower() == b"host:":
+            authority = HOSTS.get(line) or learn_host(line)
+            if authority:
+                del lines[place]
+            return authority
+        place += 1
+    return b""
+
+
 def learn_length(line: bytes) -> tuple[Item, int] | None:
     """The field and the number of a Content-Length line; None where it is none or not a plain one."""
     name, _, value = line.partition(b":")
