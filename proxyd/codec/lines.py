@@ -64,14 +64,12 @@ def learn_host(line: bytes) -> bytes:
 
 def take_host(lines: list[bytes]) -> bytes:
     """Take the Host line out, wherever it stands; its authority, or empty where the parser is to look."""
-    place = 0
-    for line in lines:
+    for place, line in enumerate(lines):
         if line in HOSTS or line[:5].lower() == b"host:":
             authority = HOSTS.get(line) or learn_host(line)
             if authority:
                 del lines[place]
             return authority
-        place += 1
     return b""
 
 

@@ -14,6 +14,8 @@ from proxyd.net.forwarding import Forwarding
 from proxyd.net.request_id import RequestIds
 from proxyd.snapshot.http_connection_manager import OVERWRITE, PASS_THROUGH, ConnectionManagerSnapshot
 
+_clock: Final = time.time  # looked up once: every response asks
+
 # prepare_response's service_time_ms: the header with the upstream's time is as it should be.
 AS_IT_IS: Final = -2
 
@@ -26,7 +28,7 @@ class HttpDate:
         self._text: bytes = b""
 
     def text(self) -> bytes:
-        second = int(time.time())
+        second = int(_clock())
         if second != self._second:
             self._second = second
             self._text = formatdate(second, usegmt=True).encode()

@@ -161,11 +161,15 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             self._failed = True
             self._read_failure(failure)
         stream = self._stream
-        if stream is not None:
-            stream.on_request_flush()
         self._in_turn = False
-        self._go_on()
-        if self._reader.in_head and self._options.head_timeout > 0.0:
+        if stream is None or self._discarding:
+            self._go_on()
+        elif not self._request_done:
+            self._in_turn = True
+            stream.on_request_flush()
+            self._in_turn = False
+            self._go_on()
+        if reader.in_head and self._options.head_timeout > 0.0:
             if self._head_deadline == NEVER:
                 self._head_deadline = now + self._options.head_timeout
                 self._arm()
@@ -234,7 +238,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     def on_request_end(self) -> None:
         if self._queue:
             self._queue[-1].done = True
-        else:
+        elif not self._request_done or self._discarding:
             self._request_ended()
 
     def _request_ended(self) -> None:
@@ -424,9 +428,9 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if pending:
             self._pending = b""
             if len(data) <= _JOIN_LIMIT:
-                self._write(pending + data)
-                return
-            self._write(pending)
+                data = pending + data
+            else:
+                self._write(pending)
         self._write(data)
 
     def flush(self) -> None:
@@ -438,7 +442,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if self._chunked and not self._to_head:
             self._write(self._pending + LAST_CHUNK)
             self._pending = b""
-        else:
+        elif self._pending:
             self.flush()
         self._ended()
 
@@ -462,7 +466,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     def _ended(self) -> None:
         self._stream = None
         self._stream_deadline = NEVER
-        self._resume(_BY_STREAM)
+        if self._paused:
+            self._resume(_BY_STREAM)
         if self._tunnel:
             self._flush_and_close()
         elif self._request_done:
@@ -480,7 +485,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             if self._reader.in_head and timeout > 0.0 and self._head_deadline == NEVER:
                 self._head_deadline = now + timeout  # the last one passed while this request was under way
             self._start_idle(now)
-        self._go_on()
+        if not self._in_turn:
+            self._go_on()
 
     def close_after(self) -> None:
         self._close = True

@@ -36,7 +36,7 @@ from proxyd.errors import (
 )
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
-from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
+from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
 from proxyd.snapshot.local_reply import answer_grpc
 from proxyd.snapshot.normalization import REDIRECTED, REFUSED
@@ -115,7 +115,8 @@ class Exchange(Stream):
     # -- 1 route
 
     def on_request(self, head: RequestHead, now: float) -> None:
-        self._take_head(head, now)
+        connection = self._downstream.connection_info()
+        self._take_head(head, connection, now)
         if head.expect_continue:
             self._expect(head)
         manager = self._manager
@@ -129,14 +130,17 @@ class Exchange(Stream):
             stats.downstream_rq_failed_path_normalization.value += 1
             self._fail(PATH_NORMALIZATION_FAILED, now)
         elif not manager.config.normalizes or self._normalize(now):
-            if manager.forwarding.prepare(self, self._downstream.connection_info()):
+            if manager.forwarding.prepare(self, connection):
                 self._take_commands()
             if head.method == b"CONNECT":
                 self._choose_tunnel(b"connect", now)
             elif head.upgrade and head.upgrade != b"h2c":
                 self._choose_tunnel(head.upgrade, now)
             else:
-                self._choose_route(self._match(), now)
+                route = manager.config.router.match(
+                    self.authority, self.path, self.method, self.scheme, self.request_headers
+                )
+                self._choose_route(route, now)
 
     def _normalize(self, now: float) -> bool:
         """Bring path and authority into the form that is configured; False where that has answered."""
@@ -167,7 +171,7 @@ class Exchange(Stream):
         if headers.get(b"x-envoy-force-trace") is not None:
             self._tells_request_id = True
 
-    def _take_head(self, head: RequestHead, now: float) -> None:
+    def _take_head(self, head: RequestHead, connection: ConnectionInfo, now: float) -> None:
         self.start = now
         self.start_time = time.time()
         self._last_activity = now
@@ -181,13 +185,12 @@ class Exchange(Stream):
         if head.body == NO_BODY:
             self._request_done = True
             self.request_end = now
-        self._take_connection()
+        self._take_connection(connection)
         if not head.version_minor and not head.has_host:
             self.authority = self._manager.config.connection.default_host_for_http_10
         self.scheme = head.scheme
 
-    def _take_connection(self) -> None:
-        connection = self._downstream.connection_info()
+    def _take_connection(self, connection: ConnectionInfo) -> None:
         self.downstream_remote_address = connection.remote_address
         self.downstream_direct_remote_address = connection.remote_address
         self.downstream_local_address = connection.local_address
@@ -200,18 +203,13 @@ class Exchange(Stream):
         elif self._downstream.send_interim(100, []):
             self._count_code(1)
 
-    def _match(self) -> Route | None:
-        return self._manager.config.router.match(
-            self.authority, self.path, self.method, self.scheme, self.request_headers
-        )
-
     def _match_tunnel(self) -> Route | None:
-        if self.method != b"CONNECT":
-            return self._match()
+        connect = self.method == b"CONNECT"
+        path = CONNECT_PATH if connect else self.path
         route = self._manager.config.router.match(
-            self.authority, CONNECT_PATH, self.method, self.scheme, self.request_headers
+            self.authority, path, self.method, self.scheme, self.request_headers
         )
-        return route if route is not None and route.connect else None
+        return route if route is None or route.connect or not connect else None
 
     def _choose_tunnel(self, protocol: bytes, now: float) -> None:
         """A request that asks for another protocol may where the route or the manager allows it."""
@@ -649,7 +647,7 @@ class Exchange(Stream):
             self.start = now
             self.start_time = time.time()
             self.protocol = "HTTP/1.1"
-            self._take_connection()
+            self._take_connection(self._downstream.connection_info())
 
     def on_downstream_reset(self, now: float) -> None:
         if self._state == _DONE:

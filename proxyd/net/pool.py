@@ -270,7 +270,10 @@ class Pool(ConnectionOwner):
             reusable = False
         elif reusable and connection.worn_out(now):
             reusable = False
-        if reusable and (self._waiting or not self._closed):
+        if reusable and not self._waiting and not self._closed:
+            self._idle.append(connection)
+            connection.set_idle(now)
+        elif reusable and self._waiting:
             self._offer(connection, now)
         else:
             connection.close()

@@ -329,7 +329,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
 
     def _release(self, reusable: bool) -> None:
         self._stream = None
-        self.resume()
+        if self._paused:
+            self.resume()
         self._owner.on_request_over(self, reusable, self._now)
 
 

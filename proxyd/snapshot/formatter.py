@@ -104,21 +104,13 @@ class DefaultFormatter(Formatter):
         if second != self._second:
             self._written = b"[" + self._times.format(second)[:-4].encode()  # up to the milliseconds
             self._second = second
-        forwarded_for = b"-"
-        user_agent = b"-"
-        forwarded_for_seen = False
-        user_agent_seen = False
-        for name, value in info.request_headers.items:
-            if name == b"user-agent":
-                if not user_agent_seen:
-                    user_agent = value
-                    user_agent_seen = True
-            elif name == b"x-forwarded-for" and not forwarded_for_seen:
-                forwarded_for = value
-                forwarded_for_seen = True
-        request_id = info.request_id
-        if not request_id:
-            request_id = info.request_headers.get(b"x-request-id") or b"-"
+        items = info.request_headers.items
+        fields = dict(items)
+        if len(fields) != len(items):
+            items.reverse()  # of several fields of one name the first is meant
+            fields = dict(items)
+            items.reverse()
+        request_id = info.request_id or fields.get(b"x-request-id") or b"-"
         flags = info.response_flags
         return b"".join(
             [
@@ -133,9 +125,9 @@ class DefaultFormatter(Formatter):
                 ).encode(),
                 info.response_headers.get(b"x-envoy-upstream-service-time") or b"-",
                 b' "',
-                forwarded_for,
+                fields.get(b"x-forwarded-for", b"-"),
                 b'" "',
-                user_agent,
+                fields.get(b"user-agent", b"-"),
                 b'" "',
                 request_id,
                 b'" "',
