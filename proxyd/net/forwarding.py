@@ -29,7 +29,6 @@ from proxyd.snapshot.forwarding import (
 # As in Envoy, no other address of 127.0.0.0/8 is one.
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1", "::ffff:127.0.0.1"))
 _SCHEMES: Final = frozenset((b"http", b"https"))
-_CAME_BY_HTTP: Final = (b"x-forwarded-proto", b"http")
 _INTERNAL: Final = (b"x-envoy-internal", b"true")
 _REWRITTEN: Final = NEVER | FORWARDED_FOR | FORWARDED_PROTO | FORWARDED_PORT | REQUEST_ID | VIA
 _ID_LENGTH: Final = 36
@@ -52,6 +51,18 @@ def last_address(forwarded_for: bytes, skip: int) -> str:
         return ""
 
 
+class _Said:
+    """The headers that requests of one connection get where they bring none of their own."""
+
+    __slots__ = ("internal", "items", "owner", "scheme")
+
+    def __init__(self, owner: "Forwarding", internal: bool, scheme: bytes) -> None:
+        self.owner: Final = owner
+        self.internal: Final = internal
+        self.scheme: Final = scheme  # for each of them; empty where a target's own counts
+        self.items: list[tuple[bytes, bytes]] = []
+
+
 class Forwarding:
     """Sets and drops the headers about a request's origin, for all requests of one listener."""
 
@@ -59,7 +70,6 @@ class Forwarding:
         """``local_address`` is this machine's own, written where the peer's is a loopback address."""
         self._options: Final = options
         self._kinds: Final = options.kinds
-        self._plain: Final = options.plain
         self._generate: Final = options.generate_request_id
         self._request_ids: Final = request_ids
         self._local_address: Final = local_address.encode()
@@ -71,16 +81,27 @@ class Forwarding:
         found = 0
         for item in items:
             found |= kinds.get(item[0], 0)
-        if found or not self._plain:
+        if found:
             return self._prepare(info, connection, found)
-        if not info.scheme:
-            info.scheme = b"http"
-        items.append(_CAME_BY_HTTP)
+        said = connection.forwarded
+        if not isinstance(said, _Said) or said.owner is not self:
+            said = self._say(connection)
+            connection.forwarded = said
+        items += said.items
+        if said.scheme or not info.scheme:
+            info.scheme = said.scheme or b"http"
         if self._generate:
             request_id = self._request_ids.next()
             info.request_id = request_id
             items.append((b"x-request-id", request_id))
-        return False
+        return said.internal
+
+    def _say(self, connection: ConnectionInfo) -> "_Said":
+        """What is said of every request of a connection that says nothing itself."""
+        info = StreamInfo()
+        said = _Said(self, self._prepare(info, connection, 0), self._options.scheme)
+        said.items = [item for item in info.request_headers.items if item[0] != b"x-request-id"]
+        return said
 
     def _prepare(self, info: StreamInfo, connection: ConnectionInfo, found: int) -> bool:
         options = self._options

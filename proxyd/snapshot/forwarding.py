@@ -90,7 +90,7 @@ class AddressRanges:
 
 
 class ForwardingSnapshot:
-    """The compiled options. ``plain`` where a request without any header in ``kinds`` needs no thought."""
+    """The compiled options."""
 
     def __init__(self, config: HttpConnectionManager, node: Node | None) -> None:
         self.edge: Final[bool] = bool(config.use_remote_address)
@@ -122,4 +122,3 @@ class ForwardingSnapshot:
                 self.kinds[b"x-envoy-downstream-service-node"] = NEVER
         if config.forward_client_cert_details is not ForwardClientCertDetails.ALWAYS_FORWARD_ONLY:
             self.kinds[b"x-forwarded-client-cert"] = NEVER
-        self.plain: Final[bool] = not (self.edge or self.scheme or self.add_user_agent or self.via)
