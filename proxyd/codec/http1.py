@@ -67,6 +67,8 @@ from proxyd.errors import (
 _ORDINARY: Final[dict[bytes, bytes]] = {}
 _ORDINARY_LIMIT: Final = 2048
 _ORDINARY_LONGEST: Final = 64
+# Longer ones are not kept by each connection for the next message.
+_LONGEST_BLOCK: Final = 2048
 _OWS: Final = b" \t"
 # HttpProtocolOptions.HeadersWithUnderscoresAction.
 ALLOW: Final = 0
@@ -138,7 +140,7 @@ class RequestHead:
     """
 
     __slots__ = (
-        "authority", "body", "expect", "expect_continue", "has_host", "headers", "keep_alive",
+        "authority", "block", "body", "expect", "expect_continue", "has_host", "headers", "keep_alive",
         "method", "path", "scheme", "trailers", "upgrade", "version_minor",
     )  # fmt: skip
 
@@ -148,6 +150,7 @@ class RequestHead:
         self.authority: bytes = b""
         self.scheme: bytes = b""  # of an absolute target; empty otherwise
         self.has_host: bool = False
+        self.block: bytes = b""  # one object for all heads that brought the same fields; empty for none
         self.version_minor: int = 1
         self.headers: Headers = Headers()
         self.body: int = NO_BODY
@@ -258,6 +261,9 @@ class RequestReader:
         self._content_length: bytes | None = None
         self._transfer_encoding: bytes | None = None
         self._connection: bytes = b""
+        self._block: bytes = b""  # what followed the first line of the last plain head, and what it said
+        self._block_authority: bytes = b""
+        self._block_items: list[tuple[bytes, bytes]] = []
         self._in_body: bool = False
         self._restored: bool = False  # the parser was given a synthetic head after a refused upgrade
         self._ended: bool = False  # nothing may follow (Connection: close or a failure)
@@ -314,19 +320,42 @@ class RequestReader:
     def _read_plain(self, data: bytes) -> bool:
         """Read ``data`` where it is one head without a body that says nothing out of the ordinary.
 
-        False where it is anything else, and nothing has happened. Most requests are of this kind.
+        False where it is anything else, and nothing has happened. Most requests are of this kind, and most
+        differ from the one before in their first line only.
         """
-        lines = data.split(b"\r\n")
-        count = len(lines) - 4  # first line, Host, and what is behind the last two ends of line
-        if count < 0 or lines[-1] or lines[-2] or count >= self._max_count or len(data) > self._max_bytes:
+        block = self._block
+        end = len(data) - len(block) if block and data.endswith(block) else -1
+        place = end if end >= 0 else data.find(b"\r\n")
+        if place <= 0:
             return False
-        first = lines[0].split(b" ")
+        first = data[:place].split(b" ")
         if len(first) != 3 or first[2] != b"HTTP/1.1" or first[0] not in METHODS:
             return False
         path = first[1]
         if path[:1] != b"/" or path.translate(None, TARGET_BYTES):
             return False
-        fields = lines[1:-2]
+        if (end < 0 and not self._take_block(data[place:])) or len(data) > self._max_bytes:
+            return False
+        head = RequestHead()
+        head.method = first[0]
+        head.path = path
+        head.authority = self._block_authority
+        head.has_host = True
+        head.headers.items = self._block_items.copy()
+        head.block = self._block
+        self._head = head
+        self.head_seen = head
+        self._events.on_request(head)
+        self._events.on_request_end()
+        return True
+
+    def _take_block(self, block: bytes) -> bool:
+        """Keep the fields of ``block``, which begins behind the first line; False if it is not plain."""
+        fields = block.split(b"\r\n")
+        count = len(fields) - 4  # beside Host, what is before the first end of line and behind the last two
+        if count < 0 or fields[-1] or fields[-2] or count >= self._max_count:
+            return False
+        fields = fields[1:-2]
         authority = take_host(fields)
         if not authority:
             return False
@@ -337,16 +366,9 @@ class RequestReader:
             if seen is None:
                 return False
             items = seen
-        head = RequestHead()
-        head.method = first[0]
-        head.path = path
-        head.authority = authority
-        head.has_host = True
-        head.headers.items = items
-        self._head = head
-        self.head_seen = head
-        self._events.on_request(head)
-        self._events.on_request_end()
+        self._block = block if len(block) <= _LONGEST_BLOCK else b""
+        self._block_authority = authority
+        self._block_items = items
         return True
 
     def _failure_of(self, text: str, data: bytes | memoryview) -> Failure:
@@ -671,6 +693,10 @@ class ResponseReader:
         self._to_head: bool = False
         self._expected: bool = False  # a request is out whose response has not ended
         self._plain: bool = False  # and its response needs no special care
+        self._block: bytes = b""  # the last plain head, and what it said
+        self._block_status: int = 0
+        self._block_items: list[tuple[bytes, bytes]] = []
+        self._block_length: int = 0
         self._in_body: bool = False
         self._interim: bool = False
         self._may_tunnel: bool = False
@@ -706,11 +732,32 @@ class ResponseReader:
 
         False where it is anything else, and nothing has happened.
         """
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end > self._max_bytes:
+        if not self._block or not data.startswith(self._block):
+            end = data.find(b"\r\n\r\n")
+            if end < 0 or end > self._max_bytes or not self._take_block(data[: end + 4]):
+                return False
+        start = len(self._block)
+        length = self._block_length
+        if len(data) != start + length:
             return False
-        lines = data[:end].split(b"\r\n")
-        if len(lines) > self._max_count:
+        self._plain = False
+        head = ResponseHead()
+        head.status = self._block_status
+        head.headers.items = self._block_items.copy()
+        head.body = LENGTH if length else NO_BODY
+        self._head = head
+        events = self._events
+        events.on_response(head)
+        if length:
+            events.on_response_data(data[start:])
+        self._expected = False
+        events.on_response_end()
+        return True
+
+    def _take_block(self, block: bytes) -> bool:
+        """Keep what the head ``block`` says; False if it is not plain."""
+        lines = block[:-4].split(b"\r\n")
+        if len(lines) > self._max_count or len(block) > _LONGEST_BLOCK:
             return False
         status = STATUSES.get(lines[0]) or learn_status(lines[0])
         if not status:
@@ -734,20 +781,12 @@ class ResponseReader:
                 elif item is None:
                     return False
             items.append(item)
-        if length < 0 or len(data) != end + 4 + length:
+        if length < 0:
             return False
-        self._plain = False
-        head = ResponseHead()
-        head.status = status
-        head.headers.items = items
-        head.body = LENGTH if length else NO_BODY
-        self._head = head
-        events = self._events
-        events.on_response(head)
-        if length:
-            events.on_response_data(data[end + 4 :])
-        self._expected = False
-        events.on_response_end()
+        self._block = block
+        self._block_status = status
+        self._block_items = items
+        self._block_length = length
         return True
 
     def _feed_to_tunnel(self, data: bytes) -> bool:

@@ -130,7 +130,7 @@ class Exchange(Stream):
             stats.downstream_rq_failed_path_normalization.value += 1
             self._fail(PATH_NORMALIZATION_FAILED, now)
         elif not manager.config.normalizes or self._normalize(now):
-            if manager.forwarding.prepare(self, connection):
+            if manager.forwarding.prepare(self, connection, head.block):
                 self._take_commands()
             if head.method == b"CONNECT":
                 self._choose_tunnel(b"connect", now)

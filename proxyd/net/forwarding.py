@@ -52,15 +52,17 @@ def last_address(forwarded_for: bytes, skip: int) -> str:
 
 
 class _Said:
-    """The headers that requests of one connection get where they bring none of their own."""
+    """What is known of one connection: the headers its requests get where they bring none of their own."""
 
-    __slots__ = ("internal", "items", "owner", "scheme")
+    __slots__ = ("block", "found", "internal", "items", "owner", "scheme")
 
     def __init__(self, owner: "Forwarding", internal: bool, scheme: bytes) -> None:
         self.owner: Final = owner
         self.internal: Final = internal
         self.scheme: Final = scheme  # for each of them; empty where a target's own counts
         self.items: list[tuple[bytes, bytes]] = []
+        self.block: bytes = b""  # of the last request, and which kinds of headers it brought
+        self.found: int = 0
 
 
 class Forwarding:
@@ -74,19 +76,27 @@ class Forwarding:
         self._request_ids: Final = request_ids
         self._local_address: Final = local_address.encode()
 
-    def prepare(self, info: StreamInfo, connection: ConnectionInfo) -> bool:
-        """Do it to ``info``, whose ``scheme`` is its target's or empty; True for an internal client."""
-        kinds = self._kinds
-        items = info.request_headers.items
-        found = 0
-        for item in items:
-            found |= kinds.get(item[0], 0)
-        if found:
-            return self._prepare(info, connection, found)
+    def prepare(self, info: StreamInfo, connection: ConnectionInfo, block: bytes) -> bool:
+        """Do it to ``info``, whose ``scheme`` is its target's or empty; True for an internal client.
+
+        ``block`` is its head's: what is the same object brought the same fields.
+        """
         said = connection.forwarded
         if not isinstance(said, _Said) or said.owner is not self:
             said = self._say(connection)
             connection.forwarded = said
+        items = info.request_headers.items
+        if block and block is said.block:
+            found = said.found
+        else:
+            kinds = self._kinds
+            found = 0
+            for item in items:
+                found |= kinds.get(item[0], 0)
+            said.block = block
+            said.found = found
+        if found:
+            return self._prepare(info, connection, found)
         items += said.items
         if said.scheme or not info.scheme:
             info.scheme = said.scheme or b"http"
@@ -96,7 +106,7 @@ class Forwarding:
             items.append((b"x-request-id", request_id))
         return said.internal
 
-    def _say(self, connection: ConnectionInfo) -> "_Said":
+    def _say(self, connection: ConnectionInfo) -> _Said:
         """What is said of every request of a connection that says nothing itself."""
         info = StreamInfo()
         said = _Said(self, self._prepare(info, connection, 0), self._options.scheme)

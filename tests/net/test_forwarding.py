@@ -56,7 +56,7 @@ class Seen:
         connection.remote_ip = remote
         connection.local_address = "[::1]:8080"
         self.internal = compiled({"generate_request_id": False, **options}, node).prepare(
-            self.info, connection
+            self.info, connection, b""
         )
         self.client = self.info.downstream_remote_address
 
@@ -242,3 +242,28 @@ def test_request_id(options: dict[str, Any], said: bytes, told: bytes | None) ->
 def test_without_generation_an_id_is_kept_and_none_is_made() -> None:
     assert Seen(EDGE, (b"x-request-id", b"a"))["x-request-id"] == [b"a"]
     assert Seen(EDGE)["x-request-id"] == []
+
+
+def test_what_one_request_of_a_connection_says_is_not_held_against_the_next() -> None:
+    forwarding = compiled({"use_remote_address": True}, NODE)
+    connection = ConnectionInfo()
+    connection.remote_ip = "192.0.2.1"
+    plain, spoofed = b"a: b", b"x-envoy-internal: true"
+    for block, items in [
+        (plain, [(b"a", b"b")]),
+        (spoofed, [(b"x-envoy-internal", b"true"), (b"x-forwarded-for", b"10.0.0.1")]),
+        (spoofed, [(b"x-envoy-internal", b"true"), (b"x-forwarded-for", b"10.0.0.1")]),
+        (b"", [(b"x-envoy-internal", b"true")]),
+        (plain, [(b"a", b"b")]),
+        (plain, [(b"a", b"b")]),
+    ]:
+        info = StreamInfo()
+        info.scheme = b""
+        info.request_headers = Headers(list(items))
+        assert not forwarding.prepare(info, connection, block)
+        assert info.request_headers.get(b"x-envoy-internal") is None
+        expected = b"10.0.0.1,192.0.2.1" if len(items) == 2 else b"192.0.2.1"
+        assert info.request_headers.get_all(b"x-forwarded-for") == [expected]
+        assert info.request_headers.get_all(b"x-envoy-external-address") == [b"192.0.2.1"]
+        assert info.request_headers.get_all(b"x-request-id") == [info.request_id]
+        assert info.scheme == b"http"
