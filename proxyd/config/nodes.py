@@ -138,7 +138,7 @@ class _Builder:
             if event.tag is not None and event.tag not in _COLLECTION_TAGS:
                 raise self._error(line, column, f"the tag {event.tag} is {_NO_TAG}")
             if len(self.stack) == MAX_DEPTH:
-                raise self._error(line, column, f"nested deeper than {MAX_DEPTH} levels")
+                raise self._error(line, column, _TOO_DEEP)
             collection = (Mapping if kind is yaml.MappingStartEvent else Sequence)(self.source, line, column)
             self._add(collection)
             self.open.append((event.anchor, self.count))
@@ -186,6 +186,7 @@ class _Builder:
         return TextError(Mistake(self.source, line, column, "", message))
 
 
+_TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} levels"
 _NO_TAG: Final = "not understood: only standard YAML tags are"
 _CYCLE: Final = "stands inside what it refers to"
 
@@ -212,6 +213,8 @@ def _explain(error: yaml.YAMLError, text: str, source: str) -> Mistake:
     problem = getattr(error, "problem", None) or str(error)
     if mark is None:
         return Mistake(source, 0, 0, "", f"not YAML: {problem}")
+    if "maximum nesting depth" in problem:  # libyaml has a limit too, and may look that far ahead
+        return Mistake(source, mark.line + 1, mark.column + 1, "", _TOO_DEEP)
     message = f"not YAML: {problem}"
     if context := getattr(error, "context", None):
         message += f" {context}"

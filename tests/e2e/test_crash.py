@@ -63,11 +63,12 @@ def test_nothing_is_left_when_the_supervisor_is_killed(start: StartProxyd, origi
 
 def test_a_worker_that_hangs_is_replaced(start: StartProxyd, origin: Origin) -> None:
     proxyd = start(config(origin.address), "--workers", "2")
-    victim = proxyd.workers()[0]["pid"]
-    os.kill(victim, signal.SIGSTOP)
-    proxyd.wait_for_log(str(victim))
-    psutil.wait_procs([psutil.Process(victim)] if psutil.pid_exists(victim) else [], timeout=30)
-    proxyd.until(lambda: _replaced(proxyd, victim), "a new worker")
+    victim = psutil.Process(proxyd.workers()[0]["pid"])
+    victim.suspend()
+    proxyd.wait_for_log(str(victim.pid))
+    _, left = psutil.wait_procs([victim], timeout=30)
+    assert left == []
+    proxyd.until(lambda: _replaced(proxyd, victim.pid), "a new worker")
 
 
 def test_a_killed_zygote_is_survived(start: StartProxyd, origin: Origin) -> None:
