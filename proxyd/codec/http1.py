@@ -31,7 +31,7 @@ from proxyd.codec.framing import (
     response_body,
     upgrade_connection,
 )
-from proxyd.codec.headers import Headers
+from proxyd.codec.headers import HeaderBlock, Headers, write_fields
 from proxyd.codec.lines import (
     KEEP_ALIVE,
     LENGTHS,
@@ -39,6 +39,7 @@ from proxyd.codec.lines import (
     METHODS,
     STATUSES,
     TARGET_BYTES,
+    WIRES,
     learn_length,
     learn_line,
     learn_status,
@@ -113,9 +114,16 @@ def _is_url_authority(authority: bytes, with_port: bool) -> bool:
     return bool(host) and colon == b":" and port.isdigit() and len(port) <= 8 and int(port) <= 65535
 
 
-def _plain_items(lines: list[bytes]) -> list[tuple[bytes, bytes]] | None:
+def _plain_block(lines: list[bytes]) -> HeaderBlock | None:
     """The fields of these lines, or None where the parser has to look at one of them."""
-    items: list[tuple[bytes, bytes]] = []
+    try:
+        items = list(map(LINES.__getitem__, lines))
+        wires = list(map(WIRES.__getitem__, lines))
+        wires.append(b"")
+        return HeaderBlock(items, b"\r\n".join(wires))
+    except KeyError:
+        pass
+    items = []
     for line in lines:
         item = LINES.get(line)
         if item is None:
@@ -125,7 +133,7 @@ def _plain_items(lines: list[bytes]) -> list[tuple[bytes, bytes]] | None:
             if item is None:
                 return None
         items.append(item)
-    return items
+    return HeaderBlock(items, write_fields(items))
 
 
 def _most_bytes(max_header_bytes: int, max_header_count: int) -> int:
@@ -140,7 +148,7 @@ class RequestHead:
     """
 
     __slots__ = (
-        "authority", "block", "body", "expect", "expect_continue", "has_host", "headers", "keep_alive",
+        "authority", "body", "expect", "expect_continue", "has_host", "headers", "keep_alive",
         "method", "path", "scheme", "trailers", "upgrade", "version_minor",
     )  # fmt: skip
 
@@ -150,7 +158,6 @@ class RequestHead:
         self.authority: bytes = b""
         self.scheme: bytes = b""  # of an absolute target; empty otherwise
         self.has_host: bool = False
-        self.block: bytes = b""  # one object for all heads that brought the same fields; empty for none
         self.version_minor: int = 1
         self.headers: Headers = Headers()
         self.body: int = NO_BODY
@@ -263,7 +270,7 @@ class RequestReader:
         self._connection: bytes = b""
         self._block: bytes = b""  # what followed the first line of the last plain head, and what it said
         self._block_authority: bytes = b""
-        self._block_items: list[tuple[bytes, bytes]] = []
+        self._block_fields: HeaderBlock = HeaderBlock([], b"")
         self._in_body: bool = False
         self._restored: bool = False  # the parser was given a synthetic head after a refused upgrade
         self._ended: bool = False  # nothing may follow (Connection: close or a failure)
@@ -341,8 +348,7 @@ class RequestReader:
         head.path = path
         head.authority = self._block_authority
         head.has_host = True
-        head.headers.items = self._block_items.copy()
-        head.block = self._block
+        head.headers.share(self._block_fields)
         self._head = head
         self.head_seen = head
         self._events.on_request(head)
@@ -359,16 +365,12 @@ class RequestReader:
         authority = take_host(fields)
         if not authority:
             return False
-        try:
-            items = list(map(LINES.__getitem__, fields))
-        except KeyError:
-            seen = _plain_items(fields)
-            if seen is None:
-                return False
-            items = seen
+        plain = _plain_block(fields)
+        if plain is None:
+            return False
         self._block = block if len(block) <= _LONGEST_BLOCK else b""
         self._block_authority = authority
-        self._block_items = items
+        self._block_fields = plain
         return True
 
     def _failure_of(self, text: str, data: bytes | memoryview) -> Failure:
@@ -695,7 +697,7 @@ class ResponseReader:
         self._plain: bool = False  # and its response needs no special care
         self._block: bytes = b""  # the last plain head, and what it said
         self._block_status: int = 0
-        self._block_items: list[tuple[bytes, bytes]] = []
+        self._block_fields: HeaderBlock = HeaderBlock([], b"")
         self._block_length: int = 0
         self._in_body: bool = False
         self._interim: bool = False
@@ -743,7 +745,7 @@ class ResponseReader:
         self._plain = False
         head = ResponseHead()
         head.status = self._block_status
-        head.headers.items = self._block_items.copy()
+        head.headers.share(self._block_fields)
         head.body = LENGTH if length else NO_BODY
         self._head = head
         events = self._events
@@ -785,7 +787,7 @@ class ResponseReader:
             return False
         self._block = block
         self._block_status = status
-        self._block_items = items
+        self._block_fields = HeaderBlock(items, write_fields(items))
         self._block_length = length
         return True
 
@@ -1009,10 +1011,6 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in REASONS.items()
 }
 
-# Of a name and a value: their line, without its end.
-_FIELD: Final = b": ".join
-_CHUNKED_LINE: Final = b"\r\ntransfer-encoding: chunked"
-
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -1024,35 +1022,33 @@ def status_line(minor: int, status: int) -> bytes:
     return line if minor else b"HTTP/1.0" + line[8:]
 
 
-def write_request_head(
-    method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
-) -> bytes:
-    """A request head; writes the framing of ``body`` except a length, which is in ``items``."""
-    fields = b"\r\n".join(map(_FIELD, items))
-    if body == CHUNKED:
-        fields = fields + _CHUNKED_LINE if fields else _CHUNKED_LINE[2:]
-    if fields:
-        return b"%b %b HTTP/1.1\r\nhost: %b\r\n%b\r\n\r\n" % (method, path, authority, fields)
-    return b"%b %b HTTP/1.1\r\nhost: %b\r\n\r\n" % (method, path, authority)
+def write_request_head(method: bytes, path: bytes, authority: bytes, headers: Headers, body: int) -> bytes:
+    """A request head; writes the framing of ``body`` except a length, which is in ``headers``."""
+    return b"".join(
+        (
+            method,
+            b" ",
+            path,
+            b" HTTP/1.1\r\nhost: ",
+            authority,
+            b"\r\n",
+            headers.wire(),
+            b"transfer-encoding: chunked\r\n\r\n" if body == CHUNKED else b"\r\n",
+        )
+    )
 
 
-def write_response_head(
-    minor: int, status: int, items: list[tuple[bytes, bytes]], body: int, connection: bytes
-) -> bytes:
+def write_response_head(minor: int, status: int, headers: Headers, body: int, connection: bytes) -> bytes:
     """A response head; ``connection`` is the value of that field, empty for none."""
-    fields = b"\r\n".join(map(_FIELD, items))
-    if fields:
-        fields += b"\r\n"
-    if body == CHUNKED:
-        fields += b"transfer-encoding: chunked\r\n"
+    end = b"transfer-encoding: chunked\r\n" if body == CHUNKED else b""
     if connection:
-        fields += b"connection: %b\r\n" % connection
-    return b"%b%b\r\n" % (status_line(minor, status), fields)
+        end += b"connection: %b\r\n" % connection
+    return b"".join((status_line(minor, status), headers.wire(), end, b"\r\n"))
 
 
 def write_interim(status: int, items: list[tuple[bytes, bytes]]) -> bytes:
     """The head of an interim response, which is all of it."""
-    return write_response_head(1, status, items, NO_BODY, b"")
+    return write_response_head(1, status, Headers(items), NO_BODY, b"")
 
 
 def write_trailers(items: list[tuple[bytes, bytes]]) -> bytes:

@@ -12,6 +12,7 @@ from proxyd.codec.framing import FRAMING_FIELDS, parse_length
 Item = tuple[bytes, bytes]
 
 LINES: Final[dict[bytes, Item]] = {}  # an ordinary field by its line, name in lower case
+WIRES: Final[dict[bytes, bytes]] = {}  # how the same field is written, for the same lines
 HOSTS: Final[dict[bytes, bytes]] = {}  # an authority by its Host line
 LENGTHS: Final[dict[bytes, tuple[Item, int]]] = {}  # the field and its number by a Content-Length line
 STATUSES: Final[dict[bytes, int]] = {}  # a final status with room for a body by its status line
@@ -45,7 +46,9 @@ def learn_line(line: bytes) -> Item | None:
     if len(line) <= _LONGEST:
         if len(LINES) >= _LIMIT:
             LINES.clear()
+            WIRES.clear()
         LINES[line] = item
+        WIRES[line] = b"%b: %b" % item
     return item
 
 

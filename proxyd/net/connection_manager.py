@@ -7,7 +7,8 @@ import time
 from email.utils import formatdate
 from typing import Final
 
-from proxyd.codec.headers import Headers
+from proxyd.codec.decimal import decimal
+from proxyd.codec.headers import HeaderBlock, Headers, write_fields
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.cluster import Cluster
 from proxyd.net.forwarding import Forwarding
@@ -25,14 +26,32 @@ class HttpDate:
 
     def __init__(self) -> None:
         self._second: int = 0
-        self._text: bytes = b""
+        self._field: tuple[bytes, bytes] = (b"date", b"")
 
-    def text(self) -> bytes:
+    def field(self) -> tuple[bytes, bytes]:
         second = int(_clock())
         if second != self._second:
             self._second = second
-            self._text = formatdate(second, usegmt=True).encode()
-        return self._text
+            self._field = (b"date", formatdate(second, usegmt=True).encode())
+        return self._field
+
+
+class _Prepared:
+    """What becomes of the headers of responses that begin alike, for one connection manager."""
+
+    __slots__ = ("block", "last", "owner", "wants_date")
+
+    def __init__(
+        self,
+        owner: "ConnectionManager",
+        block: HeaderBlock,
+        wants_date: bool,
+        last: list[tuple[bytes, bytes]],
+    ) -> None:
+        self.owner: Final = owner
+        self.block: Final = block  # what is left of them
+        self.wants_date: Final = wants_date
+        self.last: Final = last  # behind the date
 
 
 class ConnectionManager:
@@ -54,15 +73,36 @@ class ConnectionManager:
         self.forwarding: Final = Forwarding(config.forwarding, request_ids, local_address)
         self._date: Final = date
 
-    def prepare_response(self, headers: Headers, service_time_ms: int) -> list[tuple[bytes, bytes]]:
-        """Set ``server``, ``date`` and the upstream's time (unless negative) on a response from a host."""
+    def prepare_response(self, headers: Headers, service_time_ms: int) -> Headers:
+        """A host's headers with ``server``, ``date`` and the host's time (unless that is negative)."""
+        block = headers.block()
+        if block is None or len(headers.items) != block.count or service_time_ms == AS_IT_IS:
+            prepared = self._prepare(headers.items, service_time_ms == AS_IT_IS)
+        else:
+            known = block.memo
+            if isinstance(known, _Prepared) and known.owner is self:
+                prepared = known
+            else:
+                prepared = block.memo = self._prepare(headers.items, False)
+        ready = Headers()
+        ready.share(prepared.block)
+        items = ready.items
+        if service_time_ms >= 0:
+            items.append((b"x-envoy-upstream-service-time", decimal(service_time_ms)))
+        if prepared.wants_date:
+            items.append(self._date.field())
+        items += prepared.last
+        return ready
+
+    def _prepare(self, received: list[tuple[bytes, bytes]], keep_time: bool) -> "_Prepared":
         config = self.config
         transformation = config.server_header
-        items: list[tuple[bytes, bytes]] = []
+        kept: list[tuple[bytes, bytes]] = []
+        last: list[tuple[bytes, bytes]] = []
         has_date = False
         has_server = False
         via: bytes = b""
-        for item in headers.items:
+        for item in received:
             name = item[0]
             if name == b"server":
                 if transformation == OVERWRITE:
@@ -71,21 +111,17 @@ class ConnectionManager:
             elif name == b"date":
                 has_date = True
             elif name == b"x-envoy-upstream-service-time":
-                if service_time_ms != AS_IT_IS:
+                if not keep_time:
                     continue
             elif name == b"via" and config.via:
                 via = via + b", " + item[1] if via else item[1]
                 continue
-            items.append(item)
-        if service_time_ms >= 0:
-            items.append((b"x-envoy-upstream-service-time", b"%d" % service_time_ms))
-        if not has_date:
-            items.append((b"date", self._date.text()))
+            kept.append(item)
         if not has_server and transformation != PASS_THROUGH:
-            items.append((b"server", config.server_name))
+            last.append((b"server", config.server_name))
         if config.via:
-            items.append((b"via", via + b", " + config.via if via else config.via))
-        return items
+            last.append((b"via", via + b", " + config.via if via else config.via))
+        return _Prepared(self, HeaderBlock(kept, write_fields(kept)), not has_date, last)
 
     def local_headers(self, body: bytes) -> list[tuple[bytes, bytes]]:
         """The headers of a response that this proxy gives itself."""
@@ -93,14 +129,14 @@ class ConnectionManager:
         if body:
             items.append((b"content-length", b"%d" % len(body)))
             items.append((b"content-type", b"text/plain"))
-        items.append((b"date", self._date.text()))
+        items.append(self._date.field())
         if self.config.server_header != PASS_THROUGH:
             items.append((b"server", self.config.server_name))
         if self.config.via:
             items.append((b"via", self.config.via))
         return items
 
-    def complete_local_headers(self, headers: Headers, body: bytes) -> list[tuple[bytes, bytes]]:
+    def complete_local_headers(self, headers: Headers, body: bytes) -> Headers:
         """The same for a response whose route has put ``headers`` there or taken them away."""
         if body:
             headers.set(b"content-length", b"%d" % len(body))

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final
 
 from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL, UNTIL_CLOSE
+from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import (
     LAST_CHUNK,
     RequestEvents,
@@ -134,6 +135,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             self.info.local_address = format_address(local[0], local[1])
         transport.set_write_buffer_limits(self._options.buffer_limit)
         self._start_idle(now)
+        self._arm()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -377,18 +379,18 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._request_done = False
         self._reader.begin_tunnel()
 
-    def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
+    def send_head(self, status: int, headers: Headers, body: int) -> None:
         self._chunked = False
         if not self._request_done:
             # As in Envoy: what is still to come of the request is not waited for.
             self._close = True
             self._stats.downstream_rq_response_before_rq_complete.value += 1
         if body == NO_BODY and status >= 200 and status != 204 and status != 304:
-            body = self._announce_nothing(items)
+            body = self._announce_nothing(headers)
         if body == TUNNEL:
             self._tunnel = True
             self._to_head = False
-            self._pending = write_response_head(self._minor, status, items, NO_BODY, b"")
+            self._pending = write_response_head(self._minor, status, headers, NO_BODY, b"")
             return
         if body in (CHUNKED, UNTIL_CLOSE):
             if self._minor == 1:
@@ -407,16 +409,15 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             connection = b"close"
         elif self._minor == 0:
             connection = b"keep-alive"
-        self._pending = write_response_head(self._minor, status, items, body, connection)
+        self._pending = write_response_head(self._minor, status, headers, body, connection)
 
-    def _announce_nothing(self, items: list[tuple[bytes, bytes]]) -> int:
+    def _announce_nothing(self, headers: Headers) -> int:
         """How an empty body is told where no field does it; the answer to HEAD tells what GET would get."""
-        for name, _ in items:
-            if name == b"content-length":
-                return NO_BODY
+        if headers.get(b"content-length") is not None:
+            return NO_BODY
         if self._to_head:
             return CHUNKED
-        items.append((b"content-length", b"0"))
+        headers.add(b"content-length", b"0")
         return NO_BODY
 
     def send_data(self, data: bytes) -> None:
@@ -481,10 +482,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         """A request and its response are over."""
         if not self._close and not self._queue:
             now = time.monotonic()
-            timeout = self._options.head_timeout
-            if self._reader.in_head and timeout > 0.0 and self._head_deadline == NEVER:
-                self._head_deadline = now + timeout  # the last one passed while this request was under way
             self._start_idle(now)
+            timeout = self._options.head_timeout
+            if timeout > 0.0 and self._reader.in_head and self._head_deadline == NEVER:
+                self._head_deadline = now + timeout  # the last one passed while this request was under way
+                self._arm()
         if not self._in_turn:
             self._go_on()
 
@@ -505,14 +507,17 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def arm(self, deadline: float) -> None:
         self._stream_deadline = deadline
-        self._arm()
+        if deadline < self.deadline:
+            self._arm()
 
     # -- deadlines
 
     def _start_idle(self, now: float) -> None:
         timeout = self._options.idle_timeout
-        self._idle_deadline = now + timeout if timeout > 0.0 else NEVER
-        self._arm()
+        deadline = now + timeout if timeout > 0.0 else NEVER
+        self._idle_deadline = deadline
+        if deadline < self.deadline:
+            self._arm()
 
     def _arm(self) -> None:
         deadline = self._stream_deadline if self._stream is not None else self._idle_deadline

@@ -130,7 +130,7 @@ class Exchange(Stream):
             stats.downstream_rq_failed_path_normalization.value += 1
             self._fail(PATH_NORMALIZATION_FAILED, now)
         elif not manager.config.normalizes or self._normalize(now):
-            if manager.forwarding.prepare(self, connection, head.block):
+            if manager.forwarding.prepare(self, connection):
                 self._take_commands()
             if head.method == b"CONNECT":
                 self._choose_tunnel(b"connect", now)
@@ -254,13 +254,7 @@ class Exchange(Stream):
                 self._idle_timeout = route.idle_timeout
             if route.max_stream_duration >= 0.0:
                 self._max_duration = route.max_stream_duration
-            if self._timeout < 0.0:
-                self._timeout = route.timeout
-            if self._try_timeout >= self._timeout > 0.0:
-                self._try_timeout = 0.0
-            if self._request_done or self._tunnel == _ASKED:
-                self._await_response(now)
-            self._arm()
+            self._set_timeouts(route, now)
             self._choose_cluster(route, now)
         elif route.action == REDIRECT:
             stats.rq_redirect.value += 1
@@ -268,6 +262,23 @@ class Exchange(Stream):
         else:
             stats.rq_direct_response.value += 1
             self._answer_by_route(route, now)
+
+    def _set_timeouts(self, route: Route, now: float) -> None:
+        chosen = self._timeout >= 0.0 or self._try_timeout > 0.0  # by an internal client
+        if self._timeout < 0.0:
+            self._timeout = route.timeout
+        if self._try_timeout >= self._timeout > 0.0:
+            self._try_timeout = 0.0
+        if self._request_done or self._tunnel == _ASKED:
+            self._await_response(now)
+        if chosen:
+            self._arm()
+        else:
+            # Not what passes first, but the earliest that anything can: there is hardly ever one to arm.
+            least = self._manager.config.least_timeout
+            if route.least_timeout < least:
+                least = route.least_timeout
+            self._downstream.arm(now + least)
 
     def _answer_by_route(self, route: Route, now: float) -> None:
         self.response_code_details = "direct_response"
@@ -297,7 +308,10 @@ class Exchange(Stream):
         items = self.request_headers.items
         timeout = self._try_timeout or self._timeout
         if timeout > 0.0:
-            items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(timeout * 1000)))
+            expected = route.expected_timeout
+            if expected is None or timeout != route.timeout:
+                expected = (b"x-envoy-expected-rq-timeout-ms", b"%d" % int(timeout * 1000))
+            items.append(expected)
         if route.changes_request:
             route.finalize_request(self)
         if self._body == NO_BODY and self.method not in BODYLESS_METHODS:
@@ -342,7 +356,7 @@ class Exchange(Stream):
             upstream.ask_tunnel()
             if self.method == b"CONNECT":
                 path = self.authority
-        upstream.send_head(self.method, path, self.authority, self.request_headers.items, self._body)
+        upstream.send_head(self.method, path, self.authority, self.request_headers, self._body)
         if self._buffered:
             self._send_buffered(upstream)
         if self._request_done:
@@ -463,17 +477,17 @@ class Exchange(Stream):
             service_time = AS_IT_IS
             self.response_headers = headers
             route.finalize_response(self)
-        self.response_headers.items = self._manager.prepare_response(headers, service_time)
+        self.response_headers = self._manager.prepare_response(headers, service_time)
         if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
         if self._tunnel == _NO_TUNNEL:
-            self._downstream.send_head(head.status, self.response_headers.items, head.body)
+            self._downstream.send_head(head.status, self.response_headers, head.body)
         elif head.body == TUNNEL:
             self._open_tunnel(head)
         elif self._is_failed_handshake(head):
             self._answer_handshake(head.status, now)
         else:
-            self._downstream.send_head(head.status, self.response_headers.items, head.body)
+            self._downstream.send_head(head.status, self.response_headers, head.body)
 
     # -- 7 tunnel
 
@@ -481,7 +495,7 @@ class Exchange(Stream):
         self._tunnel = _OPEN
         self._request_done = True  # as a request; nothing waits for its end any more
         self._response_deadline = NEVER
-        self._downstream.send_head(head.status, self.response_headers.items, TUNNEL)
+        self._downstream.send_head(head.status, self.response_headers, TUNNEL)
         self._downstream.flush()
         upstream = self._upstream
         if upstream is not None:
@@ -498,7 +512,7 @@ class Exchange(Stream):
         self._buffered.clear()
         self.response_code_details = "websocket_handshake_unsuccessful"
         self.response_headers.remove(b"content-length")
-        self._downstream.send_head(status, self.response_headers.items, NO_BODY)
+        self._downstream.send_head(status, self.response_headers, NO_BODY)
         self._account(now)
         self._downstream.end()
 
@@ -567,7 +581,6 @@ class Exchange(Stream):
             begin = self.request_end if self.request_end > 0.0 else self.upstream_first_tx
             duration = int((now - begin) * 1e6)
             cluster.stats.upstream_rq_time.record(duration)
-            cluster.stats.external_upstream_rq_time.record(duration)
 
     # -- back-pressure
 
@@ -732,15 +745,14 @@ class Exchange(Stream):
             if grpc:
                 answer_grpc(self, body)
                 body = b""
-            items = self._manager.complete_local_headers(self.response_headers, body)
+            self.response_headers = self._manager.complete_local_headers(self.response_headers, body)
         else:
-            items = extra + self._manager.local_headers(body)
-        self.response_headers.items = items
+            self.response_headers.items = extra + self._manager.local_headers(body)
         if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
         self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
         downstream = self._downstream
-        downstream.send_head(self.response_code, items, LENGTH if body else NO_BODY)
+        downstream.send_head(self.response_code, self.response_headers, LENGTH if body else NO_BODY)
         if body:
             downstream.send_data(body)
         self._account(now)

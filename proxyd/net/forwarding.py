@@ -10,6 +10,7 @@ that is believed where a request came from, but commands nothing.
 import ipaddress
 from typing import Final
 
+from proxyd.codec.headers import HeaderBlock, write_fields
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.request_id import RequestIds
 from proxyd.net.stream import ConnectionInfo
@@ -54,15 +55,16 @@ def last_address(forwarded_for: bytes, skip: int) -> str:
 class _Said:
     """What is known of one connection: the headers its requests get where they bring none of their own."""
 
-    __slots__ = ("block", "found", "internal", "items", "owner", "scheme")
+    __slots__ = ("block", "found", "internal", "items", "owner", "scheme", "with_items")
 
     def __init__(self, owner: "Forwarding", internal: bool, scheme: bytes) -> None:
         self.owner: Final = owner
         self.internal: Final = internal
         self.scheme: Final = scheme  # for each of them; empty where a target's own counts
         self.items: list[tuple[bytes, bytes]] = []
-        self.block: bytes = b""  # of the last request, and which kinds of headers it brought
+        self.block: HeaderBlock | None = None  # of the last request, and which kinds of headers it brought
         self.found: int = 0
+        self.with_items: HeaderBlock | None = None  # that block with the items behind it
 
 
 class Forwarding:
@@ -76,35 +78,46 @@ class Forwarding:
         self._request_ids: Final = request_ids
         self._local_address: Final = local_address.encode()
 
-    def prepare(self, info: StreamInfo, connection: ConnectionInfo, block: bytes) -> bool:
-        """Do it to ``info``, whose ``scheme`` is its target's or empty; True for an internal client.
-
-        ``block`` is its head's: what is the same object brought the same fields.
-        """
+    def prepare(self, info: StreamInfo, connection: ConnectionInfo) -> bool:
+        """Do it to ``info``, whose ``scheme`` is its target's or empty; True for an internal client."""
         said = connection.forwarded
         if not isinstance(said, _Said) or said.owner is not self:
             said = self._say(connection)
             connection.forwarded = said
-        items = info.request_headers.items
-        if block and block is said.block:
-            found = said.found
+        headers = info.request_headers
+        block = headers.block()
+        if block is not None and block is said.block and len(headers.items) == block.count:
+            if said.found:
+                return self._prepare(info, connection, said.found)
+            known = said.with_items
+            if known is None:
+                known = HeaderBlock(block.items + said.items, block.wire + write_fields(said.items))
+                said.with_items = known
+            headers.share(known)
         else:
-            kinds = self._kinds
-            found = 0
-            for item in items:
-                found |= kinds.get(item[0], 0)
-            said.block = block
-            said.found = found
-        if found:
-            return self._prepare(info, connection, found)
-        items += said.items
+            found = self._find(headers.items)
+            if block is not None and len(headers.items) == block.count:
+                said.block = block
+                said.found = found
+                said.with_items = None
+            if found:
+                return self._prepare(info, connection, found)
+            headers.items += said.items
         if said.scheme or not info.scheme:
             info.scheme = said.scheme or b"http"
         if self._generate:
             request_id = self._request_ids.next()
             info.request_id = request_id
-            items.append((b"x-request-id", request_id))
+            headers.items.append((b"x-request-id", request_id))
         return said.internal
+
+    def _find(self, items: list[tuple[bytes, bytes]]) -> int:
+        """Which kinds of headers are among these."""
+        kinds = self._kinds
+        found = 0
+        for item in items:
+            found |= kinds.get(item[0], 0)
+        return found
 
     def _say(self, connection: ConnectionInfo) -> _Said:
         """What is said of every request of a connection that says nothing itself."""

@@ -161,10 +161,10 @@ class LocalExchange(Stream):
         self.response_code = status
         self.bytes_sent = 0 if self.method == b"HEAD" else len(body)
         items.append((b"content-length", b"%d" % len(body)))
-        items.append((b"date", self._service.date.text()))
+        items.append(self._service.date.field())
         items.append((b"server", b"envoy"))
         self.response_headers.items = items
-        self._downstream.send_head(status, items, LENGTH if body else NO_BODY)
+        self._downstream.send_head(status, self.response_headers, LENGTH if body else NO_BODY)
         self._downstream.send_data(body)
         self._account(now)
         self._downstream.end()

@@ -6,6 +6,7 @@ back. Nothing is delivered after an end or a reset.
 
 from mypy_extensions import trait
 
+from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import Failure
 from proxyd.filters.stream_info import StreamInfo
@@ -49,7 +50,7 @@ class DownstreamStream:
         """Nothing more goes to the client; what comes from it still counts. Of a tunnel."""
         raise NotImplementedError
 
-    def send_head(self, status: int, items: list[tuple[bytes, bytes]], body: int) -> None:
+    def send_head(self, status: int, headers: Headers, body: int) -> None:
         """Start the response; ``body`` is a framing constant of ``codec.framing``."""
         raise NotImplementedError
 
@@ -88,7 +89,10 @@ class DownstreamStream:
         raise NotImplementedError
 
     def arm(self, deadline: float) -> None:
-        """Call the handler's ``on_deadline`` at ``deadline`` at the latest, unless a later call moves it."""
+        """Call the handler's ``on_deadline`` at ``deadline`` at the latest, unless a later call moves it.
+
+        It may be called early: who has more time then arms again.
+        """
         raise NotImplementedError
 
 
@@ -98,9 +102,7 @@ class UpstreamStream:
 
     __slots__ = ()
 
-    def send_head(
-        self, method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
-    ) -> None:
+    def send_head(self, method: bytes, path: bytes, authority: bytes, headers: Headers, body: int) -> None:
         raise NotImplementedError
 
     def ask_tunnel(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from mypy_extensions import trait
 
 from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL
+from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import (
     LAST_CHUNK,
     ResponseEvents,
@@ -45,7 +46,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (
-        "_asks_tunnel", "_blocked", "_body", "_closed_here", "_config", "_heard", "_idle_timeout",
+        "_asks_tunnel", "_blocked", "_body", "_closed_here", "_config", "_heard", "_idle_deadline",
+        "_idle_timeout",
         "_keep_alive", "_local_address", "_max_duration", "_now", "_owner", "_paused", "_pending",
         "_reader", "_request_done", "_response_done", "_stats", "_stream", "_transport", "_tunnel",
         "_wheel", "address", "born", "closing", "leased", "requests",
@@ -65,6 +67,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._config: Final = config
         self._stats: Final[ClusterStats] = config.stats
         self._idle_timeout: Final = config.idle_timeout
+        self._idle_deadline: float = NEVER
         self._max_duration: Final = config.max_connection_duration
         self._reader: ResponseReader = ResponseReader(
             self, config.max_response_header_bytes, config.max_response_headers, config.enable_trailers
@@ -110,7 +113,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         deadline = now + self._idle_timeout if self._idle_timeout > 0.0 else NEVER
         if self._max_duration > 0.0:
             deadline = min(deadline, self.born + self._max_duration)
-        if deadline != NEVER:
+        self._idle_deadline = deadline
+        if deadline < self.deadline:
             self._wheel.arm(self, deadline)
 
     def worn_out(self, now: float) -> bool:
@@ -123,6 +127,9 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
     def on_deadline(self, now: float) -> None:
         if self._stream is not None:
             return  # armed again when the lease ends
+        if now < self._idle_deadline:  # it has been used since
+            self._wheel.arm(self, self._idle_deadline)
+            return
         if not self.worn_out(now):
             self._stats.upstream_cx_idle_timeout.value += 1
         self.close()
@@ -221,16 +228,14 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
 
     # -- the request's side
 
-    def send_head(
-        self, method: bytes, path: bytes, authority: bytes, items: list[tuple[bytes, bytes]], body: int
-    ) -> None:
+    def send_head(self, method: bytes, path: bytes, authority: bytes, headers: Headers, body: int) -> None:
         self._reader.expect(method, self._asks_tunnel)
         self._heard = False
         self._request_done = False
         self._response_done = False
         self._keep_alive = True
         self._body = body
-        self._pending = write_request_head(method, path, authority, items, body)
+        self._pending = write_request_head(method, path, authority, headers, body)
 
     def ask_tunnel(self) -> None:
         self._asks_tunnel = True

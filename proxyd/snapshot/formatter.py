@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from proxyd.codec.decimal import decimal
 from proxyd.config.core import SubstitutionFormatString
 from proxyd.errors import flags_text
 from proxyd.filters.stream_info import StreamInfo
@@ -104,14 +105,19 @@ class DefaultFormatter(Formatter):
         if second != self._second:
             self._written = b"[" + self._times.format(second)[:-4].encode()  # up to the milliseconds
             self._second = second
-        items = info.request_headers.items
-        fields = dict(items)
-        if len(fields) != len(items):
-            items.reverse()  # of several fields of one name the first is meant
-            fields = dict(items)
-            items.reverse()
-        request_id = info.request_id or fields.get(b"x-request-id") or b"-"
+        fields = info.request_headers
+        start = info.start
+        end = info.end
+        duration = b"-"
+        if start and end:
+            duration = decimal(int((end - start) * 1000))
         flags = info.response_flags
+        code = info.response_code
+        outcome = b""  # what most requests have in common, and their number of bytes received
+        if not flags and code == 200 and info.protocol == "HTTP/1.1":
+            outcome = b' HTTP/1.1" 200 - '
+        else:
+            outcome = f' {info.protocol or "-"}" {code} {flags_text(flags) if flags else "-"} '.encode()
         return b"".join(
             [
                 self._written,
@@ -119,17 +125,20 @@ class DefaultFormatter(Formatter):
                 info.method or b"-",
                 b" ",
                 info.original_path or info.path or b"-",
-                (
-                    f' {info.protocol or "-"}" {info.response_code} {flags_text(flags) if flags else "-"} '
-                    f"{info.bytes_received} {info.bytes_sent} {_milliseconds(info)} "
-                ).encode(),
+                outcome,
+                decimal(info.bytes_received),
+                b" ",
+                decimal(info.bytes_sent),
+                b" ",
+                duration,
+                b" ",
                 info.response_headers.get(b"x-envoy-upstream-service-time") or b"-",
                 b' "',
-                fields.get(b"x-forwarded-for", b"-"),
+                fields.get(b"x-forwarded-for") or b"-",
                 b'" "',
-                fields.get(b"user-agent", b"-"),
+                fields.get(b"user-agent") or b"-",
                 b'" "',
-                request_id,
+                info.request_id or fields.get(b"x-request-id") or b"-",
                 b'" "',
                 info.authority or b"-",
                 b'" "',
@@ -325,12 +334,6 @@ def _to_json(value: Value) -> bytes | None:
     else:
         text = value
     return json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _milliseconds(info: StreamInfo) -> str:
-    start = info.start
-    end = info.end
-    return str(int((end - start) * 1000)) if start and end else "-"
 
 
 def _printable(value: bytes) -> bytes:

@@ -29,6 +29,7 @@ from proxyd.snapshot.normalization import (
     AuthorityNormalization,
     PathNormalization,
 )
+from proxyd.snapshot.route import NO_TIMEOUT
 from proxyd.snapshot.router import Router, compile_router
 from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
@@ -152,6 +153,8 @@ class ConnectionManagerSnapshot:
         common = config.common_http_protocol_options
         duration = None if common is None else common.max_stream_duration
         self.max_stream_duration: Final[float] = duration or 0.0
+        times = (self.stream_idle_timeout, self.request_timeout, self.max_stream_duration)
+        self.least_timeout: Final[float] = min((time for time in times if time > 0.0), default=NO_TIMEOUT)
 
 
 def _set_head_timeout(options: HttpConnectionOptions, config: HttpConnectionManager) -> None:

@@ -15,6 +15,7 @@ REDIRECT: Final = 1
 DIRECT_RESPONSE: Final = 2
 
 DEFAULT_TIMEOUT_S: Final = 15.0
+NO_TIMEOUT: Final = float("inf")
 
 # What CONNECT requests, which have no path, are looked up by: no path that a request can have.
 CONNECT_PATH: Final = b"CONNECT"
@@ -39,10 +40,12 @@ class Route:
         "cluster",
         "cluster_header",
         "connect",
+        "expected_timeout",
         "host_rewrite",
         "host_rewrite_header",
         "host_rewrite_regex",
         "idle_timeout",
+        "least_timeout",
         "matched_length",
         "max_stream_duration",
         "name",
@@ -73,6 +76,8 @@ class Route:
         self.timeout: float = DEFAULT_TIMEOUT_S  # seconds for the whole response; 0 = none
         self.idle_timeout: float = -1.0  # seconds; 0 = none, -1 = the connection manager's applies
         self.max_stream_duration: float = -1.0  # the same
+        self.least_timeout: float = NO_TIMEOUT  # the first of these that can pass
+        self.expected_timeout: tuple[bytes, bytes] | None = None  # the header that tells it the upstream
         self.connect: bool = False  # it takes CONNECT requests, and no others
         self.upgrades: dict[bytes, bool] | None = None  # protocols to upgrade to, or not; None = as for all
         self.not_found_status: int = 503  # the answer when the cluster does not exist
@@ -92,6 +97,13 @@ class Route:
         self.status: int = 0
         self.body: bytes = b""
         self.redirect: Redirect | None = None
+
+    def settle_timeouts(self) -> None:
+        """Work out what follows from the timeouts, which do not change any more."""
+        times = (self.timeout, self.idle_timeout, self.max_stream_duration)
+        self.least_timeout = min((time for time in times if time > 0.0), default=NO_TIMEOUT)
+        if self.timeout > 0.0:
+            self.expected_timeout = (b"x-envoy-expected-rq-timeout-ms", b"%d" % int(self.timeout * 1000))
 
     def cluster_name(self, info: StreamInfo) -> str:
         """The cluster for this request; empty where the header that is to name it is missing."""

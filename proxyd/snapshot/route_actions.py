@@ -146,6 +146,7 @@ def _compile_cluster(route: config.Route, action: config.RouteAction, mutations:
         compiled.timeout = 0.0  # as in Envoy, this message takes the place of ``timeout``
         if action.max_stream_duration.max_stream_duration is not None:
             compiled.max_stream_duration = action.max_stream_duration.max_stream_duration
+    compiled.settle_timeouts()
     compiled.not_found_status = _NOT_FOUND_STATUS[action.cluster_not_found_response_code]
     compiled.prefix_rewrite = action.prefix_rewrite.encode()
     compiled.regex_rewrite = _substitution(action.regex_rewrite)

@@ -100,6 +100,8 @@ class Registry:
         self.histograms: Final[dict[str, Histogram]] = {}
         self.texts: Final[dict[str, Text]] = {}
         self.zeros: Final[dict[str, int]] = {}  # name to kind
+        self._counter_twins: Final[list[tuple[Counter, int]]] = []  # with the cell of the second name
+        self._histogram_twins: Final[list[tuple[Histogram, Histogram]]] = []
         self._writer: Final = None if memory is None else block.BlockWriter(memory)
 
     def counter(self, name: str) -> Counter:
@@ -123,6 +125,19 @@ class Registry:
         if histogram is None:
             histogram = self.histograms[name] = Histogram(name, self._append(unit, name), unit)
         return histogram
+
+    def counter_twin(self, name: str, counter: Counter) -> None:
+        """Show ``counter`` under a second name too, at no cost where it counts."""
+        if name not in self.counters:
+            self.counters[name] = counter
+            self._counter_twins.append((counter, self._append(block.COUNTER, name)))
+
+    def histogram_twin(self, name: str, histogram: Histogram) -> None:
+        """The same for a histogram."""
+        if name not in self.histograms:
+            self.histograms[name] = histogram
+            twin = Histogram(name, self._append(histogram.unit, name), histogram.unit)
+            self._histogram_twins.append((histogram, twin))
 
     def text(self, name: str) -> Text:
         """The text readout of this name. Only in a registry without memory."""
@@ -157,6 +172,13 @@ class Registry:
         writer = self._writer
         if writer is None:
             return
+        for counter, cell in self._counter_twins:
+            if counter.value != counter.published:
+                writer.store(cell, counter.value)
+        for histogram, twin in self._histogram_twins:
+            if histogram.count != histogram.published_count:
+                twin.counts, twin.total, twin.count = histogram.counts, histogram.total, histogram.count
+                _publish_histogram(writer, twin)
         for counter in self.counters.values():
             value = counter.value
             if value != counter.published:

@@ -34,6 +34,12 @@ class Scope:
     def histogram(self, name: str, unit: int = MICROSECONDS) -> Histogram:
         return self._registry.histogram(self._prefix + name, unit)
 
+    def counter_twin(self, name: str, counter: Counter) -> None:
+        self._registry.counter_twin(self._prefix + name, counter)
+
+    def histogram_twin(self, name: str, histogram: Histogram) -> None:
+        self._registry.histogram_twin(self._prefix + name, histogram)
+
     def zero_counters(self, names: str) -> None:
         self._registry.zero_counters(self._prefix, names)
 
@@ -253,23 +259,33 @@ class ClusterStats:
         self.upstream_cx_length_ms: Final = scope.histogram("upstream_cx_length_ms")
         self.upstream_rq_per_cx: Final = scope.histogram("upstream_rq_per_cx", PLAIN)
         self.upstream_rq_time: Final = scope.histogram("upstream_rq_time")
-        self.external_upstream_rq_time: Final = scope.histogram("external.upstream_rq_time")
+        scope.histogram_twin("external.upstream_rq_time", self.upstream_rq_time)
         scope.zero_counters(_CLUSTER_ZERO_COUNTERS)
         scope.zero_gauges(_CLUSTER_ZERO_GAUGES)
         self._scope: Final = scope
-        self._codes: Final[dict[int, tuple[Counter, ...]]] = {}
+        self._codes: Final[dict[int, tuple[Counter, Counter, Counter]]] = {}
 
     def code(self, status: int) -> None:
         """Count a response to an external request: by code, by class and as completed, each in both trees."""
         counters = self._codes.get(status)
         if counters is None:
             counters = self._codes[status] = self._counters_of(status)
-        for counter in counters:
-            counter.value += 1
+        by_code, by_class, completed = counters
+        by_code.value += 1
+        by_class.value += 1
+        completed.value += 1
 
-    def _counters_of(self, status: int) -> tuple[Counter, ...]:
-        names = (f"upstream_rq_{status}", f"upstream_rq_{status // 100}xx", "upstream_rq_completed")
-        return tuple(self._scope.counter(tree + name) for tree in ("", "external.") for name in names)
+    def _counters_of(self, status: int) -> tuple[Counter, Counter, Counter]:
+        def both(name: str) -> Counter:
+            counter = self._scope.counter(name)
+            self._scope.counter_twin("external." + name, counter)
+            return counter
+
+        return (
+            both(f"upstream_rq_{status}"),
+            both(f"upstream_rq_{status // 100}xx"),
+            both("upstream_rq_completed"),
+        )
 
 
 class HostStats:

@@ -107,13 +107,13 @@ class Sum:
                 self._histogram(entry.name, entry.kind, *recorded)
 
     def add_registry_histograms(self, registry: Registry) -> None:
-        for histogram in registry.histograms.values():
+        for name, histogram in registry.histograms.items():
             counts = list(histogram.counts) if histogram.count else []
-            self._histogram(histogram.name, histogram.unit, histogram.total, counts)
+            self._histogram(name, histogram.unit, histogram.total, counts)
 
     def add_registry(self, registry: Registry) -> None:
-        for counter in registry.counters.values():
-            self.counters[counter.name] = self.counters.get(counter.name, 0) + counter.value
+        for name, counter in registry.counters.items():
+            self.counters[name] = self.counters.get(name, 0) + counter.value
         for gauge in registry.gauges.values():
             self._gauge(gauge.name, gauge.value, gauge.shared, used=False)
         self.add_registry_histograms(registry)

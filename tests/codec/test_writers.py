@@ -2,23 +2,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyd.codec.framing import CHUNKED, LENGTH, NO_BODY
+from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import LAST_CHUNK, status_line, write_chunk, write_request_head, write_response_head
 from tests.codec.recorder import Requests, Responses, join
 
 
 def test_request_heads() -> None:
     items = [(b"a", b"1"), (b"content-length", b"2")]
-    assert write_request_head(b"POST", b"/p?q", b"h:1", items, LENGTH) == (
+    assert write_request_head(b"POST", b"/p?q", b"h:1", Headers(items), LENGTH) == (
         b"POST /p?q HTTP/1.1\r\nhost: h:1\r\na: 1\r\ncontent-length: 2\r\n\r\n"
     )
-    assert write_request_head(b"POST", b"/", b"h", [], CHUNKED) == (
+    assert write_request_head(b"POST", b"/", b"h", Headers(), CHUNKED) == (
         b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
     )
 
 
 def test_response_heads() -> None:
-    assert write_response_head(1, 200, [(b"a", b"1")], NO_BODY, b"") == b"HTTP/1.1 200 OK\r\na: 1\r\n\r\n"
-    assert write_response_head(0, 200, [], CHUNKED, b"close") == (
+    assert (
+        write_response_head(1, 200, Headers([(b"a", b"1")]), NO_BODY, b"")
+        == b"HTTP/1.1 200 OK\r\na: 1\r\n\r\n"
+    )
+    assert write_response_head(0, 200, Headers(), CHUNKED, b"close") == (
         b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     )
 
@@ -43,15 +47,15 @@ def test_what_the_reader_accepts_the_writer_writes_back_the_same(
     kind = CHUNKED if chunked else LENGTH if body else NO_BODY
     items = [*fields] if chunked else [*fields, (b"content-length", b"%d" % len(body))]
     written = b"".join(write_chunk(piece) for piece in pieces) + LAST_CHUNK if chunked else body
-    first = Requests().read(write_request_head(b"PUT", b"/a", b"h", items, kind) + written)
+    first = Requests().read(write_request_head(b"PUT", b"/a", b"h", Headers(items), kind) + written)
     assert first.failed is None
     head = first.heads[0]
     assert (head.headers.items, head.body) == (items, kind)
     again = Requests().read(
-        write_request_head(head.method, head.path, head.authority, head.headers.items, head.body) + written
+        write_request_head(head.method, head.path, head.authority, head.headers, head.body) + written
     )
     assert join(again.events) == join(first.events)
-    response = Responses().read(write_response_head(1, 200, items, kind, b"") + written)
+    response = Responses().read(write_response_head(1, 200, Headers(items), kind, b"") + written)
     assert not response.failed
     assert response.heads[0].headers.items == items
     assert b"".join(event[1] for event in response.events if event[0] == "data") == body  # type: ignore[misc]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxyd.codec.headers import Headers
+from proxyd.codec.headers import HeaderBlock, Headers, write_fields
 from proxyd.config.core import Node
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.load import load_text
@@ -56,7 +56,7 @@ class Seen:
         connection.remote_ip = remote
         connection.local_address = "[::1]:8080"
         self.internal = compiled({"generate_request_id": False, **options}, node).prepare(
-            self.info, connection, b""
+            self.info, connection
         )
         self.client = self.info.downstream_remote_address
 
@@ -248,21 +248,31 @@ def test_what_one_request_of_a_connection_says_is_not_held_against_the_next() ->
     forwarding = compiled({"use_remote_address": True}, NODE)
     connection = ConnectionInfo()
     connection.remote_ip = "192.0.2.1"
-    plain, spoofed = b"a: b", b"x-envoy-internal: true"
-    for block, items in [
-        (plain, [(b"a", b"b")]),
-        (spoofed, [(b"x-envoy-internal", b"true"), (b"x-forwarded-for", b"10.0.0.1")]),
-        (spoofed, [(b"x-envoy-internal", b"true"), (b"x-forwarded-for", b"10.0.0.1")]),
-        (b"", [(b"x-envoy-internal", b"true")]),
-        (plain, [(b"a", b"b")]),
-        (plain, [(b"a", b"b")]),
+    plain = HeaderBlock([(b"a", b"b")], b"a: b\r\n")
+    spoofed = HeaderBlock(
+        [(b"x-envoy-internal", b"true"), (b"x-forwarded-for", b"10.0.0.1")],
+        b"x-envoy-internal: true\r\nx-forwarded-for: 10.0.0.1\r\n",
+    )
+    for block, further in [
+        (plain, []),
+        (plain, []),
+        (plain, []),
+        (spoofed, []),
+        (spoofed, []),
+        (None, [(b"x-envoy-internal", b"true")]),
+        (plain, []),
+        (plain, [(b"x-envoy-internal", b"true")]),
+        (plain, []),
     ]:
         info = StreamInfo()
         info.scheme = b""
-        info.request_headers = Headers(list(items))
-        assert not forwarding.prepare(info, connection, block)
+        if block is not None:
+            info.request_headers.share(block)
+        info.request_headers.items += further
+        assert not forwarding.prepare(info, connection)
+        assert info.request_headers.wire() == write_fields(info.request_headers.items)
         assert info.request_headers.get(b"x-envoy-internal") is None
-        expected = b"10.0.0.1,192.0.2.1" if len(items) == 2 else b"192.0.2.1"
+        expected = b"10.0.0.1,192.0.2.1" if block is spoofed else b"192.0.2.1"
         assert info.request_headers.get_all(b"x-forwarded-for") == [expected]
         assert info.request_headers.get_all(b"x-envoy-external-address") == [b"192.0.2.1"]
         assert info.request_headers.get_all(b"x-request-id") == [info.request_id]
