@@ -10,7 +10,7 @@ _FIELD: Final = b": ".join
 class HeaderBlock:
     """Fields that one message brought and the next may bring again: worked out once, never changed."""
 
-    __slots__ = ("_index", "count", "items", "memo", "wire")
+    __slots__ = ("count", "items", "known", "memo", "wire")
 
     def __init__(self, items: list[tuple[bytes, bytes]], wire: bytes) -> None:
         """``wire`` is the fields as they are written, each with its end of line."""
@@ -18,14 +18,12 @@ class HeaderBlock:
         self.count: Final = len(items)
         self.wire: Final = wire
         self.memo: object | None = None  # what one user keeps for the next message with these fields
-        self._index: dict[bytes, bytes] | None = None
+        self.known: dict[bytes, bytes] = {}  # index(), once it was asked for
 
     def index(self) -> dict[bytes, bytes]:
         """The first value of every name."""
-        index = self._index
-        if index is None:
-            index = self._index = dict(reversed(self.items))
-        return index
+        self.known = dict(reversed(self.items))
+        return self.known
 
 
 class Headers:
@@ -38,10 +36,15 @@ class Headers:
 
     __slots__ = ("_block", "_shared", "items")
 
-    def __init__(self, items: list[tuple[bytes, bytes]] | None = None) -> None:
-        self.items: list[tuple[bytes, bytes]] = [] if items is None else items
-        self._block: HeaderBlock | None = None
-        self._shared: list[tuple[bytes, bytes]] = self.items  # the list that begins like the block
+    def __init__(
+        self, items: list[tuple[bytes, bytes]] | None = None, block: HeaderBlock | None = None
+    ) -> None:
+        """``items`` begins with the fields of ``block``, where there is one."""
+        if items is None:
+            items = []
+        self.items: list[tuple[bytes, bytes]] = items
+        self._block: HeaderBlock | None = block
+        self._shared: list[tuple[bytes, bytes]] = items  # the list that begins like the block
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(self.items)
@@ -62,9 +65,11 @@ class Headers:
         items = self.items
         block = self._block
         if block is not None and self._shared is items:
-            value = block.index().get(name)
+            value = (block.known or block.index()).get(name)
             if value is not None:
                 return value
+            if len(items) == block.count:
+                return None
             items = items[block.count :]
         for key, value in items:
             if key == name:
@@ -105,6 +110,10 @@ class Headers:
             return write_fields(items)
         rest = items[block.count :]
         return block.wire + write_fields(rest) if rest else block.wire
+
+
+# Of a message that has not come. Nobody changes it; who has fields makes Headers of them.
+NO_HEADERS: Final = Headers()
 
 
 def write_fields(items: list[tuple[bytes, bytes]]) -> bytes:

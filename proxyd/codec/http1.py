@@ -152,14 +152,14 @@ class RequestHead:
         "method", "path", "scheme", "trailers", "upgrade", "version_minor",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Headers) -> None:
         self.method: bytes = b""
         self.path: bytes = b""
         self.authority: bytes = b""
         self.scheme: bytes = b""  # of an absolute target; empty otherwise
         self.has_host: bool = False
         self.version_minor: int = 1
-        self.headers: Headers = Headers()
+        self.headers: Headers = headers
         self.body: int = NO_BODY
         self.keep_alive: bool = True
         self.upgrade: bytes = b""  # the protocol asked for, lower-case; empty for none
@@ -173,9 +173,9 @@ class ResponseHead:
 
     __slots__ = ("body", "headers", "keep_alive", "status", "trailers")
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Headers) -> None:
         self.status: int = 0
-        self.headers: Headers = Headers()
+        self.headers: Headers = headers
         self.body: int = NO_BODY
         self.keep_alive: bool = True
         self.trailers: list[tuple[bytes, bytes]] | None = None  # known at the end, where they are wanted
@@ -256,7 +256,7 @@ class RequestReader:
         self._refuse_https: Final = refuse_https
         self._enable_trailers: Final = enable_trailers
         self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
-        self._head: RequestHead = RequestHead()
+        self._head: RequestHead = RequestHead(Headers())
         self._items: list[tuple[bytes, bytes]] = []
         self._url: bytes = b""
         self._bytes: int = 0
@@ -343,12 +343,12 @@ class RequestReader:
             return False
         if (end < 0 and not self._take_block(data[place:])) or len(data) > self._max_bytes:
             return False
-        head = RequestHead()
+        fields = self._block_fields
+        head = RequestHead(Headers(fields.items.copy(), fields))
         head.method = first[0]
         head.path = path
         head.authority = self._block_authority
         head.has_host = True
-        head.headers.share(self._block_fields)
         self._head = head
         self.head_seen = head
         self._events.on_request(head)
@@ -429,7 +429,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         if self._restored:
             return
-        self._head = RequestHead()
+        self._head = RequestHead(Headers())
         self._items = self._head.headers.items
         self._url = b""
         self._bytes = 0
@@ -683,7 +683,7 @@ class ResponseReader:
         self._max_count: Final = max_header_count
         self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
-        self._head: ResponseHead = ResponseHead()
+        self._head: ResponseHead = ResponseHead(Headers())
         self._items: list[tuple[bytes, bytes]] = []
         self._bytes: int = 0
         self._fed: int = 0
@@ -743,9 +743,9 @@ class ResponseReader:
         if len(data) != start + length:
             return False
         self._plain = False
-        head = ResponseHead()
+        fields = self._block_fields
+        head = ResponseHead(Headers(fields.items.copy(), fields))
         head.status = self._block_status
-        head.headers.share(self._block_fields)
         head.body = LENGTH if length else NO_BODY
         self._head = head
         events = self._events
@@ -850,7 +850,7 @@ class ResponseReader:
     def on_message_begin(self) -> None:
         if not self._expected:
             self._refuse()  # bytes that nobody asked for
-        self._head = ResponseHead()
+        self._head = ResponseHead(Headers())
         self._items = self._head.headers.items
         self._bytes = 0
         self._fed = 0

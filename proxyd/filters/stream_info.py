@@ -22,15 +22,16 @@ class StreamInfo:
         "upstream_local_address", "upstream_transport_failure_reason",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Headers | None = None) -> None:
+        """``headers`` stands for both messages' until they come; then they are replaced, never changed."""
         self.method: bytes = b""
         self.path: bytes = b""
         self.original_path: bytes = b""  # before a rewrite; empty where nothing was rewritten
         self.authority: bytes = b""
         self.scheme: bytes = b"http"
         self.protocol: str = ""  # HTTP/1.0, HTTP/1.1, HTTP/2; empty where no request was understood
-        self.request_headers: Headers = Headers()
-        self.response_headers: Headers = Headers()
+        self.request_headers: Headers = Headers() if headers is None else headers
+        self.response_headers: Headers = Headers() if headers is None else headers
         self.response_trailers: list[tuple[bytes, bytes]] | None = None
         self.request_id: bytes = b""
         self.response_code: int = 0

@@ -79,20 +79,19 @@ class ConnectionManager:
         if block is None or len(headers.items) != block.count or service_time_ms == AS_IT_IS:
             prepared = self._prepare(headers.items, service_time_ms == AS_IT_IS)
         else:
-            known = block.memo
-            if isinstance(known, _Prepared) and known.owner is self:
-                prepared = known
+            memo = block.memo
+            if isinstance(memo, _Prepared) and memo.owner is self:
+                prepared = memo
             else:
                 prepared = block.memo = self._prepare(headers.items, False)
-        ready = Headers()
-        ready.share(prepared.block)
-        items = ready.items
+        known = prepared.block
+        items = known.items.copy()
         if service_time_ms >= 0:
             items.append((b"x-envoy-upstream-service-time", decimal(service_time_ms)))
         if prepared.wants_date:
             items.append(self._date.field())
         items += prepared.last
-        return ready
+        return Headers(items, known)
 
     def _prepare(self, received: list[tuple[bytes, bytes]], keep_time: bool) -> "_Prepared":
         config = self.config

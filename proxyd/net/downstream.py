@@ -487,7 +487,9 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             if timeout > 0.0 and self._reader.in_head and self._head_deadline == NEVER:
                 self._head_deadline = now + timeout  # the last one passed while this request was under way
                 self._arm()
-        if not self._in_turn:
+        if not self._in_turn and (
+            self._close or self._queue or self._paused or self._failure is not None or self._discarding
+        ):
             self._go_on()
 
     def close_after(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, LENGTH, NO_BODY, TUNNEL, parse_length
 from proxyd.codec.grpc import is_grpc
+from proxyd.codec.headers import NO_HEADERS, Headers
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import (
     DC,
@@ -80,7 +81,7 @@ class Exchange(Stream):
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, downstream: DownstreamStream) -> None:
-        super().__init__()
+        super().__init__(NO_HEADERS)
         self._manager: Final = manager
         self._downstream: Final = downstream
         self._state: int = _NEW
@@ -116,7 +117,29 @@ class Exchange(Stream):
 
     def on_request(self, head: RequestHead, now: float) -> None:
         connection = self._downstream.connection_info()
-        self._take_head(head, connection, now)
+        self.start = now
+        self.start_time = time.time()
+        self._last_activity = now
+        self.method = head.method
+        self.path = head.path
+        self.authority = head.authority
+        self.scheme = head.scheme
+        self.request_headers = head.headers
+        self._request_head = head
+        self._body = head.body
+        if head.body == NO_BODY:
+            self._request_done = True
+            self.request_end = now
+        self.downstream_remote_address = connection.remote_address
+        self.downstream_direct_remote_address = connection.remote_address
+        self.downstream_local_address = connection.local_address
+        self.connection_id = connection.id
+        if head.version_minor:
+            self.protocol = "HTTP/1.1"
+        else:
+            self.protocol = "HTTP/1.0"
+            if not head.has_host:
+                self.authority = self._manager.config.connection.default_host_for_http_10
         if head.expect_continue:
             self._expect(head)
         manager = self._manager
@@ -170,25 +193,6 @@ class Exchange(Stream):
         headers.remove(b"x-envoy-upstream-rq-per-try-timeout-ms")
         if headers.get(b"x-envoy-force-trace") is not None:
             self._tells_request_id = True
-
-    def _take_head(self, head: RequestHead, connection: ConnectionInfo, now: float) -> None:
-        self.start = now
-        self.start_time = time.time()
-        self._last_activity = now
-        self.method = head.method
-        self.path = head.path
-        self.authority = head.authority
-        self.protocol = "HTTP/1.1" if head.version_minor else "HTTP/1.0"
-        self.request_headers = head.headers
-        self._request_head = head
-        self._body = head.body
-        if head.body == NO_BODY:
-            self._request_done = True
-            self.request_end = now
-        self._take_connection(connection)
-        if not head.version_minor and not head.has_host:
-            self.authority = self._manager.config.connection.default_host_for_http_10
-        self.scheme = head.scheme
 
     def _take_connection(self, connection: ConnectionInfo) -> None:
         self.downstream_remote_address = connection.remote_address
@@ -254,7 +258,17 @@ class Exchange(Stream):
                 self._idle_timeout = route.idle_timeout
             if route.max_stream_duration >= 0.0:
                 self._max_duration = route.max_stream_duration
-            self._set_timeouts(route, now)
+            if self._timeout >= 0.0 or self._try_timeout > 0.0:
+                self._set_chosen_timeouts(route, now)
+            else:
+                timeout = self._timeout = route.timeout
+                if timeout > 0.0 and (self._request_done or self._tunnel == _ASKED):
+                    self._response_deadline = now + timeout
+                # Not what passes first, but the earliest that anything can: there is hardly ever one to arm.
+                least = manager.config.least_timeout
+                if route.least_timeout < least:
+                    least = route.least_timeout
+                self._downstream.arm(now + least)
             self._choose_cluster(route, now)
         elif route.action == REDIRECT:
             stats.rq_redirect.value += 1
@@ -263,22 +277,15 @@ class Exchange(Stream):
             stats.rq_direct_response.value += 1
             self._answer_by_route(route, now)
 
-    def _set_timeouts(self, route: Route, now: float) -> None:
-        chosen = self._timeout >= 0.0 or self._try_timeout > 0.0  # by an internal client
+    def _set_chosen_timeouts(self, route: Route, now: float) -> None:
+        """An internal client has chosen one of the request's timeouts or both."""
         if self._timeout < 0.0:
             self._timeout = route.timeout
         if self._try_timeout >= self._timeout > 0.0:
             self._try_timeout = 0.0
         if self._request_done or self._tunnel == _ASKED:
             self._await_response(now)
-        if chosen:
-            self._arm()
-        else:
-            # Not what passes first, but the earliest that anything can: there is hardly ever one to arm.
-            least = self._manager.config.least_timeout
-            if route.least_timeout < least:
-                least = route.least_timeout
-            self._downstream.arm(now + least)
+        self._arm()
 
     def _answer_by_route(self, route: Route, now: float) -> None:
         self.response_code_details = "direct_response"
@@ -288,7 +295,8 @@ class Exchange(Stream):
     # -- 3 choose
 
     def _choose_cluster(self, route: Route, now: float) -> None:
-        cluster = self._manager.clusters.get(route.cluster_name(self))
+        name = route.cluster_name(self) if route.cluster_header else route.cluster
+        cluster = self._manager.clusters.get(name)
         if cluster is None:
             self._manager.config.stats.no_cluster.value += 1
             self.response_flags |= NC
@@ -307,11 +315,11 @@ class Exchange(Stream):
     def _prepare_upstream_headers(self, route: Route) -> None:
         items = self.request_headers.items
         timeout = self._try_timeout or self._timeout
-        if timeout > 0.0:
-            expected = route.expected_timeout
-            if expected is None or timeout != route.timeout:
-                expected = (b"x-envoy-expected-rq-timeout-ms", b"%d" % int(timeout * 1000))
-            items.append(expected)
+        if timeout == route.timeout:
+            if route.expected_timeout is not None:
+                items.append(route.expected_timeout)
+        elif timeout > 0.0:
+            items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(timeout * 1000)))
         if route.changes_request:
             route.finalize_request(self)
         if self._body == NO_BODY and self.method not in BODYLESS_METHODS:
@@ -565,7 +573,11 @@ class Exchange(Stream):
             self.response_trailers = head.trailers
         self._upstream = None
         self._state = _DONE
-        self._time_upstream(now)
+        cluster = self._cluster
+        if cluster is not None and self.upstream_first_tx > 0.0:
+            # As in Envoy, from the end of the request to the end of the response.
+            begin = self.request_end if self.request_end > 0.0 else self.upstream_first_tx
+            cluster.stats.upstream_rq_time.record(int((now - begin) * 1e6))
         self.response_end = now
         # Before the end, behind which a pipelined request may begin at once.
         self._account(now)
@@ -573,14 +585,6 @@ class Exchange(Stream):
             self._downstream.end_with(self.response_trailers)
         else:
             self._downstream.end()
-
-    def _time_upstream(self, now: float) -> None:
-        cluster = self._cluster
-        if cluster is not None and self.upstream_first_tx > 0.0:
-            # As in Envoy, from the end of the request to the end of the response.
-            begin = self.request_end if self.request_end > 0.0 else self.upstream_first_tx
-            duration = int((now - begin) * 1e6)
-            cluster.stats.upstream_rq_time.record(duration)
 
     # -- back-pressure
 
@@ -732,14 +736,14 @@ class Exchange(Stream):
         route = self._route
         changed = route is not None and bool(route.response_mutations)
         if changed and route is not None:
-            self.response_headers.items = extra
+            self.response_headers = Headers(extra)
             route.finalize_response(self)
         self.response_code = status
         rules = self._manager.config.local_reply
         grpc = is_grpc(self.request_headers)
         if changed or grpc or rules is not None:
             if not changed:
-                self.response_headers.items = extra
+                self.response_headers = Headers(extra)
             if rules is not None:
                 body = rules.rewrite(self, body)
             if grpc:
@@ -747,7 +751,7 @@ class Exchange(Stream):
                 body = b""
             self.response_headers = self._manager.complete_local_headers(self.response_headers, body)
         else:
-            self.response_headers.items = extra + self._manager.local_headers(body)
+            self.response_headers = Headers(extra + self._manager.local_headers(body))
         if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
         self.bytes_sent = 0 if self.method == b"HEAD" else len(body)

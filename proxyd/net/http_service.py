@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from proxyd.codec.framing import LENGTH, NO_BODY
+from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import RequestHead
 from proxyd.errors import DC, INTERNAL_ERROR, MISSING_HOST, Failure
 from proxyd.net.access_log import AccessLogger
@@ -163,7 +164,7 @@ class LocalExchange(Stream):
         items.append((b"content-length", b"%d" % len(body)))
         items.append(self._service.date.field())
         items.append((b"server", b"envoy"))
-        self.response_headers.items = items
+        self.response_headers = Headers(items)
         self._downstream.send_head(status, self.response_headers, LENGTH if body else NO_BODY)
         self._downstream.send_data(body)
         self._account(now)

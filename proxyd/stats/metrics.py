@@ -8,11 +8,16 @@ from collections.abc import Iterable
 from typing import Final
 
 from proxyd.stats import block
-from proxyd.stats.histogram import BUCKETS, SUB_BITS, SUB_BUCKETS
+from proxyd.stats.histogram import BUCKETS, SUB_BUCKETS, bucket_of
 
 # Units. Envoy's millisecond histograms are recorded in microseconds and printed in milliseconds.
 MICROSECONDS: Final = block.HISTOGRAM_MICROSECONDS
 PLAIN: Final = block.HISTOGRAM_PLAIN
+
+
+# Most values are small: their buckets are looked up rather than worked out.
+_LOOKED_UP: Final = 1 << 14
+_BUCKETS: Final = [bucket_of(value) for value in range(_LOOKED_UP)]
 
 
 class Counter:
@@ -71,17 +76,9 @@ class Histogram:
 
     def record(self, value: int) -> None:
         """Count one value. Negative values (a clock stepped back) count as 0."""
-        # bucket_of() written out: a call would cost as much as the rest.
-        if value < SUB_BUCKETS:
-            if value < 0:
-                value = 0
-            index = value
-        else:
-            shift = value.bit_length() - SUB_BITS - 1
-            index = (shift << SUB_BITS) + (value >> shift)
-            if index >= BUCKETS:
-                index = BUCKETS - 1
-        self.counts[index] += 1
+        if value < 0:
+            value = 0
+        self.counts[_BUCKETS[value] if value < _LOOKED_UP else bucket_of(value)] += 1
         self.total += value
         self.count += 1
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from proxyd.codec.headers import NO_HEADERS
 from tests.net.playbook import Clock, Stage
 
 MakeStage = Callable[..., Stage]
@@ -33,3 +34,9 @@ def stage(clock: Clock, tmp_path: Path) -> Iterator[MakeStage]:
             made.finish()
         finally:
             made.close()
+
+
+@pytest.fixture(autouse=True)
+def nobody_changes_the_headers_that_have_not_come() -> Iterator[None]:
+    yield
+    assert NO_HEADERS.items == []
