@@ -2,9 +2,5 @@
 
 from typing import Final
 
-_SMALL: Final = [b"%d" % number for number in range(1024)]
-
-
-def decimal(number: int) -> bytes:
-    """The decimal digits of ``number``."""
-    return _SMALL[number] if 0 <= number < 1024 else b"%d" % number
+SMALL: Final = 1024
+DIGITS: Final = [b"%d" % number for number in range(SMALL)]  # of the numbers from 0 up to SMALL

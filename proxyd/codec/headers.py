@@ -108,8 +108,11 @@ class Headers:
         block = self._block
         if block is None or self._shared is not items:
             return write_fields(items)
-        rest = items[block.count :]
-        return block.wire + write_fields(rest) if rest else block.wire
+        if len(items) == block.count:
+            return block.wire
+        lines = list(map(_FIELD, items[block.count :]))
+        lines.append(b"")
+        return block.wire + b"\r\n".join(lines)
 
 
 # Of a message that has not come. Nobody changes it; who has fields makes Headers of them.

@@ -149,7 +149,7 @@ class RequestHead:
 
     __slots__ = (
         "authority", "body", "expect", "expect_continue", "has_host", "headers", "keep_alive",
-        "method", "path", "scheme", "trailers", "upgrade", "version_minor",
+        "method", "path", "plain", "scheme", "trailers", "upgrade", "version_minor",
     )  # fmt: skip
 
     def __init__(self, headers: Headers) -> None:
@@ -158,6 +158,8 @@ class RequestHead:
         self.authority: bytes = b""
         self.scheme: bytes = b""  # of an absolute target; empty otherwise
         self.has_host: bool = False
+        # HTTP/1.1 with an authority, a path of ordinary characters and no body, asking for nothing special.
+        self.plain: bool = False
         self.version_minor: int = 1
         self.headers: Headers = headers
         self.body: int = NO_BODY
@@ -349,6 +351,7 @@ class RequestReader:
         head.path = path
         head.authority = self._block_authority
         head.has_host = True
+        head.plain = True
         self._head = head
         self.head_seen = head
         self._events.on_request(head)

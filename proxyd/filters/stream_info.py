@@ -1,6 +1,7 @@
 """What is known of one request: Envoy's StreamInfo. Filters, access loggers and formatters read it."""
 
 from proxyd.codec.headers import Headers
+from proxyd.filters.connection_info import NO_CONNECTION, ConnectionInfo
 
 
 class StreamInfo:
@@ -11,9 +12,8 @@ class StreamInfo:
     """
 
     __slots__ = (
-        "attempt_count", "authority", "bytes_received", "bytes_sent", "connection_id",
-        "connection_termination_details", "downstream_direct_remote_address",
-        "downstream_local_address", "downstream_remote_address", "end", "local_reply_body",
+        "attempt_count", "authority", "bytes_received", "bytes_sent", "connection",
+        "connection_termination_details", "downstream_remote_address", "end", "local_reply_body",
         "method", "original_path", "path", "protocol", "request_end", "request_headers",
         "request_id", "response_code", "response_code_details", "response_end", "response_flags",
         "response_headers", "response_start", "response_trailers", "route_name", "scheme", "start",
@@ -54,8 +54,6 @@ class StreamInfo:
         self.upstream_cluster: str = ""
         self.upstream_local_address: str = ""
         self.route_name: str = ""
-        self.downstream_remote_address: str = ""
-        self.downstream_direct_remote_address: str = ""
-        self.downstream_local_address: str = ""
-        self.connection_id: int = 0
+        self.connection: ConnectionInfo = NO_CONNECTION
+        self.downstream_remote_address: str = ""  # the connection's, or who forwarded headers say it is
         self.local_reply_body: bytes = b""

@@ -7,7 +7,7 @@ import time
 from email.utils import formatdate
 from typing import Final
 
-from proxyd.codec.decimal import decimal
+from proxyd.codec.decimal import DIGITS, SMALL
 from proxyd.codec.headers import HeaderBlock, Headers, write_fields
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.cluster import Cluster
@@ -87,7 +87,8 @@ class ConnectionManager:
         known = prepared.block
         items = known.items.copy()
         if service_time_ms >= 0:
-            items.append((b"x-envoy-upstream-service-time", decimal(service_time_ms)))
+            digits = DIGITS[service_time_ms] if service_time_ms < SMALL else b"%d" % service_time_ms
+            items.append((b"x-envoy-upstream-service-time", digits))
         if prepared.wants_date:
             items.append(self._date.field())
         items += prepared.last

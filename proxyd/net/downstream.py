@@ -29,9 +29,10 @@ from proxyd.errors import (
     UNDERSCORE_IN_NAME,
     Failure,
 )
+from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.net.bugs import report_bug
 from proxyd.net.listener import HttpListener
-from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream
+from proxyd.net.stream import DownstreamStream, Stream
 from proxyd.net.timers import NEVER, Timed
 from proxyd.net.upstream import format_address
 

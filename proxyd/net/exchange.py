@@ -37,7 +37,7 @@ from proxyd.errors import (
 )
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
-from proxyd.net.stream import ConnectionInfo, DownstreamStream, Stream, StreamFactory, UpstreamStream
+from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
 from proxyd.snapshot.local_reply import answer_grpc
 from proxyd.snapshot.normalization import REDIRECTED, REFUSED
@@ -110,7 +110,6 @@ class Exchange(Stream):
         self._tells_request_id: bool = manager.config.always_set_request_id_in_response
         stats = manager.config.stats
         stats.downstream_rq_total.value += 1
-        stats.downstream_rq_http1_total.value += 1
         stats.downstream_rq_active.value += 1
 
     # -- 1 route
@@ -130,19 +129,24 @@ class Exchange(Stream):
         if head.body == NO_BODY:
             self._request_done = True
             self.request_end = now
+        self.connection = connection
         self.downstream_remote_address = connection.remote_address
-        self.downstream_direct_remote_address = connection.remote_address
-        self.downstream_local_address = connection.local_address
-        self.connection_id = connection.id
+        manager = self._manager
+        if head.plain:  # none of what is asked below is so
+            self.protocol = "HTTP/1.1"
+            if not manager.config.normalizes or self._normalize(now):
+                if manager.forwarding.prepare(self):
+                    self._take_commands()
+                self._match(manager, now)
+            return
         if head.version_minor:
             self.protocol = "HTTP/1.1"
         else:
             self.protocol = "HTTP/1.0"
             if not head.has_host:
-                self.authority = self._manager.config.connection.default_host_for_http_10
+                self.authority = manager.config.connection.default_host_for_http_10
         if head.expect_continue:
             self._expect(head)
-        manager = self._manager
         stats = manager.config.stats
         if not self.authority:
             self._fail(MISSING_HOST, now)
@@ -153,17 +157,20 @@ class Exchange(Stream):
             stats.downstream_rq_failed_path_normalization.value += 1
             self._fail(PATH_NORMALIZATION_FAILED, now)
         elif not manager.config.normalizes or self._normalize(now):
-            if manager.forwarding.prepare(self, connection):
+            if manager.forwarding.prepare(self):
                 self._take_commands()
             if head.method == b"CONNECT":
                 self._choose_tunnel(b"connect", now)
             elif head.upgrade and head.upgrade != b"h2c":
                 self._choose_tunnel(head.upgrade, now)
             else:
-                route = manager.config.router.match(
-                    self.authority, self.path, self.method, self.scheme, self.request_headers
-                )
-                self._choose_route(route, now)
+                self._match(manager, now)
+
+    def _match(self, manager: ConnectionManager, now: float) -> None:
+        route = manager.config.router.match(
+            self.authority, self.path, self.method, self.scheme, self.request_headers
+        )
+        self._choose_route(route, now)
 
     def _normalize(self, now: float) -> bool:
         """Bring path and authority into the form that is configured; False where that has answered."""
@@ -180,7 +187,7 @@ class Exchange(Stream):
             self._reply(307, b"", [(b"location", self.path)], now)
             return False
         if config.authority_normalization.active:
-            port = self.downstream_local_address.rpartition(":")[2]
+            port = self.connection.local_address.rpartition(":")[2]
             self.authority = config.authority_normalization.apply(self.authority, int(port))
         return True
 
@@ -194,18 +201,12 @@ class Exchange(Stream):
         if headers.get(b"x-envoy-force-trace") is not None:
             self._tells_request_id = True
 
-    def _take_connection(self, connection: ConnectionInfo) -> None:
-        self.downstream_remote_address = connection.remote_address
-        self.downstream_direct_remote_address = connection.remote_address
-        self.downstream_local_address = connection.local_address
-        self.connection_id = connection.id
-
     def _expect(self, head: RequestHead) -> None:
         """As in Envoy, an expectation is met here unless the host is to decide."""
         if self._manager.config.proxy_100_continue:
             self.request_headers.items.append((b"expect", head.expect))
         elif self._downstream.send_interim(100, []):
-            self._count_code(1)
+            self._count_interim()
 
     def _match_tunnel(self) -> Route | None:
         connect = self.method == b"CONNECT"
@@ -341,11 +342,7 @@ class Exchange(Stream):
         self._reused = reused
         if self._blocked:
             upstream.pause()
-        self._send(upstream, now)
-
-    # -- 5 send
-
-    def _send(self, upstream: UpstreamStream, now: float) -> None:
+        # -- 5 send
         route = self._route
         host = self._host
         assert route is not None
@@ -368,7 +365,11 @@ class Exchange(Stream):
         if self._buffered:
             self._send_buffered(upstream)
         if self._request_done:
-            self._end_request(upstream, now)
+            self.upstream_last_tx = now
+            if self._body == NO_BODY:
+                upstream.end()
+            else:
+                self._end_request(upstream, now)
         else:
             upstream.flush()
 
@@ -457,7 +458,7 @@ class Exchange(Stream):
             and self._downstream.send_interim(head.status, head.headers.items)
         ):
             self._interim_sent = True
-            self._count_code(1)
+            self._count_interim()
 
     def on_response(self, head: ResponseHead, now: float) -> None:
         self._response_head = head
@@ -664,7 +665,8 @@ class Exchange(Stream):
             self.start = now
             self.start_time = time.time()
             self.protocol = "HTTP/1.1"
-            self._take_connection(self._downstream.connection_info())
+            self.connection = self._downstream.connection_info()
+            self.downstream_remote_address = self.connection.remote_address
 
     def on_downstream_reset(self, now: float) -> None:
         if self._state == _DONE:
@@ -817,19 +819,24 @@ class Exchange(Stream):
         stats.downstream_rq_active.value -= 1
         if self._tunnel != _NO_TUNNEL:
             stats.downstream_cx_upgrades_active.value -= 1
-        if self.response_code:
-            self._count_code(self.response_code // 100)
+        code_class = self.response_code // 100
+        if code_class:
+            stats.downstream_rq_completed.value += 1
+            stats.downstream_rq_xxx[code_class].value += 1
+            listener_stats = config.listener_stats
+            listener_stats.downstream_rq_completed.value += 1
+            listener_stats.downstream_rq_xxx[code_class].value += 1
         stats.downstream_rq_time.record(int((now - self.start) * 1e6))
         for logger in self._manager.access_loggers:
             logger.log(self)
 
-    def _count_code(self, code_class: int) -> None:
-        """Count a response by its class; as in Envoy, 100 Continue is one of its own."""
+    def _count_interim(self) -> None:
+        """As in Envoy, 100 Continue is a response of its own."""
         config = self._manager.config
         config.stats.downstream_rq_completed.value += 1
-        config.stats.downstream_rq_xxx[code_class].value += 1
+        config.stats.downstream_rq_xxx[1].value += 1
         config.listener_stats.downstream_rq_completed.value += 1
-        config.listener_stats.downstream_rq_xxx[code_class].value += 1
+        config.listener_stats.downstream_rq_xxx[1].value += 1
 
 
 class ExchangeFactory(StreamFactory):

@@ -11,9 +11,9 @@ import ipaddress
 from typing import Final
 
 from proxyd.codec.headers import HeaderBlock, write_fields
+from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.request_id import RequestIds
-from proxyd.net.stream import ConnectionInfo
 from proxyd.snapshot.forwarding import (
     FORWARDED_FOR,
     FORWARDED_PORT,
@@ -78,8 +78,9 @@ class Forwarding:
         self._request_ids: Final = request_ids
         self._local_address: Final = local_address.encode()
 
-    def prepare(self, info: StreamInfo, connection: ConnectionInfo) -> bool:
+    def prepare(self, info: StreamInfo) -> bool:
         """Do it to ``info``, whose ``scheme`` is its target's or empty; True for an internal client."""
+        connection = info.connection
         said = connection.forwarded
         if not isinstance(said, _Said) or said.owner is not self:
             said = self._say(connection)

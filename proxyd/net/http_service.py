@@ -66,7 +66,6 @@ class LocalExchange(Stream):
         self._task: asyncio.Task[None] | None = None
         self._done: bool = False
         service.stats.downstream_rq_total.value += 1
-        service.stats.downstream_rq_http1_total.value += 1
         service.stats.downstream_rq_active.value += 1
 
     def _begin(self, now: float) -> None:
@@ -74,9 +73,7 @@ class LocalExchange(Stream):
         self.start_time = time.time()
         info = self._downstream.connection_info()
         self.downstream_remote_address = info.remote_address
-        self.downstream_direct_remote_address = info.remote_address
-        self.downstream_local_address = info.local_address
-        self.connection_id = info.id
+        self.connection = info
 
     def on_request(self, head: RequestHead, now: float) -> None:
         self._begin(now)

@@ -29,6 +29,7 @@ class PoolOwner:
         self.connections: int = 0  # open or being opened
         self.pending: int = 0  # requests waiting for a connection
         self.requests: int = 0  # requests on connections
+        self.max_requests: Final = config.max_requests
 
     def on_drained(self, host: "Host") -> None:
         """The pool of ``host`` was closed and is empty now."""
@@ -104,7 +105,7 @@ class Pool(ConnectionOwner):
             # The loop tells of an end some callbacks before it comes.
             if connection.closing:
                 continue
-            if self._cluster.requests >= self._cluster.config.max_requests:
+            if self._cluster.requests >= self._cluster.max_requests:
                 idle.append(connection)
                 self._overflow(stream, time.monotonic())
                 return None
@@ -164,7 +165,7 @@ class Pool(ConnectionOwner):
         cluster = self._cluster
         cluster.requests += 1
         stats = cluster.stats
-        if cluster.requests >= cluster.config.max_requests:
+        if cluster.requests >= cluster.max_requests:
             stats.default_rq_open.value = 1
         stats.upstream_rq_total.value += 1
         stats.upstream_rq_active.value += 1
@@ -176,7 +177,7 @@ class Pool(ConnectionOwner):
         cluster = self._cluster
         cluster.requests -= 1
         stats = cluster.stats
-        if cluster.requests == cluster.config.max_requests - 1:
+        if cluster.requests == cluster.max_requests - 1:
             stats.default_rq_open.value = 0
         stats.upstream_rq_active.value -= 1
         self._host.stats.rq_active.value -= 1
@@ -281,7 +282,7 @@ class Pool(ConnectionOwner):
     def _offer(self, connection: Http1Upstream, now: float) -> None:
         """Give a free connection to whoever waits longest, else keep it."""
         cluster = self._cluster
-        while self._waiting and cluster.requests >= cluster.config.max_requests:
+        while self._waiting and cluster.requests >= cluster.max_requests:
             cluster.discount_pending()
             self._overflow(self._waiting.popleft(), now)
         if self._waiting:

@@ -9,20 +9,8 @@ from mypy_extensions import trait
 from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import Failure
+from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo
-
-
-class ConnectionInfo:
-    """The two ends of a downstream connection, as text; empty until it is open."""
-
-    __slots__ = ("forwarded", "id", "local_address", "remote_address", "remote_ip")
-
-    def __init__(self) -> None:
-        self.id: int = 0
-        self.forwarded: object | None = None  # what net.forwarding keeps for the next request
-        self.remote_ip: str = ""
-        self.remote_address: str = ""  # ip:port
-        self.local_address: str = ""
 
 
 @trait

@@ -46,6 +46,10 @@ class DomainIndex:
         self._exact[domain] = routes
         return True
 
+    def only(self) -> RouteIndex | None:
+        """The routes of every authority, where one virtual host takes them all."""
+        return self._default if self._only_default else None
+
     def find(self, authority: bytes) -> RouteIndex | None:
         """The routes of the virtual host that serves ``authority`` (any case), or None."""
         if self._only_default:

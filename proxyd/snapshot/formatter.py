@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from proxyd.codec.decimal import decimal
+from proxyd.codec.decimal import DIGITS, SMALL
 from proxyd.config.core import SubstitutionFormatString
 from proxyd.errors import flags_text
 from proxyd.filters.stream_info import StreamInfo
@@ -108,16 +108,17 @@ class DefaultFormatter(Formatter):
         fields = info.request_headers
         start = info.start
         end = info.end
-        duration = b"-"
-        if start and end:
-            duration = decimal(int((end - start) * 1000))
+        taken = int((end - start) * 1000) if start and end else -1
+        received = info.bytes_received
+        sent = info.bytes_sent
         flags = info.response_flags
         code = info.response_code
-        outcome = b""  # what most requests have in common, and their number of bytes received
-        if not flags and code == 200 and info.protocol == "HTTP/1.1":
-            outcome = b' HTTP/1.1" 200 - '
+        if not flags and not received and code == 200 and info.protocol == "HTTP/1.1":
+            outcome = b' HTTP/1.1" 200 - 0 '
         else:
-            outcome = f' {info.protocol or "-"}" {code} {flags_text(flags) if flags else "-"} '.encode()
+            outcome = (
+                f' {info.protocol or "-"}" {code} {flags_text(flags) if flags else "-"} {received} '
+            ).encode()
         return b"".join(
             [
                 self._written,
@@ -126,11 +127,9 @@ class DefaultFormatter(Formatter):
                 b" ",
                 info.original_path or info.path or b"-",
                 outcome,
-                decimal(info.bytes_received),
+                DIGITS[sent] if sent < SMALL else b"%d" % sent,
                 b" ",
-                decimal(info.bytes_sent),
-                b" ",
-                duration,
+                DIGITS[taken] if 0 <= taken < SMALL else b"%d" % taken if taken > 0 else b"-",
                 b" ",
                 info.response_headers.get(b"x-envoy-upstream-service-time") or b"-",
                 b' "',

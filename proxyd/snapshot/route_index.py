@@ -116,8 +116,14 @@ class RouteIndex:
                 else:
                     candidates = found
                     low = middle + 1
-        draw = getrandbits(_LOT_BITS) if self._draws else 0
         first_regex = self._first_regex
+        if not self._draws and first_regex == _NO_REGEX:
+            for candidate in candidates:
+                conditions = candidate.conditions
+                if conditions is None or conditions.hold(path, method, scheme, authority, headers, 0):
+                    return candidate.route
+            return None
+        draw = getrandbits(_LOT_BITS) if self._draws else 0
         for candidate in candidates:
             if candidate.position > first_regex:
                 break

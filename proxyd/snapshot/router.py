@@ -31,11 +31,12 @@ _TLS_FOR_ALL: Final = config.TlsRequirementType.ALL.value
 class Router:
     """A compiled ``RouteConfiguration``. Immutable but for a bounded cache of authorities."""
 
-    __slots__ = ("_domains", "_tls_redirect", "name")
+    __slots__ = ("_domains", "_only", "_tls_redirect", "name")
 
     def __init__(self, name: str, domains: DomainIndex) -> None:
         self.name: Final = name
         self._domains: Final = domains
+        self._only: Final = domains.only()
         self._tls_redirect: Final = tls_redirect()
 
     def match(
@@ -44,7 +45,7 @@ class Router:
         """The route of this request, or None: no virtual host serves the authority, or none of its routes
         matches. ``path`` is as received, with its query; ``authority`` in any case, with its port; ``scheme``
         what x-forwarded-proto says."""
-        routes = self._domains.find(authority)
+        routes = self._only or self._domains.find(authority)
         if routes is None:
             return None
         if (

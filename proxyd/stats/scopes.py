@@ -144,7 +144,6 @@ class HttpStats:
             "downstream_rq_failed_path_normalization"
         )
         self.downstream_rq_header_timeout: Final = scope.counter("downstream_rq_header_timeout")
-        self.downstream_rq_http1_total: Final = scope.counter("downstream_rq_http1_total")
         self.downstream_rq_idle_timeout: Final = scope.counter("downstream_rq_idle_timeout")
         self.downstream_rq_max_duration_reached: Final = scope.counter("downstream_rq_max_duration_reached")
         self.downstream_rq_non_relative_path: Final = scope.counter("downstream_rq_non_relative_path")
@@ -158,6 +157,7 @@ class HttpStats:
         self.downstream_rq_timeout: Final = scope.counter("downstream_rq_timeout")
         self.downstream_rq_too_large: Final = scope.counter("downstream_rq_too_large")
         self.downstream_rq_total: Final = scope.counter("downstream_rq_total")
+        scope.counter_twin("downstream_rq_http1_total", self.downstream_rq_total)  # all are, so far
         self.downstream_rq_tx_reset: Final = scope.counter("downstream_rq_tx_reset")
         self.downstream_cx_upgrades_total: Final = scope.counter("downstream_cx_upgrades_total")
         self.downstream_cx_upgrades_active: Final = scope.gauge("downstream_cx_upgrades_active")

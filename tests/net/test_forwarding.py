@@ -10,10 +10,10 @@ from proxyd.config.core import Node
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.load import load_text
 from proxyd.config.sources import Text
+from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.forwarding import Forwarding, last_address
 from proxyd.net.request_id import RequestIds
-from proxyd.net.stream import ConnectionInfo
 from proxyd.snapshot.forwarding import ForwardingSnapshot
 from tests.net.playbook import _bootstrap
 
@@ -55,9 +55,8 @@ class Seen:
         connection = ConnectionInfo()
         connection.remote_ip = remote
         connection.local_address = "[::1]:8080"
-        self.internal = compiled({"generate_request_id": False, **options}, node).prepare(
-            self.info, connection
-        )
+        self.info.connection = connection
+        self.internal = compiled({"generate_request_id": False, **options}, node).prepare(self.info)
         self.client = self.info.downstream_remote_address
 
     def __getitem__(self, name: str) -> list[bytes]:
@@ -269,7 +268,8 @@ def test_what_one_request_of_a_connection_says_is_not_held_against_the_next() ->
         if block is not None:
             info.request_headers.share(block)
         info.request_headers.items += further
-        assert not forwarding.prepare(info, connection)
+        info.connection = connection
+        assert not forwarding.prepare(info)
         assert info.request_headers.wire() == write_fields(info.request_headers.items)
         assert info.request_headers.get(b"x-envoy-internal") is None
         expected = b"10.0.0.1,192.0.2.1" if block is spoofed else b"192.0.2.1"

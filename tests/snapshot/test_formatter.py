@@ -5,6 +5,7 @@ import pytest
 from proxyd import errors
 from proxyd.codec.headers import Headers
 from proxyd.config.core import DataSource, SubstitutionFormatString
+from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.snapshot.formatter import (
     DEFAULT_FORMAT,
@@ -46,9 +47,10 @@ def request() -> StreamInfo:
     info.upstream_local_address = "127.0.0.1:5000"
     info.route_name = "r1"
     info.downstream_remote_address = "[::1]:43808"
-    info.downstream_direct_remote_address = "127.0.0.2:7"
-    info.downstream_local_address = "127.0.0.1:80"
-    info.connection_id = 7
+    info.connection = ConnectionInfo()
+    info.connection.remote_address = "127.0.0.2:7"
+    info.connection.local_address = "127.0.0.1:80"
+    info.connection.id = 7
     info.attempt_count = 1
     return info
 

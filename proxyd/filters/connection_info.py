@@ -1,0 +1,20 @@
+"""What is known of one downstream connection: Envoy's ConnectionInfoProvider."""
+
+from typing import Final
+
+
+class ConnectionInfo:
+    """The two ends of a downstream connection, as ``ip:port`` text; empty until it is open."""
+
+    __slots__ = ("forwarded", "id", "local_address", "remote_address", "remote_ip")
+
+    def __init__(self) -> None:
+        self.id: int = 0
+        self.forwarded: object | None = None  # what net.forwarding keeps for the next request
+        self.remote_ip: str = ""
+        self.remote_address: str = ""
+        self.local_address: str = ""
+
+
+# Of a request that no connection has brought. Nobody changes it.
+NO_CONNECTION: Final = ConnectionInfo()
