@@ -27,6 +27,7 @@ from proxyd.codec.framing import (
     end_to_end,
     may_nominate,
     nominated,
+    parse_length,
     request_body,
     response_body,
     upgrade_connection,
@@ -274,6 +275,8 @@ class RequestReader:
         self._block_authority: bytes = b""
         self._block_fields: HeaderBlock = HeaderBlock([], b"")
         self._in_body: bool = False
+        self._left: int = 0  # bytes of a body of known length that are still to come
+        self._unparsed: bool = False  # the parser has not seen some of them
         self._restored: bool = False  # the parser was given a synthetic head after a refused upgrade
         self._ended: bool = False  # nothing may follow (Connection: close or a failure)
         self._past_head: bool = False  # behind a head that asked for an upgrade: nothing is parsed
@@ -293,6 +296,10 @@ class RequestReader:
         if self._past_head:
             self._pass_on(data)
             return self.failure
+        if self._left and not self._ended:
+            data = self._take_body(data)
+            if not data:
+                return self.failure
         if not self.in_head and not self._in_body and not self._ended and self._read_plain(data):
             return self.failure
         rest: bytes | memoryview = data
@@ -325,6 +332,27 @@ class RequestReader:
                     self.failure = HEADERS_TOO_LARGE
             break
         return self.failure
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Hand on what of a body need not be parsed, for the parser would copy it; returns what is left."""
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            self._unparsed = True
+            self._fed = 0
+            self._events.on_request_data(data)
+            return b""
+        if not self._unparsed:
+            return data
+        end = self._left
+        self._left = 0
+        self._unparsed = False
+        self._parser = httptools.HttpRequestParser(self)
+        self._events.on_request_data(data[:end])
+        self._in_body = False
+        self._ended = not self._head.keep_alive
+        self._events.on_request_end()
+        return data[end:]
 
     def _read_plain(self, data: bytes) -> bool:
         """Read ``data`` where it is one head without a body that says nothing out of the ordinary.
@@ -582,6 +610,8 @@ class RequestReader:
         self._progress = True
         self._count = 0
         self._bytes = 0
+        if body == LENGTH and not head.upgrade and head.method != b"CONNECT":
+            self._left = parse_length(self._content_length or b"")
         self._events.on_request(head)
 
     def _take_upgrade(self) -> None:
@@ -648,6 +678,8 @@ class RequestReader:
 
     def on_body(self, data: bytes) -> None:
         self._progress = True
+        if self._left:
+            self._left -= len(data)
         self._events.on_request_data(data)
 
     def on_message_complete(self) -> None:
@@ -703,6 +735,8 @@ class ResponseReader:
         self._block_fields: HeaderBlock = HeaderBlock([], b"")
         self._block_length: int = 0
         self._in_body: bool = False
+        self._left: int = 0  # bytes that are still to come of a body of known length, -1 if until the close
+        self._unparsed: bool = False  # the parser has not seen some of them
         self._interim: bool = False
         self._may_tunnel: bool = False
         self._to_connect: bool = False
@@ -728,9 +762,36 @@ class ResponseReader:
         """Read ``data``; False where the peer broke the protocol, after which nothing more can be read."""
         if self.failed:
             return False
+        if self._left:
+            data = self._take_body(data)
+            if not data:
+                return True
         if self._plain and not self.in_head and not self._in_body and self._read_plain(data):
             return True
         return self._feed_to_tunnel(data) if self._may_tunnel else self._parse(data)
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Hand on what of a body need not be parsed, for the parser would copy it; returns what is left."""
+        end = self._left
+        if end < 0:
+            self._events.on_response_data(data)
+            return b""
+        if end > len(data):
+            self._left = end - len(data)
+            self._unparsed = True
+            self._fed = 0
+            self._events.on_response_data(data)
+            return b""
+        if not self._unparsed:
+            return data
+        self._left = 0
+        self._unparsed = False
+        self._parser = httptools.HttpResponseParser(self)
+        self._events.on_response_data(data[:end])
+        self._in_body = False
+        self._expected = False
+        self._events.on_response_end()
+        return data[end:]
 
     def _read_plain(self, data: bytes) -> bool:
         """Read ``data`` where it is one whole response of known length that says nothing out of the ordinary.
@@ -839,6 +900,7 @@ class ResponseReader:
         """The peer has closed; True where that rightly ends the response under way (RFC 9112, 6.3)."""
         if self._in_body and self._head.body == UNTIL_CLOSE and not self.failed:
             self._in_body = False
+            self._left = 0
             self._expected = False
             self._events.on_response_end()
             return True
@@ -928,6 +990,11 @@ class ResponseReader:
         self._progress = True
         self._count = 0
         self._bytes = 0
+        if not self._to_head:
+            if head.body == LENGTH:
+                self._left = parse_length(self._content_length or b"")
+            elif head.body == UNTIL_CLOSE:
+                self._left = -1
         self._events.on_response(head)
         if self._to_head:
             # The parser would wait for the body that a HEAD response only announces.
@@ -967,6 +1034,8 @@ class ResponseReader:
 
     def on_body(self, data: bytes) -> None:
         self._progress = True
+        if self._left > 0:
+            self._left -= len(data)
         if self._in_body:
             self._events.on_response_data(data)
         else:

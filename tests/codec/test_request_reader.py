@@ -36,6 +36,26 @@ def test_bodies_by_length_and_in_chunks() -> None:
     ]  # fmt: skip
 
 
+def test_the_middle_of_a_body_is_handed_on_as_it_comes() -> None:
+    got = Requests()
+    middle = b"b" * 8
+    got.read(LINE + b"content-length: 12\r\n\r\naa", middle)
+    assert got.events[-1][1] is middle  # not even copied
+    got.read(b"cc" + LINE + b"content-length: 1\r\n\r\n", b"dGET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    post = (b"POST", b"/p", b"h")
+    assert join(got.events) == [
+        ("head", *post, LENGTH), ("data", b"aabbbbbbbbcc"), ("end",),
+        ("head", *post, LENGTH), ("data", b"d"), ("end",),
+        ("head", b"GET", b"/", b"h", NO_BODY), ("end",),
+    ]  # fmt: skip
+    assert got.failed is None
+
+
+def test_nothing_follows_a_body_in_pieces_behind_which_the_client_closes() -> None:
+    got = Requests().read(LINE + b"connection: close\r\ncontent-length: 6\r\n\r\na", b"bcd", b"ef" + LINE)
+    assert join(got.events)[1:] == [("data", b"abcdef"), ("end",)]
+
+
 BAD = "400 http1.codec_error"
 LOW = "426 low_version"
 BOTH = "400 http1.content_length_and_chunked_not_allowed"

@@ -222,3 +222,23 @@ def test_any_chunking_gives_the_same_events(data: bytes, method: bytes, cuts: li
         assert join(got.events) == join(whole.events)
         assert got.failed == whole.failed
         assert [head.headers.items for head in got.heads] == [head.headers.items for head in whole.heads]
+
+
+def test_the_middle_of_a_body_is_handed_on_as_it_comes() -> None:
+    got = Responses()
+    middle = b"b" * 8
+    got.reader.feed(OK + b"content-length: 12\r\n\r\naa")
+    got.reader.feed(middle)
+    assert got.events[-1][1] is middle  # not even copied
+    assert got.reader.feed(b"cc")
+    assert join(got.events) == [("head", 200, LENGTH), ("data", b"aabbbbbbbbcc"), ("end",)]
+    got.reader.expect(b"GET")
+    assert got.reader.feed(OK + b"content-length: 3\r\n\r\na")
+    assert got.reader.feed(b"b")
+    assert not got.reader.feed(b"cd")  # the last byte is nobody's
+    assert join(got.events)[3:] == [("head", 200, LENGTH), ("data", b"abc"), ("end",)]
+    got = Responses()
+    got.reader.feed(OK + b"\r\na")
+    got.reader.feed(middle)
+    assert got.events[-1][1] is middle
+    assert got.reader.finish()
