@@ -6,10 +6,11 @@ from typing import Final
 class ConnectionInfo:
     """The two ends of a downstream connection, as ``ip:port`` text; empty until it is open."""
 
-    __slots__ = ("forwarded", "id", "local_address", "remote_address", "remote_ip")
+    __slots__ = ("filter_chain_name", "forwarded", "id", "local_address", "remote_address", "remote_ip")
 
     def __init__(self) -> None:
         self.id: int = 0
+        self.filter_chain_name: str = ""
         self.forwarded: object | None = None  # what net.forwarding keeps for the next request
         self.remote_ip: str = ""
         self.remote_address: str = ""

@@ -4,6 +4,18 @@ from proxyd.codec.headers import Headers
 from proxyd.filters.connection_info import NO_CONNECTION, ConnectionInfo
 
 
+class WireBytes:
+    """What one request cost on the wire, counted where a log asks for it: heads, bodies and their framing."""
+
+    __slots__ = ("downstream_received", "downstream_sent", "upstream_received", "upstream_sent")
+
+    def __init__(self) -> None:
+        self.downstream_received: int = 0
+        self.downstream_sent: int = 0
+        self.upstream_received: int = 0
+        self.upstream_sent: int = 0
+
+
 class StreamInfo:
     """Facts collected while a request passes; the exchange writes them, everyone else only reads.
 
@@ -19,7 +31,7 @@ class StreamInfo:
         "response_headers", "response_start", "response_trailers", "route_name", "scheme", "start",
         "start_time",
         "upstream_cluster", "upstream_first_tx", "upstream_host", "upstream_last_tx",
-        "upstream_local_address", "upstream_transport_failure_reason",
+        "upstream_local_address", "upstream_transport_failure_reason", "wire",
     )  # fmt: skip
 
     def __init__(self, headers: Headers | None = None) -> None:
@@ -57,3 +69,4 @@ class StreamInfo:
         self.connection: ConnectionInfo = NO_CONNECTION
         self.downstream_remote_address: str = ""  # the connection's, or who forwarded headers say it is
         self.local_reply_body: bytes = b""
+        self.wire: WireBytes | None = None

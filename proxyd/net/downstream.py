@@ -30,6 +30,7 @@ from proxyd.errors import (
     Failure,
 )
 from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.filters.stream_info import WireBytes
 from proxyd.net.bugs import report_bug
 from proxyd.net.listener import HttpListener
 from proxyd.net.stream import DownstreamStream, Stream
@@ -67,7 +68,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         "_failure", "_head_deadline", "_idle_deadline", "_in_turn", "_listener", "_minor", "_now",
         "_options", "_paused", "_pending", "_phase", "_queue", "_reader", "_request_done",
         "_requests", "_stats", "_stream", "_stream_deadline", "_to_head", "_transport", "_tunnel",
-        "_unsent", "info",
+        "_unsent", "_wire", "_wire_before", "info",
     )  # fmt: skip
 
     def __init__(self, listener: HttpListener) -> None:
@@ -113,6 +114,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self._drain_deadline: float = NEVER  # until then requests are taken, each answered as the last one
         self._draining: bool = False
         self._close_deadline: float = NEVER
+        self._wire: WireBytes | None = None  # where the bytes of the request under way are counted
+        self._wire_before: int = 0  # bytes received while there was none
         self.info: Final = ConnectionInfo()
 
     # -- the event loop's side
@@ -134,6 +137,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         local = transport.get_extra_info("sockname")
         if local:
             self.info.local_address = format_address(local[0], local[1])
+        self.info.filter_chain_name = self._options.filter_chain_name
         transport.set_write_buffer_limits(self._options.buffer_limit)
         self._start_idle(now)
         self._arm()
@@ -149,6 +153,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         now = time.monotonic()
         self._now = now
         self._stats.downstream_cx_rx_bytes_total.value += len(data)
+        if self._options.counts_wire_bytes:
+            self._count_received(len(data))
         if self._phase != _SERVING:
             return
         self._in_turn = True
@@ -178,6 +184,13 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
                 self._arm()
         else:
             self._head_deadline = NEVER
+
+    def _count_received(self, count: int) -> None:
+        # As in Envoy, what is read at once counts for the request that is under way then.
+        if self._wire is not None:
+            self._wire.downstream_received += count
+        else:
+            self._wire_before += count
 
     def eof_received(self) -> bool:
         stream = self._stream
@@ -371,6 +384,15 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
     def connection_info(self) -> ConnectionInfo:
         return self.info
 
+    def count_bytes(self, wire: WireBytes) -> int:
+        before, self._wire_before = self._wire_before, 0
+        self._wire = wire
+        return before
+
+    def unwritten(self) -> int:
+        ending = len(LAST_CHUNK) if self._chunked and not self._to_head else 0
+        return len(self._pending) + ending
+
     def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
         if self._minor == 1:
             self._write(write_interim(status, items))
@@ -467,6 +489,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def _ended(self) -> None:
         self._stream = None
+        self._wire = None
         self._stream_deadline = NEVER
         if self._paused:
             self._resume(_BY_STREAM)
@@ -671,6 +694,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def _write(self, data: bytes) -> None:
         self._stats.downstream_cx_tx_bytes_total.value += len(data)
+        if self._wire is not None:
+            self._wire.downstream_sent += len(data)
         if self._transport is not None:
             self._transport.write(data)
 

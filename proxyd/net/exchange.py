@@ -35,6 +35,7 @@ from proxyd.errors import (
     UPSTREAM_TRY_TIMEOUT,
     Failure,
 )
+from proxyd.filters.stream_info import WireBytes
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
@@ -108,6 +109,9 @@ class Exchange(Stream):
         self._try_timeout: float = 0.0  # shorter than that, or none
         self._response_deadline: float = NEVER
         self._tells_request_id: bool = manager.config.always_set_request_id_in_response
+        if manager.config.connection.counts_wire_bytes:
+            self.wire = WireBytes()
+            self.wire.downstream_received = downstream.count_bytes(self.wire)
         stats = manager.config.stats
         stats.downstream_rq_total.value += 1
         stats.downstream_rq_active.value += 1
@@ -354,6 +358,8 @@ class Exchange(Stream):
                 route.rewrite_authority(self, host.hostname.encode())
         self._state = _SENT
         self.upstream_first_tx = now
+        if self.wire is not None:
+            upstream.count_bytes(self.wire)
         if self._manager.config.logs_upstream_local:
             self.upstream_local_address = upstream.local_address()
         path = self.path
@@ -827,6 +833,8 @@ class Exchange(Stream):
             listener_stats.downstream_rq_completed.value += 1
             listener_stats.downstream_rq_xxx[code_class].value += 1
         stats.downstream_rq_time.record(int((now - self.start) * 1e6))
+        if self.wire is not None:
+            self.wire.downstream_sent += self._downstream.unwritten()  # by the end that follows
         for logger in self._manager.access_loggers:
             logger.log(self)
 

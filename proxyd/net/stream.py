@@ -10,7 +10,7 @@ from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import Failure
 from proxyd.filters.connection_info import ConnectionInfo
-from proxyd.filters.stream_info import StreamInfo
+from proxyd.filters.stream_info import StreamInfo, WireBytes
 
 
 @trait
@@ -20,6 +20,17 @@ class DownstreamStream:
     __slots__ = ()
 
     def connection_info(self) -> ConnectionInfo:
+        raise NotImplementedError
+
+    def count_bytes(self, wire: WireBytes) -> int:
+        """Count the connection's bytes there from now on; how many had been received before.
+
+        Those of responses that ended are never counted before; the listener's options ask for it.
+        """
+        raise NotImplementedError
+
+    def unwritten(self) -> int:
+        """How many bytes ``end`` would write if it came now."""
         raise NotImplementedError
 
     def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
@@ -91,6 +102,10 @@ class UpstreamStream:
     __slots__ = ()
 
     def send_head(self, method: bytes, path: bytes, authority: bytes, headers: Headers, body: int) -> None:
+        raise NotImplementedError
+
+    def count_bytes(self, wire: WireBytes) -> None:
+        """Count the connection's bytes there until the response has ended."""
         raise NotImplementedError
 
     def ask_tunnel(self) -> None:

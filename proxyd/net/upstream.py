@@ -18,6 +18,7 @@ from proxyd.codec.http1 import (
     write_trailers,
 )
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
+from proxyd.filters.stream_info import WireBytes
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
@@ -46,11 +47,35 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (
-        "_asks_tunnel", "_blocked", "_body", "_closed_here", "_config", "_heard", "_idle_deadline",
+        "_asks_tunnel",
+        "_blocked",
+        "_body",
+        "_closed_here",
+        "_config",
+        "_heard",
+        "_idle_deadline",
         "_idle_timeout",
-        "_keep_alive", "_local_address", "_max_duration", "_now", "_owner", "_paused", "_pending",
-        "_reader", "_request_done", "_response_done", "_stats", "_stream", "_transport", "_tunnel",
-        "_wheel", "address", "born", "closing", "leased", "requests",
+        "_keep_alive",
+        "_local_address",
+        "_max_duration",
+        "_now",
+        "_owner",
+        "_paused",
+        "_pending",
+        "_reader",
+        "_request_done",
+        "_response_done",
+        "_stats",
+        "_stream",
+        "_transport",
+        "_tunnel",
+        "_wheel",
+        "_wire",
+        "address",
+        "born",
+        "closing",
+        "leased",
+        "requests",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +110,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._heard: bool = False
         self._paused: bool = False
         self._blocked: bool = False
+        self._wire: WireBytes | None = None  # where the bytes of this request are counted
         self._now: float = 0.0
         self._local_address: str = ""
         self.address: Final = address
@@ -159,6 +185,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._now = now
         self._heard = True
         self._stats.upstream_cx_rx_bytes_total.value += len(data)
+        if self._wire is not None:
+            self._wire.upstream_received += len(data)
         good = self._reader.feed(data)
         stream = self._stream
         if not good and not self.closing:
@@ -240,8 +268,13 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
     def ask_tunnel(self) -> None:
         self._asks_tunnel = True
 
+    def count_bytes(self, wire: WireBytes) -> None:
+        self._wire = wire
+
     def _write(self, data: bytes) -> None:
         self._stats.upstream_cx_tx_bytes_total.value += len(data)
+        if self._wire is not None:
+            self._wire.upstream_sent += len(data)
         if self._transport is not None:
             self._transport.write(data)
 
@@ -334,6 +367,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
 
     def _release(self, reusable: bool) -> None:
         self._stream = None
+        self._wire = None
         if self._paused:
             self.resume()
         self._owner.on_request_over(self, reusable, self._now)

@@ -56,6 +56,7 @@ class ListenerSnapshot:
             runtime,
             node,
         )
+        self.manager.connection.filter_chain_name = config.filter_chains[0].name
 
 
 class Snapshot:

@@ -89,6 +89,8 @@ class HttpConnectionOptions:
         self.delayed_close_timeout: float = DELAYED_CLOSE_TIMEOUT_S
         self.drain_timeout: float = DRAIN_TIMEOUT_S  # for a request under way to a connection that is to end
         self.buffer_limit: int = 1024 * 1024
+        self.counts_wire_bytes: bool = False  # for each request, as a format asks for it
+        self.filter_chain_name: str = ""
 
 
 class AccessLogSnapshot:
@@ -122,8 +124,10 @@ class ConnectionManagerSnapshot:
         if self.connection.underscores != ALLOW:
             self.connection.underscore_stats = UnderscoreStats(registry)
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
-        # Asked of the socket only where a format names it.
-        self.logs_upstream_local: Final[bool] = b"%UPSTREAM_LOCAL_" in msgspec.json.encode(config)
+        # What costs something is found out only where a format names it.
+        written = msgspec.json.encode(config)
+        self.logs_upstream_local: Final[bool] = b"%UPSTREAM_LOCAL_" in written
+        self.connection.counts_wire_bytes = b"_WIRE_BYTES_" in written
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
         self.via: Final[bytes] = config.via.encode()

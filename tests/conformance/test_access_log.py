@@ -61,6 +61,26 @@ log: >-
   %BYTES_RECEIVED% %BYTES_SENT% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(:AUTHORITY)%"
   "%UPSTREAM_HOST%" 100%% [%ROUTE_NAME%]
 """,
+    "log-wire": _ROUTES
+    + """
+log:
+  received: "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"
+  told: "%DOWNSTREAM_WIRE_BYTES_SENT%"
+  asked: "%UPSTREAM_WIRE_BYTES_SENT%"
+  answered: "%UPSTREAM_WIRE_BYTES_RECEIVED%"
+  as_text: "%DOWNSTREAM_WIRE_BYTES_SENT% of %UPSTREAM_WIRE_BYTES_RECEIVED%"
+  version: "%DOWNSTREAM_TLS_VERSION%"
+  cipher: "<%DOWNSTREAM_TLS_CIPHER%>"
+  peer: "%DOWNSTREAM_PEER_SUBJECT%"
+  uri: "%DOWNSTREAM_PEER_URI_SAN%"
+  print: "%DOWNSTREAM_PEER_FINGERPRINT_256%"
+  name: "%REQUESTED_SERVER_NAME%"
+  trace: "%TRACE_ID%"
+  virtual: "%VIRTUAL_CLUSTER_NAME%"
+  metadata: "%DYNAMIC_METADATA(some.filter:key)%"
+  state: "%FILTER_STATE(some.object)%"
+  chain: "%FILTER_CHAIN_NAME%"
+""",
     "log-omits": _ROUTES + "log: {missing: '%REQ(X-NOT-THERE)%'}\n",
 }
 
@@ -88,7 +108,7 @@ def _cases(listener: str) -> tuple[Case, ...]:
     )
 
 
-CASES = (*_cases("log-fields"), *_cases("log-text"), *_cases("log-omits"))
+CASES = (*_cases("log-fields"), *_cases("log-wire"), *_cases("log-text"), *_cases("log-omits"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

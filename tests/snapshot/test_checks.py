@@ -25,7 +25,7 @@ static_resources:
           - typed_config:
               "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
               log_format:
-                text_format_source: {{inline_string: "%BYTES_SENT% %DOWNSTREAM_TLS_VERSION%"}}
+                text_format_source: {{inline_string: "%BYTES_SENT% %DOWNSTREAM_HEADER_BYTES_SENT%"}}
           route_config:
             virtual_hosts:
             - {{name: v, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: none}}}}]}}
@@ -45,7 +45,7 @@ def test_formats_are_told_with_their_place_beside_other_mistakes() -> None:
         ),
         (
             f"p.yaml:19:37: {place}.access_log[0].typed_config.log_format.text_format_source: "
-            "%DOWNSTREAM_TLS_VERSION% is not supported by proxyd"
+            "%DOWNSTREAM_HEADER_BYTES_SENT% is not supported by proxyd"
         ),
         (
             f"p.yaml:22:88: {place}.route_config.virtual_hosts[0].routes[0].route.cluster: "

@@ -260,8 +260,8 @@ def test_empty_values_are_omitted_when_asked() -> None:
     [
         ("%RESPONSE_CODES%", r"%RESPONSE_CODES% is no operator; did you mean %RESPONSE_CODE%\?"),
         ("%XYZZY%", "%XYZZY% is no operator$"),
-        ("%DOWNSTREAM_TLS_VERSION%", "%DOWNSTREAM_TLS_VERSION% is not supported by proxyd"),
-        ("%TRACE_ID%", "%TRACE_ID% is not supported by proxyd"),
+        ("%DOWNSTREAM_HEADER_BYTES_SENT%", "%DOWNSTREAM_HEADER_BYTES_SENT% is not supported by proxyd"),
+        ("%UPSTREAM_CONNECTION_ID%", "%UPSTREAM_CONNECTION_ID% is not supported by proxyd"),
         ("%DURATION:2%", "%DURATION% takes neither a parameter nor a length"),
         ("%PROTOCOL(x)%", "%PROTOCOL% takes neither a parameter nor a length"),
         ("%REQ%", "must name one header"),
