@@ -171,6 +171,7 @@ class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
     accept_http_10: bool = False
     default_host_for_http_10: str = ""
     enable_trailers: bool = False
+    override_stream_error_on_invalid_http_message: bool | None = None
 
 
 class Int64Range(Message, frozen=True, kw_only=True):

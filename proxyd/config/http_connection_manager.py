@@ -153,4 +153,5 @@ class HttpConnectionManager(
     strip_trailing_host_dot: bool = False
     upgrade_configs: tuple[UpgradeConfig, ...] = ()
     proxy_100_continue: bool = False
+    stream_error_on_invalid_http_message: bool | None = None
     local_reply_config: LocalReplyConfig | None = None

@@ -725,7 +725,7 @@ class Exchange(Stream):
         if self.upstream_transport_failure_reason and details.endswith("}"):
             details = f"{details[:-1]}|{self.upstream_transport_failure_reason.replace(' ', '_')}}}"
         self.response_code_details = details
-        if failure.close:
+        if failure.close and (failure.status != 400 or self._manager.config.closes_on_bad_request):
             self._downstream.close_after()
         if self._state == _STREAMING:
             self._break_off(now)
@@ -741,6 +741,8 @@ class Exchange(Stream):
         self._state = _DONE
         self._buffered.clear()
         self.local_reply_body = body
+        if status == 400 and self._manager.config.closes_on_bad_request:
+            self._downstream.close_after()
         route = self._route
         changed = route is not None and bool(route.response_mutations)
         if changed and route is not None:

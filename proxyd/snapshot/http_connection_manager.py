@@ -144,6 +144,12 @@ class ConnectionManagerSnapshot:
             port = MATCHING_PORT
         self.authority_normalization: Final = AuthorityNormalization(port, config.strip_trailing_host_dot)
         self.normalizes: Final[bool] = self.path_normalization.active or self.authority_normalization.active
+        # As in Envoy, whatever the reason for the 400: a direct response closes, too.
+        stream_error = config.stream_error_on_invalid_http_message
+        http1 = config.http_protocol_options
+        if http1 is not None and http1.override_stream_error_on_invalid_http_message is not None:
+            stream_error = http1.override_stream_error_on_invalid_http_message
+        self.closes_on_bad_request: Final[bool] = not stream_error
         self.always_set_request_id_in_response: Final[bool] = config.always_set_request_id_in_response
         idle = config.stream_idle_timeout
         replies = config.local_reply_config
