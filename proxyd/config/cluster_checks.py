@@ -54,7 +54,7 @@ def _http_options(path: str, cluster: Cluster) -> Iterator[Finding]:
             f"{place}.explicit_http_config.http_protocol_options",
             http1,
             Http1ProtocolOptions(),
-            ("enable_trailers",),
+            ("enable_trailers", "header_key_format"),
         )
 
 

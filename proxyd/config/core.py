@@ -162,6 +162,23 @@ class HttpProtocolOptions(Message, frozen=True, kw_only=True):
     max_requests_per_connection: UInt32 | None = None
 
 
+class ProperCaseWords(Message, frozen=True, kw_only=True):
+    """``content-type`` is written ``Content-Type``."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords"
+
+
+_HEADER_FORMAT = Oneof("header_format", required=True)
+
+
+class HeaderKeyFormat(Message, frozen=True, kw_only=True):
+    """How names of headers are written; in lower case without one."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat"
+
+    proper_case_words: Annotated[ProperCaseWords | None, _HEADER_FORMAT] = None
+
+
 class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
     """HTTP/1 alone. Default of allow_absolute_url: true."""
 
@@ -170,6 +187,7 @@ class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
     allow_absolute_url: bool | None = None
     accept_http_10: bool = False
     default_host_for_http_10: str = ""
+    header_key_format: HeaderKeyFormat | None = None
     enable_trailers: bool = False
     override_stream_error_on_invalid_http_message: bool | None = None
 

@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final
 
 from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL, UNTIL_CLOSE
+from proxyd.codec.header_case import proper_case
 from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import (
     LAST_CHUNK,
@@ -395,7 +396,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
 
     def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
         if self._minor == 1:
-            self._write(write_interim(status, items))
+            head = write_interim(status, items)
+            self._write(proper_case(head) if self._options.proper_case else head)
         return self._minor == 1
 
     def begin_tunnel(self) -> None:
@@ -413,7 +415,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         if body == TUNNEL:
             self._tunnel = True
             self._to_head = False
-            self._pending = write_response_head(self._minor, status, headers, NO_BODY, b"")
+            head = write_response_head(self._minor, status, headers, NO_BODY, b"")
+            self._pending = proper_case(head) if self._options.proper_case else head
             return
         if body in (CHUNKED, UNTIL_CLOSE):
             if self._minor == 1:
@@ -432,7 +435,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
             connection = b"close"
         elif self._minor == 0:
             connection = b"keep-alive"
-        self._pending = write_response_head(self._minor, status, headers, body, connection)
+        head = write_response_head(self._minor, status, headers, body, connection)
+        self._pending = proper_case(head) if self._options.proper_case else head
 
     def _announce_nothing(self, headers: Headers) -> int:
         """How an empty body is told where no field does it; the answer to HEAD tells what GET would get."""

@@ -7,6 +7,7 @@ from typing import Final
 from mypy_extensions import trait
 
 from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL
+from proxyd.codec.header_case import proper_case
 from proxyd.codec.headers import Headers
 from proxyd.codec.http1 import (
     LAST_CHUNK,
@@ -263,7 +264,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._response_done = False
         self._keep_alive = True
         self._body = body
-        self._pending = write_request_head(method, path, authority, headers, body)
+        head = write_request_head(method, path, authority, headers, body)
+        self._pending = proper_case(head) if self._config.proper_case else head
 
     def ask_tunnel(self) -> None:
         self._asks_tunnel = True

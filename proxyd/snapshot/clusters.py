@@ -57,6 +57,7 @@ class ClusterSnapshot:
         explicit = None if options is None else options.explicit_http_config
         http1 = None if explicit is None else explicit.http_protocol_options
         self.enable_trailers: Final[bool] = http1 is not None and http1.enable_trailers
+        self.proper_case: Final[bool] = http1 is not None and http1.header_key_format is not None
         common = None if options is None else options.common_http_protocol_options
         idle = None if common is None else common.idle_timeout
         self.idle_timeout: Final[float] = IDLE_TIMEOUT_S if idle is None else idle

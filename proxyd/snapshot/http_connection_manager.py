@@ -81,6 +81,7 @@ class HttpConnectionOptions:
         self.underscore_stats: UnderscoreStats | None = None  # unless that is all
         self.refuse_https: bool = False
         self.enable_trailers: bool = False
+        self.proper_case: bool = False
         self.idle_timeout: float = IDLE_TIMEOUT_S
         self.max_connection_duration: float = 0.0
         self.max_requests_per_connection: int = 0
@@ -195,6 +196,7 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
     http1 = config.http_protocol_options
     if http1 is not None:
         options.accept_http_10 = http1.accept_http_10
+        options.proper_case = http1.header_key_format is not None
         options.default_host_for_http_10 = http1.default_host_for_http_10.encode()
         options.allow_absolute_url = http1.allow_absolute_url is not False
         options.enable_trailers = http1.enable_trailers

@@ -1,4 +1,4 @@
-"""A 400 ends its connection (HTTP/1 cannot tell what follows), unless stream_error_on_invalid_http_message."""
+"""A 400 ends its connection, but not with stream_error_on_invalid_http_message."""
 
 import pytest
 
@@ -52,7 +52,9 @@ def _cases(listener: str) -> tuple[Case, ...]:
         asked("both-lengths", request("POST", "/", "content-length: 1", "transfer-encoding: chunked")),
         asked("bad-host", get("/", host="a b")),
         asked("two", get("/direct/400") + get("/direct/401"), responses=2),
-        asked("grpc-400", request("POST", "/direct/400", "content-type: application/grpc", "content-length: 0")),
+        asked(
+            "grpc-400", request("POST", "/direct/400", "content-type: application/grpc", "content-length: 0")
+        ),
         asked("origin-400", get("/a"), upstream=b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
     )
 
