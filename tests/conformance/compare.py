@@ -84,7 +84,7 @@ def _by_name(fields: Fields) -> dict[str, list[str]]:
     for name, value in fields:
         values = found.setdefault(name.decode("latin-1"), [])
         text = value.decode("latin-1")
-        pattern, word = _NEVER_THE_SAME.get(name.decode("latin-1"), (None, ""))
+        pattern, word = _NEVER_THE_SAME.get(name.decode("latin-1").lower(), (None, ""))
         values.append(pattern.sub(word, text) if pattern else text)
     return found
 
