@@ -310,11 +310,11 @@ class Exchange(Stream):
             return
         self._cluster = cluster
         self.upstream_cluster = cluster.config.stat_name
+        self._prepare_upstream_headers(route)  # as in Envoy, for the log of a request that finds no host, too
         host = cluster.choose()
         if host is None:
             self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
             return
-        self._prepare_upstream_headers(route)
         self._lease(host, False, now)
 
     def _prepare_upstream_headers(self, route: Route) -> None:
@@ -759,7 +759,7 @@ class Exchange(Stream):
             if grpc:
                 answer_grpc(self, body)
                 body = b""
-            self.response_headers = self._manager.complete_local_headers(self.response_headers, body)
+            self.response_headers = self._manager.complete_local_headers(self.response_headers, body, grpc)
         else:
             self.response_headers = Headers(extra + self._manager.local_headers(body))
         if self._tells_request_id and self.request_id:

@@ -95,7 +95,7 @@ class HeaderMutation:
             headers.set(name, value)
         for name, value in adding:
             if name in self._one_line:
-                headers.set(name, b",".join([*headers.get_all(name), value]))
+                headers.set(name, b",".join(filter(None, [*headers.get_all(name), value])))
             else:
                 headers.items.append((name, value))
 
