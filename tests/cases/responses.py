@@ -34,6 +34,10 @@ RESPONSES: Final[dict[str, tuple[bytes, bytes, Accept | Refuse]]] = {
     ),
     "to head": (_OK + b"content-length: 9\r\n\r\n", b"HEAD", Accept()),
     "to head, chunked": (_CHUNKED, b"HEAD", Accept()),
+    # -- before and in the status line
+    "empty line before it": (b"\r\n" + _OK + b"content-length: 2\r\n\r\nok", b"GET", _WRONG),
+    "line feed before it": (b"\n" + _OK + b"content-length: 2\r\n\r\nok", b"GET", _WRONG),
+    "control in its reason": (b"HTTP/1.1 200 O\x01\r\ncontent-length: 2\r\n\r\nok", b"GET", _WRONG),
     # -- two framings, or none that can be told
     "length and chunked": (
         _OK + b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -36,6 +36,22 @@ def configured(stage: MakeStage, *mappers: dict[str, Any], **more: Any) -> Stage
     return stage(routes=ROUTES, manager={"local_reply_config": {"mappers": list(mappers), **more}})
 
 
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_what_has_no_content_gets_no_body(stage: MakeStage, status: int, mapped: bool) -> None:
+    direct = {"status": 200 if mapped else status, "body": {"inline_string": "text"}}
+    mapper = {"filter": status_is(200), "status_code": status, "body": {"inline_string": "other"}}
+    play = stage(
+        routes=[{"match": {"prefix": "/"}, "direct_response": direct}],
+        manager={"local_reply_config": {"mappers": [mapper]}} if mapped else {},
+    )
+    client = play.connect()
+    client.say(request("GET", "/") * 2)
+    heads = [line for line in client.hears() if line]
+    assert [line.partition(" ")[2][:3] for line in heads if line.startswith("HTTP")] == [str(status)] * 2
+    assert all(line.startswith(("HTTP", "location")) for line in heads)
+
+
 def test_the_first_mapper_that_matches_changes_the_answer(stage: MakeStage) -> None:
     play = configured(
         stage,
