@@ -7,12 +7,21 @@ for resumes it. Nothing here knows a protocol version, a socket or a clock.
 import time
 from typing import Final
 
-from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, LENGTH, NO_BODY, TUNNEL, parse_length
+from proxyd.codec.framing import (
+    BODYLESS_METHODS,
+    BODYLESS_STATUSES,
+    CHUNKED,
+    LENGTH,
+    NO_BODY,
+    TUNNEL,
+    parse_length,
+)
 from proxyd.codec.grpc import is_grpc
 from proxyd.codec.headers import NO_HEADERS, Headers
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import (
     DC,
+    DPE,
     MISSING_HOST,
     NC,
     NO_CLUSTER,
@@ -744,23 +753,14 @@ class Exchange(Stream):
         if status == 400 and self._manager.config.closes_on_bad_request:
             self._downstream.close_after()
         route = self._route
-        changed = route is not None and bool(route.response_mutations)
-        if changed and route is not None:
-            self.response_headers = Headers(extra)
-            route.finalize_response(self)
-        self.response_code = status
         rules = self._manager.config.local_reply
         grpc = is_grpc(self.request_headers)
-        if changed or grpc or rules is not None:
-            if not changed:
-                self.response_headers = Headers(extra)
-            if rules is not None:
-                body = rules.rewrite(self, body)
-            if grpc:
-                answer_grpc(self, body)
-                body = b""
-            self.response_headers = self._manager.complete_local_headers(self.response_headers, body, grpc)
+        if grpc or rules is not None or (route is not None and route.response_mutations):
+            body = self._shape_reply(status, body, extra, grpc)
         else:
+            if body and status in BODYLESS_STATUSES:
+                body = b""
+            self.response_code = status
             self.response_headers = Headers(extra + self._manager.local_headers(body))
         if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
@@ -771,6 +771,26 @@ class Exchange(Stream):
             downstream.send_data(body)
         self._account(now)
         downstream.end()
+
+    def _shape_reply(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]], grpc: bool) -> bytes:
+        """The body of a reply that the route, the manager or gRPC gives another shape; sets its headers."""
+        self.response_headers = Headers(extra)
+        flags = self.response_flags
+        self.response_flags = flags & ~DPE  # as in Envoy, which notes a client's mistake after answering it
+        if self._route is not None:
+            self._route.finalize_response(self)
+        self.response_code = status
+        rules = self._manager.config.local_reply
+        if rules is not None:
+            body = rules.rewrite(self, body)
+        self.response_flags = flags
+        if grpc:
+            answer_grpc(self, body)
+            body = b""
+        elif self.response_code in BODYLESS_STATUSES:
+            body = b""
+        self.response_headers = self._manager.complete_local_headers(self.response_headers, body, grpc)
+        return body
 
     # -- deadlines
 

@@ -9,6 +9,7 @@ that is believed where a request came from, but commands nothing.
 
 import ipaddress
 import re
+import socket
 from typing import Final
 
 from proxyd.codec.headers import HeaderBlock, write_fields
@@ -49,9 +50,14 @@ def last_address(forwarded_for: bytes, skip: int) -> str:
     if not text or not text.isascii():
         return ""
     try:
-        return str(ipaddress.ip_address(text.decode()))
+        address = ipaddress.ip_address(text.decode())
     except ValueError:
         return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    # Not by str(), which writes the last part of ::ffff:10.0.0.1 in one way or the other by Python's version.
+    scope = f"%{address.scope_id}" if address.scope_id else ""
+    return socket.inet_ntop(socket.AF_INET6, address.packed) + scope
 
 
 # What Envoy lets pass: a URL without user and fragment, or a relative one.
