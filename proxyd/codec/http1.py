@@ -72,7 +72,7 @@ _ORDINARY_LONGEST: Final = 64
 # Longer ones are not kept by each connection for the next message.
 _LONGEST_BLOCK: Final = 2048
 _OWS: Final = b" \t"
-# What a request's first line and the empty one have beside method and target; a field beside name and value.
+# What a first line has beside method and target, with the empty line; a field beside name and value.
 _LINE_BYTES: Final = len(b"  HTTP/1.1\r\n\r\n")
 _FIELD_BYTES: Final = len(b": \r\n")
 _STATUS_BYTES: Final = len(b"HTTP/1.1 200 \r\n\r\n")
