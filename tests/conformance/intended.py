@@ -44,9 +44,9 @@ INTENDED = (
         ("absolute-user", "strict-absolute-port-and-user"),
     ),
     Intended(
-        "RFC 9112 section 7.1: a chunk is as long as it says, its lines end in CRLF, extensions are names and "
-        "values without spaces, controls and open quotes. RFC 9110 section 6.5.1: framing is no matter of "
-        "trailers",
+        "RFC 9112 section 7.1: a chunk is as long as it says, its lines end in CRLF, extensions are names "
+        "and values without spaces, controls and open quotes. RFC 9110 section 6.5.1: framing is no matter "
+        "of trailers",
         (
             "chunk-space-after",
             "chunk-longer-than-said",

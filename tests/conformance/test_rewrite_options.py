@@ -1,4 +1,4 @@
-"""Rewrites of every kind beside each other, clusters by header and weight, and what internal clients command."""
+"""Rewrites of every kind beside each other, clusters by header and weight, what internal clients command."""
 
 import pytest
 
@@ -21,7 +21,10 @@ route_config:
     routes:
     - match: {prefix: /literal}
       route:
-        {cluster: origin, host_rewrite_literal: new.example, append_x_forwarded_host: true, prefix_rewrite: /n}
+        cluster: origin
+        host_rewrite_literal: new.example
+        append_x_forwarded_host: true
+        prefix_rewrite: /n
     - match: {prefix: /of-header}
       route: {cluster: origin, host_rewrite_header: x-h, append_x_forwarded_host: true}
     - match: {prefix: /of-path}
