@@ -233,7 +233,7 @@ class RoutingPriority(enum.IntEnum):
 
 
 class Metadata(Message, frozen=True, kw_only=True):
-    """Notes about a part of the configuration, for its readers. No feature looks at them so far."""
+    """What is noted about a part of the configuration, for those who read it; proxyd does not so far."""
 
     proto: ClassVar[str] = "envoy.config.core.v3.Metadata"
 
