@@ -986,6 +986,7 @@ class ResponseReader:
             self._drop_nominated()
             self._events.on_interim(head)
             return
+        self._plain = False  # what follows is no answer to this request
         head.body = response_body(status, self._to_head, self._content_length, self._transfer_encoding)
         if head.body < 0:
             self._refuse()

@@ -250,3 +250,27 @@ def test_the_middle_of_a_body_is_handed_on_as_it_comes() -> None:
     got.reader.feed(middle)
     assert got.events[-1][1] is middle
     assert got.reader.finish()
+
+
+WHOLE = OK + b"content-length: 0\r\n\r\n"
+
+
+def test_a_whole_response_that_nobody_asked_for_is_refused_behind_a_body_in_pieces() -> None:
+    got = Responses()
+    got.reader.feed(OK + b"content-length: 4\r\n\r\na")
+    got.reader.feed(b"b")
+    assert not got.reader.feed(b"cd" + WHOLE)
+    assert join(got.events) == [("head", 200, LENGTH), ("data", b"abcd"), ("end",)]
+
+
+@pytest.mark.parametrize(
+    "first", [(WHOLE,), (WHOLE[:20], WHOLE[20:]), (OK + b"x: \xe9\r\ncontent-length: 0\r\n\r\n",)]
+)
+def test_a_whole_response_that_nobody_asked_for_is_refused_on_an_idle_connection(
+    first: tuple[bytes, ...],
+) -> None:
+    got = Responses()
+    for piece in first:
+        assert got.reader.feed(piece)
+    assert not got.reader.feed(WHOLE)
+    assert got.events == [("head", 200, NO_BODY), ("end",)]
