@@ -141,7 +141,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream):
         self.info.filter_chain_name = self._options.filter_chain_name
         transport.set_write_buffer_limits(self._options.buffer_limit)
         self._start_idle(now)
-        self._arm()
+        if self._options.max_connection_duration > 0.0:  # for where idle connections have all the time
+            self._arm()
 
     def data_received(self, data: bytes) -> None:
         try:

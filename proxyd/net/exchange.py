@@ -356,7 +356,11 @@ class Exchange(Stream):
         self._reused = reused
         if self._blocked:
             upstream.pause()
-        # -- 5 send
+        self._send(upstream, now)
+
+    # -- 5 send
+
+    def _send(self, upstream: UpstreamStream, now: float) -> None:
         route = self._route
         host = self._host
         assert route is not None

@@ -23,9 +23,9 @@ class DownstreamStream:
         raise NotImplementedError
 
     def count_bytes(self, wire: WireBytes) -> int:
-        """Count the connection's bytes there from now on; how many had been received before.
+        """Count the connection's bytes there until the response has ended; how many had come before.
 
-        Those of responses that ended are never counted before; the listener's options ask for it.
+        Only where the listener's options have ``counts_wire_bytes``.
         """
         raise NotImplementedError
 

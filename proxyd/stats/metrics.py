@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from proxyd.stats import block
-from proxyd.stats.histogram import BUCKETS, SUB_BUCKETS, bucket_of
+from proxyd.stats.histogram import BUCKETS, SUB_BUCKETS, bucket_of, width
 
 # Units. Envoy's millisecond histograms are recorded in microseconds and printed in milliseconds.
 MICROSECONDS: Final = block.HISTOGRAM_MICROSECONDS
@@ -17,7 +17,7 @@ PLAIN: Final = block.HISTOGRAM_PLAIN
 
 # Most values are small: their buckets are looked up rather than worked out.
 _LOOKED_UP: Final = 1 << 14
-_BUCKETS: Final = [bucket_of(value) for value in range(_LOOKED_UP)]
+_BUCKETS: Final = [index for index in range(bucket_of(_LOOKED_UP)) for _ in range(width(index))]
 
 
 class Counter:
