@@ -232,8 +232,10 @@ def test_a_head_that_has_begun_is_not_idle(stage: MakeStage) -> None:
     assert client.hears() == HEARD_OK * 2
 
 
-def test_a_connection_lasts_at_most_so_long(stage: MakeStage) -> None:
-    play = stage(manager={"common_http_protocol_options": {"max_connection_duration": "10s"}})
+@pytest.mark.parametrize("further", [{}, {"idle_timeout": "0s"}])
+def test_a_connection_lasts_at_most_so_long(stage: MakeStage, further: dict[str, str]) -> None:
+    options = {"max_connection_duration": "10s", **further}
+    play = stage(manager={"common_http_protocol_options": options})
     idle = play.connect()
     client, origin = ask(play)
     play.pass_time(10.1)
