@@ -309,7 +309,8 @@ def reopen_logs(**where: Any) -> None:
 
 @cli.command()
 @click.argument("story", type=click.Choice(("front", "edge")))
-@click.option("--auto", is_flag=True, help="Go on by itself, on free ports, and check what each step shows.")
+@click.option("--auto", is_flag=True, help="Go on by itself; fail where a step does not show what it should.")
+@click.option("--free-ports", is_flag=True, help="Not the ports of the files (--auto does the same).")
 @click.option(
     "--directory",
     metavar="DIR",
@@ -319,7 +320,7 @@ def reopen_logs(**where: Any) -> None:
 @click.option(
     "--seconds", type=click.FloatRange(min=0), callback=_finite_or_none, help="End after that long a pause."
 )
-def demo(story: str, auto: bool, directory: Path | None, seconds: float | None) -> None:
+def demo(story: str, auto: bool, free_ports: bool, directory: Path | None, seconds: float | None) -> None:
     """See proxyd at work on this machine.
 
     front: a front proxy with two services behind sidecars, mutual TLS, certificates that go wrong.
@@ -329,7 +330,9 @@ def demo(story: str, auto: bool, directory: Path | None, seconds: float | None) 
     from proxyd.demo.story import run
 
     try:
-        finished = run(story, click.echo, auto=auto, directory=directory, seconds=seconds)
+        finished = run(
+            story, click.echo, auto=auto, own_ports=auto or free_ports, directory=directory, seconds=seconds
+        )
     except (DemoError, OSError) as error:
         raise Failure(f"proxyd: the demonstration failed: {error}") from None
     if auto and not finished:

@@ -82,14 +82,22 @@ class Admin:
         except (OSError, http.client.HTTPException):
             return False
 
-    def counter(self, *endings: str) -> int:
+    def counter(self, ending: str) -> int:
         """The sum of all statistics whose names end so."""
         found = 0
         for line in self.read("/stats").splitlines():
             name, _, value = line.partition(": ")
-            if name.endswith(endings) and value.isdecimal():
+            if name.endswith(ending) and value.isdecimal():
                 found += int(value)
         return found
+
+
+def numbers(admin: Admin, **endings: str) -> str:
+    """A line of counters, each a word and how its statistics' names end; empty while there is no answer."""
+    try:
+        return "   ".join(f"{word} {admin.counter(ending)}" for word, ending in endings.items())
+    except (OSError, http.client.HTTPException):
+        return ""
 
 
 def is_listening(port: int) -> bool:

@@ -1,11 +1,12 @@
 """Demonstration 2: an edge proxy in front of two applications, which learns HTTPS without a restart."""
 
 import itertools
+from functools import partial
 from typing import Final
 
 from proxyd.demo.application import APPLICATIONS
 from proxyd.demo.certificates import Authority
-from proxyd.demo.client import Answer, Browser, is_listening
+from proxyd.demo.client import Answer, Browser, is_listening, numbers
 from proxyd.demo.play import Play, expect, until
 from proxyd.demo.stage import Stage
 
@@ -30,6 +31,12 @@ def lay(stage: Stage) -> None:
 def play(stage: Stage, play: Play) -> None:
     """The whole story; DemoError where a step does not show what it should."""
     lay(stage)
+    play.numbers = partial(
+        numbers,
+        stage.admin(ADMIN),
+        http="http.http.downstream_rq_2xx",
+        https="http.https.downstream_rq_2xx",
+    )
     story = _Story(stage, play)
     story.round_robin()
     story.https_added()

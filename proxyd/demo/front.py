@@ -1,10 +1,11 @@
 """Demonstration 1: a front proxy with two services behind sidecars, mutual TLS, files that change."""
 
+from functools import partial
 from typing import Final
 
 from proxyd.demo.application import CAT, DOG
 from proxyd.demo.certificates import Authority
-from proxyd.demo.client import Admin, Answer, Browser
+from proxyd.demo.client import Admin, Answer, Browser, numbers
 from proxyd.demo.play import Play, expect, until
 from proxyd.demo.stage import Stage
 
@@ -33,6 +34,13 @@ def lay(stage: Stage) -> None:
 def play(stage: Stage, play: Play) -> None:
     """The whole story; DemoError where a step does not show what it should."""
     lay(stage)
+    play.numbers = partial(
+        numbers,
+        stage.admin(ADMINS["front"]),
+        dog="cluster.dog.upstream_rq_200",
+        cat="cluster.cat.upstream_rq_200",
+        failed="http.front.downstream_rq_5xx",
+    )
     story = _Story(stage, play)
     for step in (
         story.page,

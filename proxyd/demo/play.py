@@ -10,6 +10,7 @@ _PATIENCE: Final = 20.0  # seconds for something to be seen
 _PAUSE: Final = 0.02  # seconds between two looks
 
 Say = Callable[[str], None]
+Numbers = Callable[[], str]
 
 
 class DemoError(Exception):
@@ -17,11 +18,15 @@ class DemoError(Exception):
 
 
 class Play:
-    """The one who tells. ``wait`` returns when the next step shall come."""
+    """The one who tells.
 
-    def __init__(self, say: Say, wait: Callable[[], None]) -> None:
+    ``wait`` returns when the next step shall come; it is given what tells the numbers of the moment.
+    """
+
+    def __init__(self, say: Say, wait: Callable[[Numbers], None]) -> None:
         self._say: Final = say
         self._wait: Final = wait
+        self.numbers: Numbers = str  # a line, empty as long as there is nothing to count
         self._number = 0
 
     def say(self, text: str) -> None:
@@ -34,7 +39,7 @@ class Play:
         self._number += 1
         self._say(f"\n== {self._number}. {title}\n\n{story}")
         yield
-        self._wait()
+        self._wait(self.numbers)
 
     def seen(self, what: str) -> None:
         """Something the step had to show was there."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from proxyd.demo import edge, front
-from proxyd.demo.play import Play, Say
+from proxyd.demo.play import Numbers, Play, Say
 from proxyd.demo.stage import PROXYD, Program, Stage, opened
 from proxyd.system import native
 
@@ -31,19 +31,25 @@ def run(
     say: Say,
     *,
     auto: bool,
+    own_ports: bool,
     directory: Path | None = None,
     seconds: float | None = None,
     program: Program = PROXYD,
 ) -> bool:
     """Play a story; False where somebody ended it before its end.
 
-    ``auto`` goes on by itself, on free ports; else Enter goes on. The files are laid into ``directory`` and
-    stay there; without it a temporary one is used. ``seconds`` is the longest time to wait for Enter, in all.
+    ``auto`` goes on by itself, else Enter goes on. ``own_ports`` are chosen by the system; else those of the
+    files are taken where they are free. The files are laid into ``directory`` and stay there; without it a
+    temporary one is used. ``seconds`` is the longest time to wait for Enter, in all.
     Raises DemoError where a step does not show what it should, OSError where ``directory`` cannot be used.
     """
     wait = _nobody if auto else _Spectator(say, seconds).wait
     try:
-        with _signals_interrupt(), _place(directory) as place, opened(place, program, auto, say) as stage:
+        with (
+            _signals_interrupt(),
+            _place(directory) as place,
+            opened(place, program, own_ports, say) as stage,
+        ):
             say(f"Everything is in {place}; what each proxy says is in its NAME.log there.")
             STORIES[name](stage, Play(say, wait))
             say("\nThat was the whole story.")
@@ -79,7 +85,7 @@ def _place(directory: Path | None) -> Iterator[Path]:
     yield directory.resolve()
 
 
-def _nobody() -> None:
+def _nobody(_: Numbers) -> None:
     """Nobody looks: go on."""
 
 
@@ -99,12 +105,17 @@ class _Spectator:
                 for _ in range(line.count(b"\n")):
                     self._enters.put(None)
 
-    def wait(self) -> None:
-        """Return at Enter; _Enough when the time is over."""
+    def wait(self, numbers: Numbers) -> None:
+        """Return at Enter; _Enough when the time is over. Meanwhile the numbers are shown as they change."""
         self._say("\n   [Enter: go on; Ctrl-C: stop everything]")
+        shown = ""
         while True:
             left = self._until - time.monotonic()
             if left <= 0:
                 raise _Enough
+            if (now := numbers()) != shown:
+                # On a terminal over the last ones.
+                self._say(("\x1b[1F\x1b[2K" if shown and sys.stdout.isatty() else "") + f"   {now}")
+                shown = now
             with contextlib.suppress(queue.Empty):
                 return self._enters.get(timeout=min(left, _TICK))

