@@ -89,6 +89,14 @@ class Proxy:
         with urllib.request.urlopen(f"http://{self._admin.read_text().strip()}{path}", timeout=5) as reply:
             return bytes(reply.read())
 
+    def settled_stats(self, pattern: str = "[.]ssl[.]") -> str:
+        """The statistics that match, read when nothing has changed for longer than publishing takes."""
+        before = ""
+        while (now := self.admin(f"/stats?filter={pattern}").decode()) != before:
+            before = now
+            time.sleep(0.25)
+        return now
+
     def output(self) -> str:
         """The beginning of what it wrote to its terminal: Envoy repeats the whole configuration there."""
         return (self.directory / "output").read_text(errors="replace")[:2000]

@@ -6,9 +6,10 @@ from pathlib import Path
 from tests.conformance.case import Case
 from tests.conformance.intended import INTENDED
 from tests.conformance.owed import OWED
+from tests.conformance.tls.case import TlsCase
 
 
-def _cases() -> list[Case]:
+def _cases() -> list[Case | TlsCase]:
     modules = [
         importlib.import_module(f"tests.conformance.{path.stem}")
         for path in sorted(Path(__file__).parent.glob("test_*.py"))
