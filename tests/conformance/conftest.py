@@ -16,6 +16,7 @@ from tests.conformance.proxies import envoy_program
 from tests.conformance.tls.bootstrap import Scene
 from tests.conformance.tls.case import TlsCase
 from tests.conformance.tls.laboratory import TlsLaboratory
+from tests.conformance.updates.step import Step
 
 T = TypeVar("T", Case, TlsCase)
 Agree = Callable[[Case], None]
@@ -32,10 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=OWED[case.name], strict=True))
 
 
-def _case_of(item: pytest.Item) -> Case | TlsCase | None:
+def _case_of(item: pytest.Item) -> Case | TlsCase | Step | None:
     call = getattr(item, "callspec", None)
     case = call.params.get("case") if call is not None else None
-    return case if isinstance(case, (Case, TlsCase)) else None
+    return case if isinstance(case, (Case, TlsCase, Step)) else None
 
 
 def _selected(request: pytest.FixtureRequest, kind: type[T]) -> tuple[dict[str, T], list[ModuleType]]:
