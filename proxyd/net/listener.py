@@ -32,17 +32,17 @@ class HttpListener:
         self.connections: Final[set[Http1Downstream]] = set()
         self.drain_close: bool = False  # every response ends its connection
         self.accepted: int = 0
-        self._limit: Final = limit
+        self.limit: Final = limit
 
     def admit(self, connection: "Http1Downstream") -> bool:
         """Take a new connection in, or refuse it because the limit is reached."""
         stats = self.stats
-        if not self._limit.admits(len(self.connections)):
+        if not self.limit.admits():
             stats.downstream_cx_overflow.value += 1
             return False
         self.accepted += 1
         self.connections.add(connection)
-        self._limit.store(len(self.connections))
+        self.limit.opened()
         connection.info.id = self.accepted
         stats.downstream_cx_total.value += 1
         stats.downstream_cx_active.value += 1
@@ -60,7 +60,7 @@ class HttpListener:
         if connection not in self.connections:
             return
         self.connections.discard(connection)
-        self._limit.store(len(self.connections))
+        self.limit.closed()
         length = int(seconds * 1e6)
         stats = self.stats
         stats.downstream_cx_active.value -= 1

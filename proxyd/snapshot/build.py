@@ -6,8 +6,10 @@ Compiling is pure: no sockets, no tasks, no files. What can fail about a configu
 from typing import Final
 
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.cluster import Cluster
 from proxyd.config.core import Node
 from proxyd.config.listener import Listener
+from proxyd.config.rds import without_rds_routes
 from proxyd.snapshot.clusters import BUFFER_LIMIT, ClusterSnapshot
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import ConnectionManagerSnapshot
@@ -33,7 +35,10 @@ class ListenerSnapshot:
         worker: int,
         runtime: Runtime,
         node: Node | None,
+        key: str = "",
     ) -> None:
+        self.written: Listener = config
+        self.key: Final[str] = key or config.name
         socket_address = config.address.socket_address
         address = socket_address.address
         if ":" in address:
@@ -58,6 +63,11 @@ class ListenerSnapshot:
         )
         self.manager.connection.filter_chain_name = config.filter_chains[0].name
 
+    def take_routes(self, other: "ListenerSnapshot") -> None:
+        """Go on with the routes of another that differs in nothing else: for requests from now on."""
+        self.manager.take_routes(other.manager)
+        self.written = other.written
+
 
 class Snapshot:
     """A whole compiled configuration; ``listeners`` in the order of ``static_resources.listeners``."""
@@ -65,29 +75,70 @@ class Snapshot:
     def __init__(self, listeners: list[ListenerSnapshot], clusters: dict[str, ClusterSnapshot]) -> None:
         self.listeners: Final = listeners
         self.clusters: Final = clusters
+        self.named: Final = {listener.key: listener for listener in listeners}
 
 
-def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int) -> Snapshot:
+def compile_snapshot(
+    bootstrap: Bootstrap, registry: Registry, worker: int, before: Snapshot | None = None
+) -> Snapshot:
     """Compile for worker number ``worker``.
+
+    What has not changed since ``before``, a snapshot of the same runtime and node, is taken from there.
 
     Raises:
         SnapshotError: something in it cannot run; the text says what and why.
     """
-    resources = bootstrap.static_resources
     runtime = compile_runtime(bootstrap)
-    clusters: dict[str, ClusterSnapshot] = {}
-    listeners: list[ListenerSnapshot] = []
-    if resources is None:
-        return Snapshot(listeners, clusters)
-    for cluster in resources.clusters:
-        clusters[cluster.name] = ClusterSnapshot(cluster, registry, runtime)
-    for listener in resources.listeners:
-        try:
-            listeners.append(ListenerSnapshot(listener, registry, worker, runtime, bootstrap.node))
-        except (RouterError, FormatError) as error:
-            name = listener.name or listener.address.socket_address.address
-            raise SnapshotError(f"listener {name}: {error}") from error
+    resources = bootstrap.static_resources
+    clusters = {
+        cluster.name: compile_cluster(cluster, registry, runtime, before) for cluster in resources.clusters
+    }
+    listeners = [
+        compile_listener(listener, registry, worker, runtime, bootstrap.node, index, before)
+        for index, listener in enumerate(resources.listeners)
+    ]
     return Snapshot(listeners, clusters)
+
+
+def listener_key(listener: Listener, index: int) -> str:
+    """By which a listener is known again: its name. One without is static, and stays where it stands."""
+    return listener.name or f"#{index}"
+
+
+def same_but_for_routes(one: Listener, other: Listener) -> bool:
+    """Whether two listeners differ at most in routes that come from files of their own (``rds``)."""
+    return without_rds_routes(one) == without_rds_routes(other)
+
+
+def compile_cluster(
+    cluster: Cluster, registry: Registry, runtime: Runtime, before: Snapshot | None = None
+) -> ClusterSnapshot:
+    """One cluster, or what is there of it already where it has not changed. Raises SnapshotError."""
+    known = None if before is None else before.clusters.get(cluster.name)
+    if known is not None and known.written == cluster:
+        return known
+    return ClusterSnapshot(cluster, registry, runtime)
+
+
+def compile_listener(
+    listener: Listener,
+    registry: Registry,
+    worker: int,
+    runtime: Runtime,
+    node: Node | None,
+    index: int = 0,
+    before: Snapshot | None = None,
+) -> ListenerSnapshot:
+    """One listener, or what is there of it already where it has not changed. Raises SnapshotError."""
+    key = listener_key(listener, index)
+    known = None if before is None else before.named.get(key)
+    if known is not None and known.written == listener:
+        return known
+    try:
+        return ListenerSnapshot(listener, registry, worker, runtime, node, key)
+    except (RouterError, FormatError) as error:
+        name = listener.name or listener.address.socket_address.address
+        raise SnapshotError(f"listener {name}: {error}") from error
 
 
 def _whole_number(runtime: Runtime, key: str) -> int:

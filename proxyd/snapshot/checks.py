@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.core import (
     HeaderValueOption,
     RegexMatchAndSubstitute,
@@ -11,14 +10,18 @@ from proxyd.config.core import (
     SubstitutionFormatString,
 )
 from proxyd.config.finding import Finding, messages
+from proxyd.config.message import Message
 from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
 from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
 
 
-def check_texts(bootstrap: Bootstrap) -> Iterator[Finding]:
-    """Every format that names an operator wrongly, every expression that RE2 does not take."""
-    for path, message in messages(bootstrap):
+def check_texts(root: Message, root_path: str = "") -> Iterator[Finding]:
+    """Every format that names an operator wrongly, every expression that RE2 does not take.
+
+    ``root_path`` is where ``root`` stands in its text.
+    """
+    for path, message in messages(root, root_path):
         if isinstance(message, RegexMatcher):
             yield from _regex(path, message)
         elif isinstance(message, RegexMatchAndSubstitute):

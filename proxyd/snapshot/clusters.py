@@ -2,7 +2,13 @@
 
 from typing import Final, NamedTuple
 
-from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType, TcpKeepalive
+from proxyd.config.cluster import (
+    HTTP_OPTIONS_KEY,
+    Cluster,
+    ClusterLoadAssignment,
+    DiscoveryType,
+    TcpKeepalive,
+)
 from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
@@ -40,6 +46,7 @@ class ClusterSnapshot:
     """One compiled cluster. Times in seconds, 0.0 for none."""
 
     def __init__(self, config: Cluster, registry: Registry, runtime: Runtime) -> None:
+        self.written: Final = config
         self.name: Final = config.name
         self.stat_name: Final = config.alt_stat_name or config.name
         self.stats: Final = ClusterStats(registry, self.stat_name)
@@ -77,8 +84,11 @@ class ClusterSnapshot:
 
 def endpoints(config: Cluster) -> list[HostEntry]:
     """Every endpoint in file order, as written there: the ``ip`` may still be a name to resolve."""
-    if config.load_assignment is None:
-        return []
+    return [] if config.load_assignment is None else assigned(config.load_assignment)
+
+
+def assigned(assignment: ClusterLoadAssignment) -> list[HostEntry]:
+    """Every endpoint of an assignment in file order."""
     return [
         HostEntry(
             item.endpoint.address.socket_address.address,
@@ -86,7 +96,7 @@ def endpoints(config: Cluster) -> list[HostEntry]:
             item.endpoint.hostname,
             item.load_balancing_weight or 1,
         )
-        for locality in config.load_assignment.endpoints
+        for locality in assignment.endpoints
         for item in locality.lb_endpoints
     ]
 

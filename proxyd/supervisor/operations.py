@@ -17,6 +17,7 @@ from proxyd.admin.messages import AdminRequest
 from proxyd.admin.stats_pages import stats
 from proxyd.config.core import TrafficDirection
 from proxyd.config.load import ConfigErrors
+from proxyd.snapshot.build import listener_key
 from proxyd.supervisor.commands import (
     Command,
     Done,
@@ -51,7 +52,6 @@ class Operations:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor: Final = supervisor
-        self._asked = 0
 
     # -- the command line
 
@@ -164,8 +164,7 @@ class Operations:
         """Open all logs anew; the reasons why some could not be, which stay in use as they were."""
         supervisor = self._supervisor
         assert supervisor.admin is not None
-        self._asked += 1
-        number = self._asked
+        number = supervisor.new_order()
         asked = [
             (generation, generation.ask(control.ReopenLogs(number))) for generation in supervisor.generations
         ]
@@ -246,14 +245,13 @@ class Operations:
         if generation is not supervisor.current:
             return  # a reload was quicker, and these listeners drain
         listeners = {
-            index: listener
+            index: listener_key(listener, index)
             for index, listener in enumerate(generation.bootstrap.static_resources.listeners)
-            if index not in generation.stopped_listeners
+            if listener_key(listener, index) not in generation.stopped_listeners
             and (not inbound_only or listener.traffic_direction == TrafficDirection.INBOUND)
         }
-        generation.stopped_listeners.update(listeners)
-        self._asked += 1
-        number = self._asked
+        generation.stopped_listeners.update(listeners.values())
+        number = supervisor.new_order()
         told = generation.ask(control.StopListening(number, tuple(listeners)))
         await supervisor.until(lambda: generation.done(told, number), REOPEN_LIMIT)
         supervisor.sockets.give_up(each for each in supervisor.wanted if each.listener in listeners)
