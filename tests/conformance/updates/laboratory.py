@@ -132,11 +132,12 @@ class _Run:
         clusters = json.loads(proxy.admin("/clusters?format=json")).get("cluster_statuses", [])
         seen["clusters"] = sorted(status["name"] for status in clusters)
         for status in listeners:
-            port = status["local_address"]["socket_address"]["port_value"]
+            address = status["local_address"]["socket_address"]
+            address = (address["address"], address["port_value"])
             for path in _PATHS:
-                seen[f"answers.{status['name']}{path}"] = _ask(port, path, status["name"] == "served")
+                seen[f"answers.{status['name']}{path}"] = _ask(address, path, status["name"] == "served")
             if status["name"] == "served":
-                seen["certificate"] = _certificate(port)
+                seen["certificate"] = _certificate(address)
         return seen
 
 
@@ -153,9 +154,9 @@ def _change(name: str, before: Mapping[str, int], now: Mapping[str, int]) -> int
     return now.get(name, 0) - before.get(name, 0)
 
 
-def _ask(port: int, path: str, over_tls: bool) -> str:
+def _ask(address: tuple[str, int], path: str, over_tls: bool) -> str:
     context = ssl._create_unverified_context() if over_tls else None
-    url = f"{'https' if over_tls else 'http'}://127.0.0.1:{port}{path}"
+    url = f"{'https' if over_tls else 'http'}://{address[0]}:{address[1]}{path}"
     try:
         with urllib.request.urlopen(url, timeout=5, context=context) as reply:
             return f"{reply.status} {reply.read().decode()}"
@@ -166,9 +167,9 @@ def _ask(port: int, path: str, over_tls: bool) -> str:
         return "nothing"
 
 
-def _certificate(port: int) -> str:
+def _certificate(address: tuple[str, int]) -> str:
     try:
-        pem = ssl.get_server_certificate(("127.0.0.1", port), timeout=5)
+        pem = ssl.get_server_certificate(address, timeout=5)
     except OSError:
         return "none"
     subject = x509.load_pem_x509_certificate(pem.encode()).subject

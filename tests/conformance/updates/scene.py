@@ -15,6 +15,12 @@ _ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
 _SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 
+# An address for each: two listeners that let the system choose their ports on one would share them in Envoy.
+_ADDRESSES = {
+    name: f"127.0.0.{number}"
+    for number, name in enumerate(("http", "routed", "served", "more", "other-name"), 21)
+}
+
 
 def file(*resources: dict[str, Any]) -> str:
     """A file with these resources."""
@@ -73,7 +79,7 @@ def listener(
     return {
         "@type": _LISTENER,
         "name": name,
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "address": {"socket_address": {"address": _ADDRESSES[name], "port_value": port}},
         "filter_chains": [chain],
         **more,
     }
