@@ -204,9 +204,11 @@ def start(**given: Any) -> None:
 def validate(**given: Any) -> None:
     """Check a configuration, start nothing.
 
-    All its mistakes are told at once.
+    All its mistakes are told at once, those in the files of resources that it names included.
     """
     loaded = _load(given)
+    if mistakes := [reason for outcome in loaded.assembly.outcomes for reason in outcome.reasons]:
+        raise Failure(cli_text.mistakes(mistakes))
     click.echo(f"configuration '{loaded.origin}' OK")
 
 

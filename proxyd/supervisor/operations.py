@@ -21,6 +21,7 @@ from proxyd.snapshot.build import listener_key
 from proxyd.supervisor.commands import (
     Command,
     Done,
+    FileStatus,
     ListenerStatus,
     Refused,
     Reload,
@@ -36,6 +37,7 @@ from proxyd.supervisor.commands import (
 )
 from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.problems import StartError, counted
+from proxyd.supervisor.resources import Key, State
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.supervisor.worker_views import worker_views
@@ -146,6 +148,7 @@ class Operations:
             ),
             workers=tuple(workers),
             last_reload=supervisor.last_reload,
+            files=tuple(_file_status(key, state) for key, state in supervisor.updates.states.items()),
         )
 
     async def _stats(self, command: Stats, context: AdminContext) -> Reply:
@@ -258,3 +261,16 @@ class Operations:
         supervisor.vitals.listeners_stopped(len(listeners))
         verb = "accepts" if len(listeners) == 1 else "accept"
         logger.info("%s %s no more", counted(len(listeners), "listener"), verb)
+
+
+def _file_status(key: Key, state: State) -> FileStatus:
+    return FileStatus(
+        kind=key.kind,
+        file=key.file,
+        name=key.name,
+        result=state.result,
+        age_s=time.time() - state.updated if state.updated else -1.0,
+        version=state.version_info,
+        resources=len(state.resources),
+        reasons=tuple(reason for problem in state.problems.values() for reason in problem.reasons),
+    )

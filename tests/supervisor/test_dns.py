@@ -282,7 +282,8 @@ def test_those_who_follow_one_cluster_hear_the_same_from_one_resolution():
                 book.entries["web", V4] = ["10.0.0.3"]
                 await changed.wait()
                 second.cancel()
-        assert heard == {"old": [1, 2], "new": [1, 2, 3]}
+        assert len(heard["new"]) == 3
+        assert heard["new"][:2] == heard["old"]
         attempts = count(registry, "update_attempt")
         await anyio.sleep(0.01)
         assert count(registry, "update_attempt") == attempts
