@@ -113,13 +113,20 @@ class Stage:
     def _serves(self, name: str, admin: Admin) -> bool:
         code = self._processes[name].poll()
         if code is not None:
-            last = self.log(name).read_text("utf-8", "replace").splitlines()[-15:]
-            raise DemoError(f"{name} ended with exit code {code}:\n" + "\n".join(f"    {x}" for x in last))
+            raise DemoError(f"{name} ended with exit code {code}")
         return admin.ready()
 
     def log(self, name: str) -> Path:
         """What a proxy says."""
         return self.directory / f"{name}.log"
+
+    def last_words(self) -> str:
+        """What the proxies said last, for an operator who looks for what went wrong."""
+        lines = []
+        for name in self._processes:
+            said = self.log(name).read_text("utf-8", "replace").splitlines()[-10:]
+            lines += [f"{name} said last:", *(f"    {line[:500]}" for line in said)]
+        return "\n".join(lines)
 
     def move(self, source: str, target: str) -> None:
         """Move a copy of one file over another, in one step: nobody ever sees half a file."""
@@ -154,6 +161,8 @@ def opened(directory: Path, program: Program, own_ports: bool, say: Say) -> Iter
     stage = Stage(directory, program, own_ports, say)
     try:
         yield stage
+    except DemoError as error:
+        raise DemoError(f"{error}\n{stage.last_words()}".rstrip()) from error
     finally:
         say("\nstopping")
         stage.close()

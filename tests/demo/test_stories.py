@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.demo.play import DemoError, Play, expect
+from proxyd.demo.stage import Stage
 from proxyd.demo.story import STORIES, run
 from tests.conformance.proxies import envoy_program
 from tests.demo.envoy import ENVOY
@@ -38,7 +39,11 @@ def test_a_step_that_shows_something_else_ends_the_story(
 def test_a_proxy_that_does_not_start_is_told_with_its_own_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("proxyd.demo.edge.Authority.sign", lambda *_: None)  # no certificates
-    (tmp_path / "envoy.yaml").mkdir()
-    with pytest.raises(OSError, match=r"envoy\.yaml"):
+    def laid(stage: Stage, _: Play) -> None:
+        stage.lay("edge")
+        (tmp_path / "envoy.yaml").write_text("admin: nothing")
+        stage.start(edge=9901)
+
+    monkeypatch.setitem(STORIES, "edge", laid)
+    with pytest.raises(DemoError, match=r"(?s)edge ended with exit code 1\nedge said last:.*admin: expected"):
         run("edge", print, auto=True, own_ports=True, directory=tmp_path)
