@@ -106,6 +106,23 @@ INTENDED = (
     ),
     Intended("Envoy's list of methods has this one misspelt", ("method-M-SEARCH",)),
     Intended(
+        "A field that no message has is a mistake in a file of resources too: Envoy ignores it there",
+        ("lds-unknown-field", "lds-back-4"),
+    ),
+    Intended(
+        "Envoy counts a cluster as added or modified before it finds out that it cannot have it",
+        ("cds-name-of-a-host", "cds-mixed-with-a-host", "cds-mixed-last"),
+        ("cluster_manager.cluster_added",),
+    ),
+    Intended(
+        "One cluster that breaks a rule is refused alone, as a listener is: Envoy refuses its whole file",
+        ("cds-mixed", "cds-back-2"),
+    ),
+    Intended(
+        "One file may hold the routes of several listeners, each of which takes its own",
+        ("rds-two",),
+    ),
+    Intended(
         "The method is looked at before the controls in it", ("line-method-with-nul",), ("log[0].details",)
     ),
 )

@@ -1,5 +1,6 @@
 """The real Envoy shows what each step expects, from the same files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,36 @@ def test_a_step_that_shows_something_else_ends_the_story(
         run("front", said.append, auto=True, own_ports=True, directory=tmp_path)
     assert said[-1] == "stopped, nothing is left running"
     assert "\n== 1. Title\n\nStory" in said
+
+
+def _two_steps(_: object, play: Play) -> None:
+    for title in ("First", "Second"):
+        with play.step(title, "Story"):
+            pass
+
+
+def test_enter_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(STORIES, "front", _two_steps)
+    reader, writer = os.pipe()
+    said: list[str] = []
+    with open(reader) as stdin, open(writer, "w") as terminal:
+        monkeypatch.setattr("sys.stdin", stdin)
+        terminal.write("\n\n")
+        terminal.close()
+        assert run("front", said.append, auto=False, own_ports=True, directory=tmp_path)
+    assert sum("[Enter: go on" in text for text in said) == 2
+    assert "\nThat was the whole story." in said
+
+
+def test_the_time_to_look_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(STORIES, "front", _two_steps)
+    said: list[str] = []
+    with open(os.devnull) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert run("front", said.append, auto=False, own_ports=True, directory=tmp_path, seconds=0)
+    assert "\n== 1. First\n\nStory" in said
+    assert not any("== 2." in text for text in said)
+    assert said[-1] == "stopped, nothing is left running"
 
 
 @pytest.mark.e2e

@@ -22,6 +22,7 @@ from tests.conformance.updates.scene import BEGINNING, bootstrap
 from tests.conformance.updates.step import COUNTED, SCOPES, Step
 
 _DEADLINE = 15.0  # seconds for a file to be noticed
+_OPTIONS = ("--allow-empty-updates",)
 _PATHS = ("/said", "/")
 # Counted of every step, beside the updates of its file.
 _MANAGERS = (
@@ -86,7 +87,7 @@ class _Run:
             }
             for name, text in BEGINNING.items():
                 self._put(name, text)
-            with Proxy(self._kind, self._directory, self._with_words(bootstrap())) as proxy:
+            with Proxy(self._kind, self._directory, self._with_words(bootstrap()), _OPTIONS) as proxy:
                 for step in steps:
                     before = _stats(proxy)
                     self._put(step.file, step.text)
