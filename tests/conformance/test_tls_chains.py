@@ -25,6 +25,10 @@ def _chain(name: str, match: str, shown: str = "server", **more: str) -> Chain:
     return Chain(tls_context, match, _said(name), name)
 
 
+def _alone(context: str) -> TlsListener:
+    return TlsListener((Chain(context, manager=_said("alone")),), inspect=True)
+
+
 TLS_LISTENERS = {
     "sni": TlsListener(
         (
@@ -83,19 +87,11 @@ TLS_LISTENERS = {
             _chain("more", "prefix_ranges: [{address_prefix: 127.0.0.1, prefix_len: 32}]", "two"),
         ),
     ),
-    "names": TlsListener((Chain(_context("one", "two", "wild"), manager=_said("names")),)),
-    "keys": TlsListener((Chain(_context("one", "rsa"), manager=_said("keys")),)),
-    "keys-rsa-first": TlsListener((Chain(_context("rsa", "one"), manager=_said("keys")),)),
-    "demands-name": TlsListener(
-        (Chain(_context("server", outer="require_sni: true"), manager=_said("sni")),)
-    ),
-    "names-strict": TlsListener(
-        (
-            Chain(
-                _context("one", "two", outer="full_scan_certs_on_sni_mismatch: true"), manager=_said("names")
-            ),
-        )
-    ),
+    "names": _alone(_context("one", "two", "wild")),
+    "keys": _alone(_context("one", "rsa")),
+    "keys-rsa-first": _alone(_context("rsa", "one")),
+    "demands-name": _alone(_context("server", outer="require_sni: true")),
+    "names-strict": _alone(_context("one", "two", outer="full_scan_certs_on_sni_mismatch: true")),
 }
 
 _ECDSA, _RSA = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"

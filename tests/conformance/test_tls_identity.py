@@ -36,18 +36,7 @@ def _listener(mode: str, details: str, more: str = "") -> TlsListener:
     return TlsListener((Chain(_CONTEXT, manager=fields),))
 
 
-TLS_LISTENERS = {
-    **{f"xfcc-{mode}": _listener(mode, "{subject: true, uri: true}") for mode in _MODES},
-    **{f"xfcc-details-{name}": _listener("SANITIZE_SET", details) for name, details in _DETAILS.items()},
-    "xfcc-plain": TlsListener((Chain(manager="forward_client_cert_details: ALWAYS_FORWARD_ONLY"),)),
-    "require-tls": TlsListener((Chain(_CONTEXT, manager=_REQUIRED),)),
-    "require-tls-plain": TlsListener((Chain(manager=_REQUIRED),)),
-    "edge": TlsListener((Chain(_CONTEXT, manager="use_remote_address: true"),)),
-    "headers": TlsListener(
-        (
-            Chain(
-                _CONTEXT,
-                manager="""
+_HEADERS = """
 route_config:
   name: r
   request_headers_to_add:
@@ -63,10 +52,16 @@ route_config:
   - {header: {key: x-local-uri, value: "%DOWNSTREAM_LOCAL_URI_SAN%"}}
   - {header: {key: x-ends, value: "%DOWNSTREAM_PEER_CERT_V_END(%Y-%m-%d)%"}}
   virtual_hosts: [{name: all, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: origin}}]}]
-""",
-            ),
-        )
-    ),
+"""
+
+TLS_LISTENERS = {
+    **{f"xfcc-{mode}": _listener(mode, "{subject: true, uri: true}") for mode in _MODES},
+    **{f"xfcc-details-{name}": _listener("SANITIZE_SET", details) for name, details in _DETAILS.items()},
+    "xfcc-plain": TlsListener((Chain(manager="forward_client_cert_details: ALWAYS_FORWARD_ONLY"),)),
+    "require-tls": TlsListener((Chain(_CONTEXT, manager=_REQUIRED),)),
+    "require-tls-plain": TlsListener((Chain(manager=_REQUIRED),)),
+    "edge": TlsListener((Chain(_CONTEXT, manager="use_remote_address: true"),)),
+    "headers": TlsListener((Chain(_CONTEXT, manager=_HEADERS),), inspect=True),
 }
 
 _XFCC = 'x-forwarded-client-cert: By=spiffe://a;Hash=00;Subject="CN=forged"'

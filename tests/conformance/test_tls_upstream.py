@@ -12,7 +12,8 @@ _CA = "trusted_ca: {filename: $certs/ca.crt}"
 
 
 def _verified(more: str = "", common: str = "", outer: str = "sni: origin.example.com", ca: str = _CA) -> str:
-    return f"{{{outer}, common_tls_context: {{validation_context: {{{ca}, {more}}}, {common}}}}}"
+    inner = f"validation_context: {{{ca}, {more}}}, {common}"
+    return f"{{common_tls_context: {{{inner}}}, {outer}}}"
 
 
 def _certificate(name: str) -> str:
@@ -23,6 +24,8 @@ def _name(matcher: str, kind: str = "DNS") -> str:
     return f"match_typed_subject_alt_names: [{{san_type: {kind}, matcher: {{{matcher}}}}}]"
 
 
+_BOTH_CAS = "trusted_ca: {filename: $certs/both-ca.crt}"
+_CRL = "crl: {filename: $certs/ca.crl}"
 _MAX_13 = "tls_maximum_protocol_version: TLSv1_3"
 _UP_TO_13 = f"tls_params: {{{_MAX_13}}}"
 _ONLY_13 = f"tls_params: {{tls_minimum_protocol_version: TLSv1_3, {_MAX_13}}}"
@@ -35,9 +38,7 @@ TLS_CLUSTERS = {
     "auto-sni": TlsCluster("good", http="auto_sni: true"),
     "auto-sni-over-sni": TlsCluster("good", "sni: some.example.com", http="auto_sni: true"),
     "auto-sni-header": TlsCluster("good", http="{auto_sni: true, override_auto_sni_header: x-name}"),
-    "auto-san": TlsCluster(
-        "good", _verified(outer="allow_renegotiation: false"), "{auto_sni: true, auto_san_validation: true}"
-    ),
+    "auto-san": TlsCluster("good", _verified(outer=""), "{auto_sni: true, auto_san_validation: true}"),
     "verified": TlsCluster("good", _verified()),
     "verified-named": TlsCluster("good", _verified(_name("exact: origin.example.com"))),
     "verified-named-wild": TlsCluster("good", _verified(_name("exact: a.wild.example.com"))),
@@ -50,7 +51,8 @@ TLS_CLUSTERS = {
     "verified-expired-allowed": TlsCluster("expired", _verified("allow_expired_certificate: true")),
     "verified-self-signed": TlsCluster("self-signed", _verified()),
     "verified-deep": TlsCluster("deep", _verified()),
-    "verified-revoked": TlsCluster("revoked", _verified("crl: {filename: $certs/ca.crl}")),
+    "verified-revoked": TlsCluster("revoked", _verified(_CRL)),
+    "verified-without-crl": TlsCluster("stranger", _verified(_CRL, ca=_BOTH_CAS)),
     "verified-other-ca": TlsCluster("good", _verified(ca="trusted_ca: {filename: $certs/other-ca.crt}")),
     "verified-untrusted": TlsCluster("stranger", _verified("trust_chain_verification: ACCEPT_UNTRUSTED")),
     "pinned": TlsCluster("good", _verified("verify_certificate_spki: ['$spki(origin)']")),
@@ -103,7 +105,12 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("cluster", TLS_CLUSTERS)
+# Where OpenSSL does not tell what it would have refused, and where Envoy resumes no session: of two requests with
+# the same name the second one's connection does here.
+_COUNTED_OTHERWISE = ("verified-untrusted", "auto-san")
+
+
+@pytest.mark.parametrize("cluster", [name for name in TLS_CLUSTERS if name not in _COUNTED_OTHERWISE])
 def test_counts_as_envoy_does(cluster: str, tls_laboratory: TlsLaboratory) -> None:
     envoy, proxyd = (tls_laboratory.counted[kind].get(cluster) for kind in ("envoy", "proxyd"))
     assert proxyd == envoy
