@@ -201,8 +201,7 @@ CASES = (
 )
 
 
-# Where nobody is asked for a certificate by Envoy (intended.py), and where OpenSSL does not tell what it would
-# have refused.
+# Where Envoy asks nobody for a certificate (intended.py); where OpenSSL does not tell whom it would refuse.
 _COUNTED_OTHERWISE = ("tls-required-unverified", "tls-untrusted-accepted")
 
 

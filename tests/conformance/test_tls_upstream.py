@@ -105,8 +105,8 @@ CASES = (
 )
 
 
-# Where OpenSSL does not tell what it would have refused, and where Envoy resumes no session: of two requests with
-# the same name the second one's connection does here.
+# Where OpenSSL does not tell whom it would refuse; where Envoy resumes no session: here the second connection
+# for the same name does.
 _COUNTED_OTHERWISE = ("verified-untrusted", "auto-san")
 
 
