@@ -46,7 +46,7 @@ def _name(common: str) -> x509.Name:
     )
 
 
-def _sign(
+def sign(
     common: str,
     issuer: Signed | None,
     *,
@@ -99,9 +99,9 @@ class Pki:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        ca = _sign("Test CA", None, ca=True)
-        other = _sign("Other CA", None, ca=True)
-        middle = _sign("Middle CA", ca, ca=True)
+        ca = sign("Test CA", None, ca=True)
+        other = sign("Other CA", None, ca=True)
+        middle = sign("Middle CA", ca, ca=True)
         rich: list[x509.GeneralName] = [
             *_dns("client.example.com", "api.client.example.com"),
             x509.UniformResourceIdentifier("spiffe://example.com/ns/default/sa/client"),
@@ -113,26 +113,26 @@ class Pki:
             "ca": ca,
             "other-ca": other,
             "middle-ca": middle,
-            "server": _sign("server", ca, names=_dns("server.example.com", "localhost")),
-            "one": _sign("one", ca, names=_dns("one.example.com")),
-            "two": _sign("two", ca, names=_dns("two.example.com")),
-            "wild": _sign("wild", ca, names=_dns("*.wild.example.com")),
-            "rsa": _sign(
+            "server": sign("server", ca, names=_dns("server.example.com", "localhost")),
+            "one": sign("one", ca, names=_dns("one.example.com")),
+            "two": sign("two", ca, names=_dns("two.example.com")),
+            "wild": sign("wild", ca, names=_dns("*.wild.example.com")),
+            "rsa": sign(
                 "rsa", ca, names=_dns("one.example.com"), key=rsa.generate_private_key(65537, 2048)
             ),
-            "client": _sign("client", ca, names=rich),
-            "bare": _sign("bare", ca),
-            "wildcard-client": _sign("wildcard-client", ca, names=_dns("*.example.com")),
-            "stranger": _sign("stranger", other, names=rich),
-            "self-signed": _sign("self-signed", None, names=rich),
-            "expired": _sign("expired", ca, names=rich, days=(-20, -10)),
-            "future": _sign("future", ca, names=rich, days=(10, 20)),
-            "revoked": _sign("revoked", ca, names=rich),
-            "deep": _sign("deep", middle, names=rich),
-            "origin": _sign("origin", ca, names=[*_dns("origin.example.com", "*.wild.example.com"),
+            "client": sign("client", ca, names=rich),
+            "bare": sign("bare", ca),
+            "wildcard-client": sign("wildcard-client", ca, names=_dns("*.example.com")),
+            "stranger": sign("stranger", other, names=rich),
+            "self-signed": sign("self-signed", None, names=rich),
+            "expired": sign("expired", ca, names=rich, days=(-20, -10)),
+            "future": sign("future", ca, names=rich, days=(10, 20)),
+            "revoked": sign("revoked", ca, names=rich),
+            "deep": sign("deep", middle, names=rich),
+            "origin": sign("origin", ca, names=[*_dns("origin.example.com", "*.wild.example.com"),
                                                  x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            "origin-stranger": _sign("origin-stranger", other, names=_dns("origin.example.com")),
-            "origin-expired": _sign("origin-expired", ca, names=_dns("origin.example.com"), days=(-20, -10)),
+            "origin-stranger": sign("origin-stranger", other, names=_dns("origin.example.com")),
+            "origin-expired": sign("origin-expired", ca, names=_dns("origin.example.com"), days=(-20, -10)),
         }  # fmt: skip
         for name, signed in self.signed.items():
             pem = signed.certificate.public_bytes(serialization.Encoding.PEM)
