@@ -131,7 +131,7 @@ class Updates:
                 assembly = smaller
         if assembly.bootstrap.static_resources == generation.bootstrap.static_resources:
             prepared.abandon()
-            generation.hosts.assign(assembly.hosts)
+            await self._assign_hosts(generation, assembly)
             self.adopt(assembly)
             supervisor.configuration_updated(assembly)
             return
@@ -151,6 +151,14 @@ class Updates:
             return
         with anyio.CancelScope(shield=True):
             await self._commit(generation, assembly, wanted, hosts)
+
+    async def _assign_hosts(self, generation: Generation, assembly: Assembly) -> None:
+        """Other hosts of EDS clusters need no compiling; said to be in force when all workers have them."""
+        supervisor = self._supervisor
+        if generation.hosts.assign(assembly.hosts):
+            number = supervisor.new_order()
+            asked = generation.abort(number)  # of nothing: answered behind the hosts
+            await supervisor.until(lambda: generation.done(asked, number), COMMIT_LIMIT)
 
     def _give_up(self, assembly: Assembly, reason: str) -> None:
         self.adopt(assembly.refused(reason, self.states))
