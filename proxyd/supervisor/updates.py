@@ -14,8 +14,8 @@ import anyio.to_thread
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster import Cluster
+from proxyd.config.filled import listener_as_written, managers
 from proxyd.config.listener import Listener
-from proxyd.config.rds import managers, without_rds_routes
 from proxyd.snapshot.build import listener_key
 from proxyd.stats.scopes import escape
 from proxyd.stats.server_scopes import SubscriptionStats
@@ -289,7 +289,7 @@ def _keyed(resources: _Resources) -> dict[str, Listener | Cluster]:
     every: list[Listener | Cluster] = [*resources]
     for index, each in enumerate(every):
         if isinstance(each, Listener):
-            found[listener_key(each, index)] = without_rds_routes(each)
+            found[listener_key(each, index)] = listener_as_written(each)
         else:
             found[each.name] = each
     return found
