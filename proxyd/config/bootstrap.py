@@ -10,6 +10,7 @@ from proxyd.config.core import Address, Node, StringMatcher
 from proxyd.config.discovery import DynamicResources
 from proxyd.config.listener import Listener
 from proxyd.config.message import DURATION, JsonObject, Message, NonEmpty, Oneof
+from proxyd.config.tls import Secret
 
 
 class Admin(Message, frozen=True, kw_only=True):
@@ -56,6 +57,7 @@ class StaticResources(Message, frozen=True, kw_only=True):
 
     listeners: tuple[Listener, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 class Bootstrap(Message, frozen=True, kw_only=True):

@@ -68,6 +68,21 @@ class ForwardClientCertDetails(enum.IntEnum):
     ALWAYS_FORWARD_ONLY = 4
 
 
+class SetCurrentClientCertDetails(Message, frozen=True, kw_only=True):
+    """What ``x-forwarded-client-cert`` tells of this connection's client besides its certificate's hash and
+    the URIs of both certificates. Default of subject: false."""
+
+    proto: ClassVar[str] = (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails"
+    )
+
+    subject: bool | None = None
+    cert: bool = False
+    chain: bool = False
+    dns: bool = False
+    uri: bool = False
+
+
 class PathWithEscapedSlashesAction(enum.IntEnum):
     """What becomes of a path with ``%2F`` or ``%5C``; the default leaves it as it is."""
 
@@ -137,6 +152,7 @@ class HttpConnectionManager(
     append_x_forwarded_port: bool = False
     add_user_agent: bool | None = None
     forward_client_cert_details: ForwardClientCertDetails = ForwardClientCertDetails.SANITIZE
+    set_current_client_cert_details: SetCurrentClientCertDetails | None = None
     via: HeaderText = ""
     generate_request_id: bool | None = None
     preserve_external_request_id: bool = False

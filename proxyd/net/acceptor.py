@@ -5,8 +5,9 @@ import logging
 import socket
 from typing import Final
 
+from proxyd.net.accepting import Accepting
 from proxyd.net.downstream import Http1Downstream
-from proxyd.net.listener import HttpListener
+from proxyd.net.served import ServedListener
 
 logger = logging.getLogger("main")
 
@@ -14,9 +15,9 @@ logger = logging.getLogger("main")
 class Acceptor:
     """Accepts on a socket, from ``start`` to ``stop``; ``listener`` may be replaced meanwhile."""
 
-    def __init__(self, listener: HttpListener, sock: socket.socket) -> None:
+    def __init__(self, listener: ServedListener, sock: socket.socket) -> None:
         """``sock`` is a copy of its own: the loop closes the one it has, what is queued is taken after."""
-        self.listener: HttpListener = listener
+        self.listener: ServedListener = listener
         self._sock: Final = sock
         self._server: asyncio.AbstractServer | None = None
         self._stopped: bool = False
@@ -24,7 +25,7 @@ class Acceptor:
     async def start(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, backlog: int) -> None:
         """Accept; ``sock`` belongs to the loop from now on, ``backlog`` is set on it for all who share it."""
         server = await loop.create_server(
-            self._new_connection,  # type: ignore[arg-type]  # a protocol by shape
+            self._new_connection,  # type: ignore[arg-type]  # protocols by shape
             sock=sock,
             backlog=backlog,
         )
@@ -55,11 +56,11 @@ class Acceptor:
         """Serve a connection that was queued."""
         try:
             await loop.connect_accepted_socket(  # type: ignore[type-var]
-                self._new_connection,  # a protocol by shape
+                self._new_connection,  # protocols by shape
                 connection,
             )
         except OSError:
             connection.close()
 
-    def _new_connection(self) -> Http1Downstream:
-        return Http1Downstream(self.listener)
+    def _new_connection(self) -> Http1Downstream | Accepting:
+        return self.listener.protocol()

@@ -52,15 +52,20 @@ def last_address(forwarded_for: bytes, skip: int) -> str:
         return ""
 
 
+def _scheme_of(connection: ConnectionInfo) -> bytes:
+    return b"http" if connection.tls is None else b"https"
+
+
 class _Said:
     """What is known of one connection: the headers its requests get where they bring none of their own."""
 
-    __slots__ = ("block", "found", "internal", "items", "owner", "scheme", "with_items")
+    __slots__ = ("block", "default_scheme", "found", "internal", "items", "owner", "scheme", "with_items")
 
-    def __init__(self, owner: "Forwarding", internal: bool, scheme: bytes) -> None:
+    def __init__(self, owner: "Forwarding", internal: bool, scheme: bytes, default_scheme: bytes) -> None:
         self.owner: Final = owner
         self.internal: Final = internal
         self.scheme: Final = scheme  # for each of them; empty where a target's own counts
+        self.default_scheme: Final = scheme or default_scheme  # where the target has none
         self.items: list[tuple[bytes, bytes]] = []
         self.block: HeaderBlock | None = None  # of the last request, and which kinds of headers it brought
         self.found: int = 0
@@ -105,7 +110,7 @@ class Forwarding:
                 return self._prepare(info, connection, found)
             headers.items += said.items
         if said.scheme or not info.scheme:
-            info.scheme = said.scheme or b"http"
+            info.scheme = said.default_scheme
         if self._generate:
             request_id = self._request_ids.next()
             info.request_id = request_id
@@ -123,7 +128,8 @@ class Forwarding:
     def _say(self, connection: ConnectionInfo) -> _Said:
         """What is said of every request of a connection that says nothing itself."""
         info = StreamInfo()
-        said = _Said(self, self._prepare(info, connection, 0), self._options.scheme)
+        scheme = self._options.scheme
+        said = _Said(self, self._prepare(info, connection, 0), scheme, _scheme_of(connection))
         said.items = [item for item in info.request_headers.items if item[0] != b"x-request-id"]
         return said
 
@@ -152,20 +158,20 @@ class Forwarding:
                 address = self._local_address if remote in _LOOPBACK else remote.encode()
                 forwarded_for = forwarded_for + b"," + address if forwarded_for else address
             if not trusted or proto is None:
-                proto = b"http"
+                proto = _scheme_of(connection)
             if options.append_port and (not trusted or port is None):
                 port = connection.local_address.rpartition(":")[2].encode()
         elif forwarded_for is not None:
             client = last_address(forwarded_for, options.trusted_hops)
             alone = bool(client) and options.trusted_hops == 0 and b"," not in forwarded_for
         if proto is None:
-            proto = b"http"
+            proto = _scheme_of(connection)
         if options.scheme:
             proto = options.scheme
             info.scheme = proto
         elif not info.scheme:
             lower = proto.lower()
-            info.scheme = lower if lower in _SCHEMES else b"http"
+            info.scheme = lower if lower in _SCHEMES else _scheme_of(connection)
         if client:
             info.downstream_remote_address = f"[{client}]:0" if ":" in client else f"{client}:0"
         else:

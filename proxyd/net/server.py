@@ -6,49 +6,24 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+from proxyd.config.filled import chain_as_written, cluster_as_written, frame
 from proxyd.net.acceptor import Acceptor
 from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
 from proxyd.net.cluster import Cluster
 from proxyd.net.connection_manager import ConnectionManager, HttpDate
-from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.limits import ConnectionLimit, LimitRow
-from proxyd.net.listener import HttpListener
+from proxyd.net.listener import Connection, Connections
 from proxyd.net.log_writer import Request
 from proxyd.net.request_id import RequestIds
+from proxyd.net.served import ServedChain, ServedConnections, ServedListener
 from proxyd.net.timers import TimerWheel
-from proxyd.snapshot.build import ListenerSnapshot, Snapshot, same_but_for_routes
+from proxyd.snapshot.build import Snapshot
 from proxyd.snapshot.clusters import HostEntry
+from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
 from proxyd.stats.metrics import Registry
-from proxyd.stats.scopes import AccessLogStats
+from proxyd.stats.scopes import AccessLogStats, TlsInspectorStats
 
 logger = logging.getLogger("main")
-
-
-class ServedListener(HttpListener):
-    """A listener of a configuration; tells the server of each connection that closes."""
-
-    def __init__(
-        self,
-        snapshot: ListenerSnapshot,
-        manager: ConnectionManager,
-        wheel: TimerWheel,
-        server: "Server",
-        limit: ConnectionLimit,
-    ) -> None:
-        super().__init__(
-            snapshot.manager.connection,
-            ExchangeFactory(manager),
-            snapshot.stats,
-            snapshot.manager.stats,
-            wheel,
-            limit,
-        )
-        self.snapshot: Final = snapshot
-        self.log_paths: Final = {each.path for each in manager.access_loggers}
-        self._server: Final = server
-
-    def on_closed(self) -> None:
-        self._server.on_connection_closed()
 
 
 class Change:
@@ -57,7 +32,7 @@ class Change:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot: Final = snapshot
         self.listeners: Final[list[ServedListener]] = []  # in the order of the snapshot
-        self.routes: Final[list[tuple[ListenerSnapshot, ListenerSnapshot]]] = []  # living, to be taken from
+        self.kept: Final[list[tuple[ServedChain, FilterChainSnapshot]]] = []  # to go on as these say
 
 
 class Server:
@@ -88,6 +63,7 @@ class Server:
         self._limits: Final = limits
         self._wheel: Final = TimerWheel(loop)
         self._logs: Final = AccessLogs(AccessLogStats(registry))
+        self._inspector: Final = TlsInspectorStats(registry)
         self._clusters: Final[dict[str, Cluster]] = {}  # shared by all connection managers
         self._retired: Final[set[Cluster]] = set()  # not in force any more, with requests under way
         self._acceptors: Final[dict[int, Acceptor]] = {}  # by the number of the socket
@@ -99,7 +75,7 @@ class Server:
         self._request_ids: Final = RequestIds()
         self._date: Final = HttpDate()
         self._listeners: list[ServedListener] = []
-        self._former: Final[set[ServedListener]] = set()  # not in force any more, with connections left
+        self._former: Final[set[ServedChain]] = set()  # not in force any more, with connections left
         self.snapshot: Snapshot = Snapshot([], {})
         self.commit(self.prepare(snapshot), 0.0)
 
@@ -114,53 +90,76 @@ class Server:
         present = {listener.snapshot.key: listener for listener in self._listeners}
         for index, compiled in enumerate(snapshot.listeners):
             live = present.get(compiled.key)
-            if live is None or not same_but_for_routes(live.snapshot.written, compiled.written):
-                live = self._new_listener(index, compiled, live)
-            elif live.snapshot is not compiled:
-                change.routes.append((live.snapshot, compiled))
+            if live is None or live.snapshot is not compiled:
+                live = self._prepare_listener(index, compiled, live, change)
             change.listeners.append(live)
         return change
 
-    def _new_listener(
-        self, index: int, compiled: ListenerSnapshot, before: ServedListener | None
+    def _prepare_listener(
+        self, index: int, compiled: ListenerSnapshot, before: ServedListener | None, change: Change
     ) -> ServedListener:
+        """A listener whose chains alone have changed keeps its connections, and the chains that have not."""
+        if before is not None and frame(before.snapshot.written) == frame(compiled.written):
+            connections = before.connections
+            known = list(before.chains)
+        else:
+            known = []
+            most = compiled.connection_limit
+            former = None if before is None else before.connections.limit
+            limit = (
+                ConnectionLimit(most, before=former)
+                if self._limits is None
+                else self._limits.limit(index, most, former)
+            )
+            loggers = open_loggers(self._logs, compiled.access_logs)
+            connections = ServedConnections(compiled, limit, loggers, self)
+        chains: list[ServedChain] = []
+        for chain in compiled.chains:
+            written = chain_as_written(chain.written)
+            same = next((each for each in known if each.written == written), None)
+            if same is None:
+                same = self._new_chain(chain, connections)
+            else:
+                known.remove(same)
+                change.kept.append((same, chain))
+            chains.append(same)
+        return ServedListener(compiled, chains, connections, self._wheel, self._inspector)
+
+    def _new_chain(self, chain: FilterChainSnapshot, connections: Connections) -> ServedChain:
         manager = ConnectionManager(
-            compiled.manager,
+            chain.manager,
             self._clusters,
-            open_loggers(self._logs, compiled.manager.access_logs),
+            open_loggers(self._logs, chain.manager.access_logs),
             self._request_ids,
             self._date,
             self._local_address,
         )
-        most = compiled.connection_limit
-        former = None if before is None else before.limit
-        limit = (
-            ConnectionLimit(most, before=former)
-            if self._limits is None
-            else self._limits.limit(index, most, former)
-        )
-        return ServedListener(compiled, manager, self._wheel, self, limit)
+        return ServedChain(chain, manager, connections, self._wheel)
 
     def commit(self, change: Change, drain_seconds: float) -> set[str]:
         """Put a change in force. Requests under way finish on what they began with.
 
-        Connections of listeners that have changed or gone end with their next response, at the latest after
-        ``drain_seconds``. Where the sockets go is said by ``place`` afterwards. Returns the names of clusters
-        that are new or have changed: those that are resolved have to be told their hosts.
+        Connections of listeners and chains that have changed or gone end with their next response, at the
+        latest after ``drain_seconds``. Where the sockets go is said by ``place`` afterwards. Returns the
+        names of clusters that are new or have changed: those that are resolved have to be told their hosts.
         """
         fresh = self._replace_clusters(change.snapshot)
-        for live, other in change.routes:
-            live.take_routes(other)
-        gone = [listener for listener in self._listeners if listener not in change.listeners]
-        for listener in change.listeners:
-            listener.drain_close = self._drain_close
+        for chain, compiled in change.kept:
+            chain.manager.config.take_routes(compiled.manager)
+        staying = {chain for listener in change.listeners for chain in listener.chains}
+        for chain in staying:
+            chain.drain_close = self._drain_close
+        for listener in self._listeners:
+            gone = [chain for chain in listener.chains if chain not in staying]
+            for chain in gone:
+                chain.drain_close = True
+            if gone:
+                self._loop.call_later(drain_seconds, self._cut, gone)
+                self._former.update(gone)
         self._listeners = change.listeners
         self.snapshot = change.snapshot
-        for listener in gone:
-            listener.drain_close = True
-            self._former.add(listener)
-            self._loop.call_later(drain_seconds, self._cut, listener)
         self._logs_changed = True
+        self._forget_former()
         return fresh
 
     def abandon(self, change: Change) -> None:
@@ -171,7 +170,15 @@ class Server:
         clusters = self._clusters
         fresh: set[str] = set()
         for name, live in list(clusters.items()):
-            if snapshot.clusters.get(name) is not live.config:
+            config = snapshot.clusters.get(name)
+            if config is live.config:
+                continue
+            if config is not None and cluster_as_written(config.written) == cluster_as_written(
+                live.config.written
+            ):
+                live.config.take_tls(config)
+                snapshot.clusters[name] = live.config
+            else:
                 del clusters[name]
                 self._retired.add(live)
                 live.retire(self._retired.discard)
@@ -181,9 +188,20 @@ class Server:
                 fresh.add(name)
         return fresh
 
-    def _cut(self, listener: ServedListener) -> None:
-        for connection in list(listener.connections):
-            connection.abort()
+    def _cut(self, chains: list[ServedChain]) -> None:
+        for chain in chains:
+            for connection in list(chain.members):
+                connection.abort()
+
+    def _forget_former(self) -> None:
+        for chain in [each for each in self._former if not each.members]:
+            self._former.discard(chain)
+            self._logs_changed = True
+
+    def _all_connections(self) -> list[Connection]:
+        served = {listener.connections for listener in self._listeners}
+        served.update(chain.connections for chain in self._former)
+        return [connection for connections in served for connection in connections.all]
 
     # -- the sockets
 
@@ -237,13 +255,14 @@ class Server:
     @property
     def connections(self) -> int:
         """Downstream connections now open."""
-        return sum(len(listener.connections) for listener in [*self._listeners, *self._former])
+        return len(self._all_connections())
 
     def set_drain_close(self, on: bool) -> None:
         """Whether every response is to end its connection, while new ones are still accepted."""
         self._drain_close = on
         for listener in self._listeners:
-            listener.drain_close = on
+            for chain in listener.chains:
+                chain.drain_close = on
 
     def drain(self, close_idle: bool) -> None:
         """Accept no more and let each connection end with its next response.
@@ -259,16 +278,13 @@ class Server:
 
     def close_idle(self) -> None:
         """Close the connections that carry no request now."""
-        for listener in [*self._listeners, *self._former]:
-            for connection in list(listener.connections):
-                connection.close_if_idle()
+        for connection in self._all_connections():
+            connection.close_if_idle()
 
     def on_connection_closed(self) -> None:
         """A connection less: forget what ended with it; the last one of a drain is told."""
         if self._former:
-            for listener in [each for each in self._former if not each.connections]:
-                self._former.discard(listener)
-                self._logs_changed = True
+            self._forget_former()
         if self._draining and not self._idle_told and not self._taken and not self.connections:
             self._idle_told = True
             self._on_idle()
@@ -276,9 +292,8 @@ class Server:
     def close(self) -> None:
         """End everything at once."""
         self.stop_accepting()
-        for listener in [*self._listeners, *self._former]:
-            for connection in list(listener.connections):
-                connection.abort()
+        for connection in self._all_connections():
+            connection.abort()
         for cluster in [*self._clusters.values(), *self._retired]:
             cluster.abort()
         self._wheel.close()
@@ -288,9 +303,8 @@ class Server:
         """Hand the collected access log lines over; to be called every second."""
         if self._logs_changed:
             self._logs_changed = False
-            self._logs.close_unused(
-                {path for listener in [*self._listeners, *self._former] for path in listener.log_paths}
-            )
+            used = {path for listener in self._listeners for path in listener.log_paths()}
+            self._logs.close_unused(used.union(*(chain.log_paths() for chain in self._former)))
         self._logs.flush_all()
 
     def begin_reopen_logs(self, others: list[Request] | None = None) -> Reopening:

@@ -93,6 +93,7 @@ class HttpConnectionOptions:
         self.buffer_limit: int = 1024 * 1024
         self.counts_wire_bytes: bool = False  # for each request, as a format asks for it
         self.filter_chain_name: str = ""
+        self.tls: bool = False
 
 
 class AccessLogSnapshot:
@@ -118,12 +119,16 @@ class ConnectionManagerSnapshot:
         registry: Registry,
         runtime: Runtime,
         node: Node | None,
+        tls: bool = False,
     ) -> None:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
         # With rds what the file says has been put there; an update of the file replaces it.
         self.router: Router = compile_router(config.route_config or RouteConfiguration(), runtime)
         self.connection: Final = _connection_options(config, buffer_limit)
+        if tls:
+            self.connection.tls = True
+            self.connection.refuse_https = False
         if self.connection.underscores != ALLOW:
             self.connection.underscore_stats = UnderscoreStats(registry)
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)

@@ -273,11 +273,10 @@ class HostSets:
         for name in old.keys() - self.names.keys():
             old[name].forget()
 
-    def assign(self, assigned: Mapping[str, Hosts]) -> None:
-        """The present hosts of EDS clusters by the clusters' names."""
-        for name, hosts in assigned.items():
-            if name in self.names:
-                self.names[name].assign(hosts)
+    def assign(self, assigned: Mapping[str, Hosts]) -> bool:
+        """The present hosts of EDS clusters by the clusters' names; True if some are not the same."""
+        changes = [self.names[name].assign(hosts) for name, hosts in assigned.items() if name in self.names]
+        return any(changes)
 
     async def first(self, seconds: float = FIRST_TIMEOUT) -> None:
         """Resolve all names once, for at most that time; what is not known by then has no hosts."""

@@ -13,22 +13,23 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from proxyd.config import data_source
-from proxyd.config.bootstrap import Bootstrap, StaticResources
+from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.checks import addresses, check_addresses, check_listener, check_sources
 from proxyd.config.cluster import Cluster, ClusterLoadAssignment, DiscoveryType
 from proxyd.config.cluster_checks import check_assignment, check_cluster
 from proxyd.config.core import Address
 from proxyd.config.discovery import ConfigSource, Rds
 from proxyd.config.discovery_file import Found, duplicates, read_response
+from proxyd.config.filled import managers, with_rds_routes
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
 from proxyd.config.message import Message
 from proxyd.config.mistakes import ConfigErrors, Mistake, quote
-from proxyd.config.rds import managers, with_rds_routes
 from proxyd.config.route import RouteConfiguration
 from proxyd.config.route_checks import check_routes
-from proxyd.snapshot.build import SnapshotError, compile_cluster, compile_listener
-from proxyd.snapshot.checks import check_texts
+from proxyd.config.tls_checks import check_tls
+from proxyd.snapshot.build import Compiler, SnapshotError
+from proxyd.snapshot.checks import check_resource
 from proxyd.snapshot.clusters import HostEntry, assigned
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.router import RouterError, compile_router
@@ -214,7 +215,8 @@ def compose(
         return found.message
 
     listeners = tuple(with_rds_routes(listener, routes) for listener in written)
-    resources = StaticResources(listeners=listeners, clusters=tuple(clusters))
+    static = bootstrap.static_resources
+    resources = msgspec.structs.replace(static, listeners=listeners, clusters=tuple(clusters))
     return msgspec.structs.replace(bootstrap, static_resources=resources), hosts
 
 
@@ -377,7 +379,7 @@ class _Round:
             if each.name in static:
                 each = each.refused(f"{quote(each.name)} is a static cluster", "name")
             each = each.blamed(check_cluster(each.path, cluster))
-            each = each.blamed(check_sources(each.path, cluster)).blamed(check_texts(cluster, each.path))
+            each = self._checked(each)
             judged.append(self._compiled(key, each, self._compile_cluster))
         return judged
 
@@ -401,7 +403,7 @@ class _Round:
             elif each.name in names:
                 each = each.refused(f"{quote(each.name)} is a static listener", "name")
             each = each.blamed(check_listener(each.path, listener, self._names))
-            each = each.blamed(check_sources(each.path, listener)).blamed(check_texts(listener, each.path))
+            each = self._checked(each)
             judged.append(self._compiled(key, each, self._compile_listener))
         return self._judge_addresses(key, judged)
 
@@ -439,9 +441,16 @@ class _Round:
             strict = routes.validate_clusters is True
             table = routes if strict else msgspec.structs.replace(routes, validate_clusters=False)
             each = each.blamed(check_routes(each.path, table, self._names))
-            each = each.blamed(check_texts(routes, each.path))
+            each = self._checked(each)
             judged.append(self._compiled(key, each, self._compile_routes))
         return judged
+
+    def _checked(self, each: Found) -> Found:
+        """With the mistakes that any resource can have: of files, expressions, formats, TLS."""
+        secrets = {secret.name: secret for secret in self._written.static_resources.secrets}
+        each = each.blamed(check_sources(each.path, each.message))
+        each = each.blamed(check_tls(each.path, each.message, secrets))
+        return each.blamed(check_resource(each.message, each.path, secrets))
 
     def _one(self, key: Key, found: tuple[Found, ...], field: str, rule: str) -> list[Found]:
         """The one resource that is asked for."""
@@ -467,11 +476,14 @@ class _Round:
 
     def _compile_cluster(self, message: Message) -> object:
         assert isinstance(message, Cluster)
-        return compile_cluster(message, Registry(None), self._runtime)
+        return self._compiler().cluster(message)
 
     def _compile_listener(self, message: Message) -> object:
         assert isinstance(message, Listener)
-        return compile_listener(message, Registry(None), 0, self._runtime, self._written.node)
+        return self._compiler().listener(message)
+
+    def _compiler(self) -> Compiler:
+        return Compiler(self._written, Registry(None), 0)
 
     def _compile_routes(self, message: Message) -> object:
         assert isinstance(message, RouteConfiguration)
@@ -518,7 +530,7 @@ class _Round:
             new is old for new, old in zip(clusters, static.clusters, strict=True)
         )
         if not same:
-            resources = StaticResources(listeners=tuple(listeners), clusters=tuple(clusters))
+            resources = msgspec.structs.replace(static, listeners=tuple(listeners), clusters=tuple(clusters))
             self._written = msgspec.structs.replace(self._written, static_resources=resources)
         key = Key(STATIC, "", "", "")
         if problems:

@@ -14,8 +14,8 @@ import anyio.to_thread
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster import Cluster
+from proxyd.config.filled import listener_as_written, managers
 from proxyd.config.listener import Listener
-from proxyd.config.rds import managers, without_rds_routes
 from proxyd.snapshot.build import listener_key
 from proxyd.stats.scopes import escape
 from proxyd.stats.server_scopes import SubscriptionStats
@@ -131,7 +131,7 @@ class Updates:
                 assembly = smaller
         if assembly.bootstrap.static_resources == generation.bootstrap.static_resources:
             prepared.abandon()
-            generation.hosts.assign(assembly.hosts)
+            await self._assign_hosts(generation, assembly)
             self.adopt(assembly)
             supervisor.configuration_updated(assembly)
             return
@@ -151,6 +151,14 @@ class Updates:
             return
         with anyio.CancelScope(shield=True):
             await self._commit(generation, assembly, wanted, hosts)
+
+    async def _assign_hosts(self, generation: Generation, assembly: Assembly) -> None:
+        """Other hosts of EDS clusters need no compiling; said to be in force when all workers have them."""
+        supervisor = self._supervisor
+        if generation.hosts.assign(assembly.hosts):
+            number = supervisor.new_order()
+            asked = generation.abort(number)  # of nothing: answered behind the hosts
+            await supervisor.until(lambda: generation.done(asked, number), COMMIT_LIMIT)
 
     def _give_up(self, assembly: Assembly, reason: str) -> None:
         self.adopt(assembly.refused(reason, self.states))
@@ -281,7 +289,7 @@ def _keyed(resources: _Resources) -> dict[str, Listener | Cluster]:
     every: list[Listener | Cluster] = [*resources]
     for index, each in enumerate(every):
         if isinstance(each, Listener):
-            found[listener_key(each, index)] = without_rds_routes(each)
+            found[listener_key(each, index)] = listener_as_written(each)
         else:
             found[each.name] = each
     return found

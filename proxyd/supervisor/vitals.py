@@ -9,7 +9,7 @@ import psutil
 
 from proxyd import __version__
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.rds import without_rds_routes
+from proxyd.config.filled import listener_as_written
 from proxyd.stats.metrics import Registry
 from proxyd.stats.server_scopes import (
     ClusterManagerStats,
@@ -110,7 +110,7 @@ class Vitals:
         """Resources have changed in place. Routes of files are no part of a listener."""
         listeners, clusters = self._listeners, self._clusters
         before, now = (
-            {each.name: without_rds_routes(each) for each in bootstrap.static_resources.listeners}
+            {each.name: listener_as_written(each) for each in bootstrap.static_resources.listeners}
             for bootstrap in (old, new)
         )
         added, modified, removed = _difference(dict(before), dict(now))

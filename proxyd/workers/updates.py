@@ -46,7 +46,7 @@ class Updates:
         columns = self._limits.columns
         try:
             bootstrap = decode(native.read_memory(configuration))
-            snapshot = compile_snapshot(bootstrap, self._registry, self._slot, self._server.snapshot)
+            snapshot = compile_snapshot(bootstrap, self._registry, self._slot, None, self._server.snapshot)
             self._limits.columns = message.limit_columns
             change = self._server.prepare(snapshot)
         except Exception as error:
