@@ -19,6 +19,7 @@ from proxyd.net.request_id import RequestIds
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import ListenerSnapshot, Snapshot
 from proxyd.snapshot.clusters import HostEntry
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import AccessLogStats, TlsInspectorStats
 
@@ -235,6 +236,13 @@ class Server:
     def flush_logs(self) -> None:
         """Hand the collected access log lines over; to be called every second."""
         self._logs.flush_all()
+
+    def set_tickets(self, tickets: TicketSecret) -> None:
+        """The secret of session tickets is another from now on."""
+        for listener in self._listeners:
+            for chain in listener.snapshot.chains:
+                if chain.tls is not None:
+                    chain.tls.set_tickets(tickets)
 
     def begin_reopen_logs(self, others: list[Request] | None = None) -> Reopening:
         """Open every access log again; the result's ``reasons`` blocks and belongs on another thread.

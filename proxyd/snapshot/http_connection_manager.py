@@ -132,7 +132,9 @@ class ConnectionManagerSnapshot:
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
         # What costs something is found out only where a format names it.
         written = msgspec.json.encode(config)
-        self.logs_upstream_local: Final[bool] = b"%UPSTREAM_LOCAL_" in written
+        self.logs_upstream: Final[bool] = any(
+            part in written for part in (b"%UPSTREAM_LOCAL_", b"%UPSTREAM_TLS_", b"%UPSTREAM_PEER_")
+        )
         self.connection.counts_wire_bytes = b"_WIRE_BYTES_" in written
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
