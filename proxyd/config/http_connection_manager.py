@@ -57,8 +57,7 @@ class ServerHeaderTransformation(enum.IntEnum):
 class ForwardClientCertDetails(enum.IntEnum):
     """``HttpConnectionManager.ForwardClientCertDetails``: what becomes of ``x-forwarded-client-cert``.
 
-    A connection without a client's certificate has nothing to say there: every mode but ALWAYS_FORWARD_ONLY
-    takes the header away.
+    Of a connection without a client's certificate every mode but ALWAYS_FORWARD_ONLY takes the header away.
     """
 
     SANITIZE = 0

@@ -15,6 +15,7 @@ from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.request_id import RequestIds
 from proxyd.snapshot.forwarding import (
+    CLIENT_CERT,
     FORWARDED_FOR,
     FORWARDED_PORT,
     FORWARDED_PROTO,
@@ -185,6 +186,10 @@ class Forwarding:
             drop |= NOT_FROM_EDGE
         if options.add_user_agent and not said.get(USER_AGENT):
             drop |= USER_AGENT
+        details = options.client_cert
+        client_cert = self._client_cert(connection)
+        if client_cert or not details.keeps or connection.tls is None or connection.tls.peer is None:
+            drop |= CLIENT_CERT
         items = info.request_headers.items
         if found & drop:
             kinds = self._kinds
@@ -201,11 +206,24 @@ class Forwarding:
             items.append((b"x-envoy-external-address", client.encode()))
         if options.add_user_agent:
             self._add_user_agent(items, drop)
+        if client_cert:
+            before = said.get(CLIENT_CERT) if details.appends else None
+            value = before + b"," + client_cert if before else client_cert
+            items.append((b"x-forwarded-client-cert", value))
         if options.via:
             via = said.get(VIA)
             items.append((b"via", via + b", " + options.via if via else options.via))
         self._set_request_id(info, items, said.get(REQUEST_ID), at_edge)
         return internal
+
+    def _client_cert(self, connection: ConnectionInfo) -> bytes:
+        """What ``x-forwarded-client-cert`` says of the client itself; the same for all its requests."""
+        tls = connection.tls
+        if tls is None or tls.peer is None or not self._options.client_cert.tells:
+            return b""
+        if connection.client_cert is None:
+            connection.client_cert = self._options.client_cert.element(tls)
+        return connection.client_cert
 
     def _add_user_agent(self, items: list[tuple[bytes, bytes]], drop: int) -> None:
         options = self._options

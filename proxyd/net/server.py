@@ -20,6 +20,7 @@ from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import Snapshot
 from proxyd.snapshot.clusters import HostEntry
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import AccessLogStats, TlsInspectorStats
 
@@ -306,6 +307,13 @@ class Server:
             used = {path for listener in self._listeners for path in listener.log_paths()}
             self._logs.close_unused(used.union(*(chain.log_paths() for chain in self._former)))
         self._logs.flush_all()
+
+    def set_tickets(self, tickets: TicketSecret) -> None:
+        """The secret of session tickets is another from now on."""
+        for listener in self._listeners:
+            for chain in listener.snapshot.chains:
+                if chain.tls is not None:
+                    chain.tls.set_tickets(tickets)
 
     def begin_reopen_logs(self, others: list[Request] | None = None) -> Reopening:
         """Open every access log again; the result's ``reasons`` blocks and belongs on another thread.

@@ -351,6 +351,9 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
                 self._local_address = format_address(name[0], name[1])
         return self._local_address
 
+    def tls_info(self) -> TlsInfo | None:
+        return self.tls
+
     # -- the reader's side
 
     def on_interim(self, head: ResponseHead) -> None:

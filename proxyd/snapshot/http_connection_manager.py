@@ -134,7 +134,9 @@ class ConnectionManagerSnapshot:
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
         # What costs something is found out only where a format names it.
         written = msgspec.json.encode(config)
-        self.logs_upstream_local: bool = b"%UPSTREAM_LOCAL_" in written
+        self.logs_upstream: bool = any(
+            part in written for part in (b"%UPSTREAM_LOCAL_", b"%UPSTREAM_TLS_", b"%UPSTREAM_PEER_")
+        )
         self.connection.counts_wire_bytes = b"_WIRE_BYTES_" in written
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
@@ -177,7 +179,7 @@ class ConnectionManagerSnapshot:
     def take_routes(self, other: "ConnectionManagerSnapshot") -> None:
         """Route by another's table from now on; the two differ in nothing else."""
         self.router = other.router
-        self.logs_upstream_local = other.logs_upstream_local
+        self.logs_upstream = other.logs_upstream
         self.connection.counts_wire_bytes = other.connection.counts_wire_bytes
 
 

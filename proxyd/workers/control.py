@@ -102,6 +102,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSettings
     serve: bool  # do not wait for Serve: this worker takes the place of one that died
     drain_close: bool  # see SetDrainClose
+    ticket_secret: bytes  # with its epoch, see snapshot/tickets.py
+    ticket_epoch: int
 
 
 # Supervisor to zygote.

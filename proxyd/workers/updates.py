@@ -12,6 +12,7 @@ from proxyd.config.encoding import decode
 from proxyd.net.limits import LimitRow
 from proxyd.net.server import Change, Server
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.system import native
 from proxyd.workers.control import HostSet, Prepare, Socket
@@ -31,11 +32,14 @@ class Prepared:
 class Updates:
     """At most one change at a time."""
 
-    def __init__(self, server: Server, registry: Registry, limits: LimitRow, slot: int) -> None:
+    def __init__(
+        self, server: Server, registry: Registry, limits: LimitRow, slot: int, tickets: TicketSecret
+    ) -> None:
         self._server: Final = server
         self._registry: Final = registry
         self._limits: Final = limits
         self._slot: Final = slot
+        self._tickets: Final = tickets
         self._prepared: Prepared | None = None
 
     def prepare(self, message: Prepare, descriptors: Sequence[int]) -> tuple[str, ...]:
@@ -46,7 +50,9 @@ class Updates:
         columns = self._limits.columns
         try:
             bootstrap = decode(native.read_memory(configuration))
-            snapshot = compile_snapshot(bootstrap, self._registry, self._slot, None, self._server.snapshot)
+            snapshot = compile_snapshot(
+                bootstrap, self._registry, self._slot, self._tickets, self._server.snapshot
+            )
             self._limits.columns = message.limit_columns
             change = self._server.prepare(snapshot)
         except Exception as error:
@@ -70,6 +76,7 @@ class Updates:
         message = prepared.message
         self._limits.columns = message.limit_columns
         fresh = self._server.commit(prepared.change, message.drain_seconds)
+        self._server.set_tickets(self._tickets)  # they may have become others since Prepare
         self._server.place([(lent.number, lent.listener) for lent in message.sockets])
         hosts = [hosts for hosts in message.hosts if hosts.cluster in fresh]
         return Committed(message, prepared.sockets, hosts)

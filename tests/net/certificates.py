@@ -1,6 +1,8 @@
 """Certificates made on the spot."""
 
+import base64
 import datetime
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 from cryptography.x509.oid import NameOID
 
@@ -54,6 +57,11 @@ class Pair:
     @property
     def sha256(self) -> str:
         return str(self.x509.fingerprint(hashes.SHA256()).hex())
+
+    @property
+    def spki(self) -> str:
+        info = self.x509.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(hashlib.sha256(info).digest()).decode()
 
     @property
     def config(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class TlsHouse:
             "name": "origin",
             "load_assignment": {
                 "cluster_name": "origin",
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(origin_port)}}]}],
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(origin_port)}}]}],
             },
             **self._cluster,
         }
@@ -116,7 +116,7 @@ class TlsHouse:
         config = {
             "static_resources": {
                 "listeners": [
-                    {"name": "test", "address": _address(self.port), "filter_chains": list(self._chains)}
+                    {"name": "test", "address": address(self.port), "filter_chains": list(self._chains)}
                     | self._listener
                 ],
                 "clusters": [cluster],
@@ -195,13 +195,12 @@ def _with(context: ssl.SSLContext, pair: Any, versions: dict[str, Any]) -> ssl.S
     from proxyd.system import native
 
     if pair is not None:
-        with native.private_file(pair.chain.encode()) as chain_path:
-            with native.private_file(pair.key.encode()) as key_path:
-                context.load_cert_chain(chain_path, key_path)
+        with native.private_file(pair.chain.encode()) as chain, native.private_file(pair.key.encode()) as key:
+            context.load_cert_chain(chain, key)
     for name, value in versions.items():
         setattr(context, name, value)
     return context
 
 
-def _address(port: int) -> dict[str, Any]:
+def address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
