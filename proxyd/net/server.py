@@ -15,6 +15,7 @@ from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.limits import ConnectionLimit, LimitRow
 from proxyd.net.listener import Connections, HttpListener
 from proxyd.net.log_writer import Request
+from proxyd.net.logged_downstream import LoggedDownstream
 from proxyd.net.request_id import RequestIds
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import ListenerSnapshot, Snapshot
@@ -73,6 +74,8 @@ class ServedListener:
         if not self.snapshot.plain:
             return self.protocol
         chain = self.chains[0]
+        if chain.connections.access_loggers:
+            return lambda: LoggedDownstream(chain)
         return lambda: Http1Downstream(chain)
 
 
