@@ -10,6 +10,7 @@ from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.listener import Connections, HttpListener
+from proxyd.net.logged_downstream import LoggedDownstream
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
 from proxyd.stats.scopes import TlsInspectorStats
@@ -77,7 +78,11 @@ class ServedListener:
 
     def protocol(self) -> Http1Downstream | Accepting:
         """Who speaks to the next connection: HTTP at once where nothing has to be looked at."""
-        return Http1Downstream(self.chains[0]) if self._plain else Accepting(self._chooser)
+        if not self._plain:
+            return Accepting(self._chooser)
+        if self.connections.access_loggers:
+            return LoggedDownstream(self.chains[0])
+        return Http1Downstream(self.chains[0])
 
     def log_paths(self) -> set[str]:
         """The access logs that it writes to."""

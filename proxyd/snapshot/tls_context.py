@@ -15,6 +15,7 @@ from proxyd.config.core import DataSource
 from proxyd.config.tls import (
     CertificateValidationContext,
     CommonTlsContext,
+    SdsSecretConfig,
     Secret,
     TlsCertificate,
     TlsParameters,
@@ -35,6 +36,7 @@ DEFAULT_CIPHERS: Final = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-RSA-AES256-GCM-SHA384",
 )
+_TLS_1_3_CIPHERS: Final = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 _VERSIONS: Final = {
     TlsProtocol.TLSv1_2: ssl.TLSVersion.TLSv1_2,
     TlsProtocol.TLSv1_3: ssl.TLSVersion.TLSv1_3,
@@ -50,6 +52,10 @@ class TlsError(ValueError):
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
         self.field: Final = field
+
+
+class SecretNotReadyError(TlsError):
+    """A secret of a file that could not be read yet."""
 
 
 class Identity:
@@ -115,7 +121,7 @@ def identities(common: CommonTlsContext, secrets: Secrets) -> list[Identity]:
     ]
     for index, config in enumerate(common.tls_certificate_sds_secret_configs):
         field = f"common_tls_context.tls_certificate_sds_secret_configs[{index}]"
-        certificate = _secret(secrets, config.name, field).tls_certificate
+        certificate = secret_of(secrets, config, field).tls_certificate
         if certificate is None:
             raise TlsError(field, f"the secret {config.name} is no tls_certificate")
         found.append(Identity(certificate, field))
@@ -131,17 +137,20 @@ def validation_of(common: CommonTlsContext, secrets: Secrets) -> CertificateVali
     if config is None:
         return common.validation_context
     field = "common_tls_context.validation_context_sds_secret_config"
-    found = _secret(secrets, config.name, field).validation_context
+    found = secret_of(secrets, config, field).validation_context
     if found is None:
         raise TlsError(field, f"the secret {config.name} is no validation_context")
     return found if combined is None else _merge(combined.default_validation_context, found)
 
 
-def _secret(secrets: Secrets, name: str, field: str) -> Secret:
-    secret = secrets.get(name)
-    if secret is None:
-        raise TlsError(field, f"unknown secret {name}")
-    return secret
+def secret_of(secrets: Secrets, config: SdsSecretConfig, field: str) -> Secret:
+    """The secret that is named. Raises TlsError."""
+    secret = secrets.get(config.name)
+    if secret is not None:
+        return secret
+    if config.sds_config is not None:
+        raise SecretNotReadyError(field, f"the secret {config.name} is not there yet")
+    raise TlsError(field, f"unknown secret {config.name}")
 
 
 def _merge(
@@ -177,6 +186,8 @@ def set_parameters(context: ssl.SSLContext, config: TlsParameters | None, server
                 ) from None
     names = [name for text in config.cipher_suites for name in filter(None, _SEPARATORS.split(text))]
     context.set_ciphers(":".join(names or DEFAULT_CIPHERS))
+    if not server and openssl.available():
+        openssl.set_tls13_ciphers(context, _TLS_1_3_CIPHERS)
     if config.ecdh_curves:
         _set_curves(context, list(config.ecdh_curves), f"{field}.ecdh_curves")
     if config.signature_algorithms:
@@ -218,8 +229,8 @@ def set_trust(context: ssl.SSLContext, config: CertificateValidationContext | No
     if config.max_verify_depth is not None:
         if not openssl.available():
             raise TlsError(f"{field}.max_verify_depth", _UNREACHABLE)
-        # Envoy's number has the peer's own certificate in it, and less than that is that.
-        openssl.set_verify_depth(context, max(config.max_verify_depth - 1, 0))
+        # As Envoy counts, 0 and 1 both allow none between the peer's certificate and a trusted one.
+        openssl.set_verify_depth(context, max(0, config.max_verify_depth - 1))
     return config.trust_chain_verification is TrustChainVerification.VERIFY_TRUST_CHAIN
 
 

@@ -21,15 +21,17 @@ from proxyd.config.core import Address
 from proxyd.config.discovery import ConfigSource, Rds
 from proxyd.config.discovery_file import Found, WrongKindError, duplicates, read_response
 from proxyd.config.filled import managers, with_rds_routes
+from proxyd.config.finding import messages
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
 from proxyd.config.message import Message
 from proxyd.config.mistakes import ConfigErrors, Mistake, quote
 from proxyd.config.route import RouteConfiguration
 from proxyd.config.route_checks import check_routes
-from proxyd.config.tls_checks import check_tls
+from proxyd.config.tls import SdsSecretConfig, Secret
+from proxyd.config.tls_checks import check_secret_files, check_tls
 from proxyd.snapshot.build import Compiler, SnapshotError
-from proxyd.snapshot.checks import check_resource
+from proxyd.snapshot.checks import check_resource, compile_secret
 from proxyd.snapshot.clusters import HostEntry, assigned
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.router import RouterError, compile_router
@@ -42,12 +44,16 @@ LDS: Final = "lds"
 CDS: Final = "cds"
 RDS: Final = "rds"
 EDS: Final = "eds"
+SDS: Final = "sds"
 STATIC: Final = "static"  # files that the bootstrap itself names
 
 # What came of an attempt, as Envoy counts it.
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"  # the text could not be read
 REJECTED: Final = "rejected"  # understood, and not possible
+# No attempts of their own: files that a resource names are others.
+REFRESH: Final = "refresh"
+ROTATION: Final = "rotation"  # and cannot be used
 
 
 class Key(NamedTuple):
@@ -217,7 +223,12 @@ def compose(
 
     listeners = tuple(with_rds_routes(listener, routes) for listener in written)
     static = bootstrap.static_resources
-    resources = msgspec.structs.replace(static, listeners=listeners, clusters=tuple(clusters))
+    resources = msgspec.structs.replace(
+        static,
+        listeners=listeners,
+        clusters=tuple(clusters),
+        secrets=(*static.secrets, *_of_kind(states, SDS, Secret)),
+    )
     return msgspec.structs.replace(bootstrap, static_resources=resources), hosts
 
 
@@ -232,6 +243,10 @@ def cds_key(source: ConfigSource) -> Key:
 def rds_key(manager: HttpConnectionManager, rds: Rds) -> Key:
     scope = f"http.{escape(manager.stat_prefix)}.rds.{escape(rds.route_config_name)}."
     return Key(RDS, rds.config_source.file, rds.route_config_name, scope)
+
+
+def sds_key(config: SdsSecretConfig, source: ConfigSource) -> Key:
+    return Key(SDS, source.file, config.name, f"sds.{escape(config.name)}.")
 
 
 def eds_key(cluster: Cluster) -> Key | None:
@@ -282,6 +297,7 @@ class _Round:
         if dynamic is not None and dynamic.cds_config is not None:
             self._fetch(cds_key(dynamic.cds_config), Cluster, self._judge_clusters)
         static = self._written.static_resources
+        self._fetch_secrets(static)
         clusters = [*static.clusters, *_of_kind(self._states, CDS, Cluster)]
         for cluster in clusters:
             if (key := eds_key(cluster)) is not None:
@@ -296,6 +312,14 @@ class _Round:
         written, states = self._written, self._states
         bootstrap, hosts = compose(written, states)
         return Assembly(written, bootstrap, hosts, states, tuple(self._outcomes), self._looks)
+
+    def _fetch_secrets(self, root: Message) -> None:
+        for _, message in messages(root):
+            if isinstance(message, SdsSecretConfig) and message.sds_config is not None:
+                self._fetch(sds_key(message, message.sds_config), Secret, self._judge_secret)
+
+    def _secrets(self) -> tuple[Secret, ...]:
+        return (*self._written.static_resources.secrets, *_of_kind(self._states, SDS, Secret))
 
     def _fetch_routes(self, listener: Listener) -> None:
         for manager in managers(listener):
@@ -312,6 +336,8 @@ class _Round:
             return  # several ask for it
         before = self._before.get(key)
         if before is not None and self._touched is not None and key.file not in self._touched:
+            for resource in before.resources.values():
+                self._fetch_secrets(resource.message)
             self._states[key] = self._refresh(key, before)
             return
         before = before or State()
@@ -327,13 +353,15 @@ class _Round:
 
     def _failed(self, key: Key, before: State, result: str, reasons: tuple[str, ...]) -> None:
         problem = Problem(None, "", self._now, reasons)
+        for resource in before.resources.values():
+            self._fetch_secrets(resource.message)
         self._states[key] = msgspec.structs.replace(before, problems={"": problem}, result=result)
         self._outcomes.append(Outcome(key, result, reasons, False, False))
 
     def _take(self, key: Key, before: State, version: str, found: list[Found]) -> None:
         resources: dict[str, Resource] = {}
         problems: dict[str, Problem] = {}
-        single = key.kind in (RDS, EDS)
+        single = key.kind in (RDS, EDS, SDS)
         if single and not found:
             resources = before.resources
         for each in found:
@@ -342,6 +370,7 @@ class _Round:
                 problems[each.name] = Problem(each.message, version, self._now, _texts(each.mistakes))
                 kept = before.resources if single else {each.name: former} if former is not None else {}
                 for name, resource in kept.items():
+                    self._fetch_secrets(resource.message)
                     resources.setdefault(name, resource)
             elif former is not None and former.message == each.message:
                 resources[each.name] = former
@@ -388,6 +417,13 @@ class _Round:
             for each in judged
             if isinstance(each.message, ClusterLoadAssignment)
         ]
+
+    def _judge_secret(self, key: Key, found: tuple[Found, ...]) -> list[Found]:
+        judged = []
+        for each in self._one(key, found, "name", "an SDS file holds one Secret"):
+            each = self._checked(each)
+            judged.append(self._compiled(key, each, self._compile_secret))
+        return judged
 
     def _judge_listeners(self, key: Key, found: tuple[Found, ...]) -> list[Found]:
         static = self._written.static_resources.listeners
@@ -445,8 +481,12 @@ class _Round:
 
     def _checked(self, each: Found) -> Found:
         """With the mistakes that any resource can have: of files, expressions, formats, TLS."""
-        secrets = {secret.name: secret for secret in self._written.static_resources.secrets}
+        self._fetch_secrets(each.message)
+        secrets = {secret.name: secret for secret in self._secrets()}
+        files = {secret.name: "" for secret in self._written.static_resources.secrets}
+        files.update((key.name, key.file) for key in self._states if key.kind == SDS)
         each = each.blamed(check_sources(each.path, each.message))
+        each = each.blamed(check_secret_files(each.path, each.message, files))
         each = each.blamed(check_tls(each.path, each.message, secrets))
         return each.blamed(check_resource(each.message, each.path, secrets))
 
@@ -481,7 +521,14 @@ class _Round:
         return self._compiler().listener(message)
 
     def _compiler(self) -> Compiler:
-        return Compiler(self._written, Registry(None), 0)
+        static = msgspec.structs.replace(self._written.static_resources, secrets=self._secrets())
+        bootstrap = msgspec.structs.replace(self._written, static_resources=static)
+        return Compiler(bootstrap, Registry(None), 0)
+
+    def _compile_secret(self, message: Message) -> object:
+        assert isinstance(message, Secret)
+        compile_secret(message)
+        return message
 
     def _compile_routes(self, message: Message) -> object:
         assert isinstance(message, RouteConfiguration)
@@ -499,9 +546,11 @@ class _Round:
                 continue
             if reasons:
                 problems[name] = Problem(None, state.version_info, self._now, reasons)
+                self._outcomes.append(Outcome(key, ROTATION, reasons, False, False))
             else:
                 problems.pop(name, None)
                 resources[name] = Resource(fresh, resource.version_info, self._now)
+                self._outcomes.append(Outcome(key, REFRESH, (), True, False))
         if resources == state.resources and problems == state.problems:
             return state
         return msgspec.structs.replace(state, resources=resources, problems=problems)
@@ -510,26 +559,25 @@ class _Round:
         """The same for the resources of the bootstrap."""
         static = self._written.static_resources
         problems: dict[str, Problem] = {}
-        listeners: list[Listener] = []
-        clusters: list[Cluster] = []
-        for listener in static.listeners:
-            fresh, reasons = self._read_again(listener)
-            assert isinstance(fresh, Listener)
-            listeners.append(fresh)
-            if reasons:
-                problems[f"listener {listener.name}"] = Problem(None, "", self._now, reasons)
-        for cluster in static.clusters:
-            changed, reasons = self._read_again(cluster)
-            assert isinstance(changed, Cluster)
-            clusters.append(changed)
-            if reasons:
-                problems[f"cluster {cluster.name}"] = Problem(None, "", self._now, reasons)
-        same = all(new is old for new, old in zip(listeners, static.listeners, strict=True)) and all(
-            new is old for new, old in zip(clusters, static.clusters, strict=True)
-        )
-        if not same:
-            resources = msgspec.structs.replace(static, listeners=tuple(listeners), clusters=tuple(clusters))
-            self._written = msgspec.structs.replace(self._written, static_resources=resources)
+        changes: dict[str, tuple[Message, ...]] = {}
+        # Secrets first: what refers to them is compiled with what they are now.
+        for field in ("secrets", "listeners", "clusters"):
+            present: tuple[Message, ...] = getattr(static, field)
+            fresh = []
+            for index, each in enumerate(present):
+                message, reasons = self._read_again(each)
+                fresh.append(message)
+                if reasons:
+                    name = f"{field}[{index}]"
+                    told = tuple(f"static_resources.{name}: {reason}" for reason in reasons)
+                    problems[name] = Problem(None, "", self._now, told)
+            if any(new is not old for new, old in zip(fresh, present, strict=True)):
+                changes[field] = tuple(fresh)
+                self._written = msgspec.structs.replace(
+                    self._written,
+                    static_resources=msgspec.structs.replace(self._written.static_resources, **changes),
+                )
+        same = not changes
         key = Key(STATIC, "", "", "")
         if problems:
             self._states[key] = State(problems=problems, result=REJECTED)
@@ -557,6 +605,8 @@ class _Round:
             self._compile_cluster(message)
         elif isinstance(message, RouteConfiguration):
             self._compile_routes(message)
+        elif isinstance(message, Secret):
+            self._compile_secret(message)
 
 
 def version_number(version_info: str) -> int:

@@ -28,7 +28,10 @@ from proxyd.supervisor.resources import (
     FAILURE,
     LDS,
     RDS,
+    REFRESH,
     REJECTED,
+    ROTATION,
+    SDS,
     STATIC,
     SUCCESS,
     Assembly,
@@ -235,6 +238,11 @@ class Updates:
         stats = self._stats.get(key.scope)
         if stats is None:
             stats = self._stats[key.scope] = SubscriptionStats(self._supervisor.registry, key.scope, key.kind)
+        if outcome.result in (ROTATION, REFRESH):
+            if outcome.result == ROTATION and stats.key_rotation_failed is not None:
+                stats.key_rotation_failed.value += 1
+            stats.update_error.value = "; ".join(outcome.reasons)
+            return
         stats.update_attempt.value += 1
         stats.update_duration.record(int((time.monotonic() - self._began) * 1e6))
         if outcome.empty and stats.update_empty is not None:
@@ -260,8 +268,15 @@ class Updates:
             what = "cannot be read" if outcome.result == FAILURE else "rejected"
             rest = "the rest of it is in force" if outcome.changed else "what was in force stays"
             logger.warning("%s: update %s, %s:\n  %s", which, what, rest, "\n  ".join(outcome.reasons))
-        elif outcome.result == SUCCESS and outcome.changed and key.kind in (RDS, EDS, STATIC):
-            what = {RDS: "routes", EDS: "hosts of cluster", STATIC: "files of static resources"}[key.kind]
+        elif outcome.result == REFRESH:
+            logger.info("%s: files of %s updated", key.kind, key.name or key.file)
+        elif outcome.result == SUCCESS and outcome.changed and key.kind in (RDS, EDS, SDS, STATIC):
+            what = {
+                RDS: "routes",
+                EDS: "hosts of cluster",
+                SDS: "secret",
+                STATIC: "files of static resources",
+            }[key.kind]
             logger.info("%s: %s %s updated", key.kind, what, key.name)
 
     def _log(self, before: Bootstrap, now: Bootstrap) -> None:
