@@ -193,6 +193,8 @@ def validate(**given: Any) -> None:
     All its mistakes are told at once.
     """
     loaded = _load(given)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"configuration '{loaded.origin}' OK")
 
 
