@@ -87,11 +87,12 @@ _NO_CERTIFICATE: Final = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 _MISSING: Final = "peer did not provide required client certificate"
 
 
-class TlsFailedError(ConnectionError):
-    """A handshake or a connection that TLS has ended; ``words`` are Envoy's."""
+class TlsFailure:
+    """Why TLS has ended a handshake or a connection; ``words`` are Envoy's."""
+
+    __slots__ = ("words",)
 
     def __init__(self, words: str) -> None:
-        super().__init__(words)
         self.words: Final = words
 
 

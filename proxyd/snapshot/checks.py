@@ -19,6 +19,7 @@ from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
 from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
 from proxyd.snapshot.tls import ClientTls, Secrets, ServerTls, TlsError, TlsSettings
+from proxyd.snapshot.tls_context import SecretError
 from proxyd.stats.metrics import Registry
 from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
 
@@ -64,6 +65,8 @@ def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterato
             context = message.transport_socket.typed_config
             if isinstance(context, DownstreamTlsContext):
                 ServerTls(context, settings, TlsStats(Registry(None), LISTENER, ""))
+    except SecretError:
+        return  # told by the loader
     except TlsError as error:
         yield Finding(f"{path}.{error.field}", str(error))
     except (RegexError, AssertionError):

@@ -53,6 +53,10 @@ class TlsError(ValueError):
         self.field: Final = field
 
 
+class SecretError(TlsError):
+    """A secret that is named and is not there, or is another kind of secret."""
+
+
 class Identity:
     """A certificate with its chain and its key, loaded into a context by ``use``."""
 
@@ -96,7 +100,7 @@ class Identity:
             return TlsError(
                 f"{self._field}.private_key", f"is not the key of the certificate in {self.source}"
             )
-        if reason in ("BAD_DECRYPT", "BAD_PASSWORD_READ") or "PASSWORD" in reason:
+        if not reason and b"ENCRYPTED" in self._key:
             return TlsError(f"{self._field}.password", "does not open the private key")
         if b"PRIVATE KEY-----" not in self._key:
             return TlsError(f"{self._field}.private_key", "has no private key in PEM form")
@@ -118,7 +122,7 @@ def identities(common: CommonTlsContext, secrets: Secrets) -> list[Identity]:
         field = f"common_tls_context.tls_certificate_sds_secret_configs[{index}]"
         certificate = _secret(secrets, config.name, field).tls_certificate
         if certificate is None:
-            raise TlsError(field, f"the secret {config.name} is no tls_certificate")
+            raise SecretError(field, f"the secret {config.name} is no tls_certificate")
         found.append(Identity(certificate, field))
     return found
 
@@ -134,14 +138,14 @@ def validation_of(common: CommonTlsContext, secrets: Secrets) -> CertificateVali
     field = "common_tls_context.validation_context_sds_secret_config"
     found = _secret(secrets, config.name, field).validation_context
     if found is None:
-        raise TlsError(field, f"the secret {config.name} is no validation_context")
+        raise SecretError(field, f"the secret {config.name} is no validation_context")
     return found if combined is None else _merge(combined.default_validation_context, found)
 
 
 def _secret(secrets: Secrets, name: str, field: str) -> Secret:
     secret = secrets.get(name)
     if secret is None:
-        raise TlsError(field, f"unknown secret {name}")
+        raise SecretError(field, f"unknown secret {name}")
     return secret
 
 
