@@ -20,8 +20,8 @@ from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
 from proxyd.snapshot.peer_validation import PeerValidation
 from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
-from proxyd.snapshot.tls import ClientTls, SecretNotReadyError, Secrets, ServerTls, TlsError, TlsSettings
-from proxyd.snapshot.tls_context import Identity, set_trust
+from proxyd.snapshot.tls import ClientTls, Secrets, ServerTls, TlsError, TlsSettings
+from proxyd.snapshot.tls_context import Identity, SecretError, set_trust
 from proxyd.stats.metrics import Registry
 from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
 
@@ -36,6 +36,24 @@ def check_resource(root: Message, root_path: str, secrets: Secrets) -> Iterator[
     yield from check_texts(root, root_path)
     for path, message in messages(root, root_path):
         yield from check_tls_contexts(path, message, secrets)
+
+
+def tls_warnings(bootstrap: Bootstrap) -> Iterator[str]:
+    """What can run and may not be what was meant."""
+    for cluster in bootstrap.static_resources.clusters:
+        socket = cluster.transport_socket
+        if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+            continue
+        common = socket.typed_config.common_tls_context
+        if common is None or (
+            common.validation_context is None
+            and common.validation_context_sds_secret_config is None
+            and common.combined_validation_context is None
+        ):
+            yield (
+                f"cluster {cluster.name}: its hosts are not verified, anybody can stand in for them: "
+                "set validation_context.trusted_ca"
+            )
 
 
 def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterator[Finding]:
@@ -53,8 +71,8 @@ def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterato
             context = message.transport_socket.typed_config
             if isinstance(context, DownstreamTlsContext):
                 ServerTls(context, settings, TlsStats(Registry(None), LISTENER, ""))
-    except SecretNotReadyError:
-        return  # it may be there later
+    except SecretError:
+        return  # told by the loader, or there later
     except TlsError as error:
         yield Finding(f"{path}.{error.field}", str(error))
     except (RegexError, AssertionError):
