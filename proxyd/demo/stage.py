@@ -30,7 +30,7 @@ class Program(NamedTuple):
 def _proxyd(name: str, config: str) -> list[str]:
     interpreter = [sys.executable, "-P", "-m", "proxyd"]  # -P: nothing of the directory shadows proxyd
     return [*interpreter, "start", "-c", config, "--name", name, "--run-dir", "run", "--workers", "1",
-            "--drain-time-s", "1"]  # fmt: skip
+            "--drain-time-s", "0.5"]  # fmt: skip
 
 
 PROXYD: Final = Program(_proxyd, notices_writing=True)

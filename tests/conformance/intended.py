@@ -124,11 +124,6 @@ INTENDED = (
         ("cds-mixed", "cds-back-2"),
     ),
     Intended(
-        "REQUESTED_SERVER_NAME is known without the TLS inspector, too",
-        ("tls-name",),
-        ("log[0].sni",),
-    ),
-    Intended(
         "A filter chain with server_names is found without the TLS inspector, too: Envoy never finds it then",
         ("sni-uninspected-name",),
     ),

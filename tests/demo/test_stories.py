@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from proxyd.demo.play import DemoError, Play, expect
@@ -15,10 +16,10 @@ from tests.demo.envoy import ENVOY
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", STORIES)
-def test_proxyd_shows_what_the_talk_showed(name: str) -> None:
+def test_proxyd_shows_what_the_talk_showed() -> None:
+    """The second story; the first is what scripts/demo.py plays (tests/scripts)."""
     done = subprocess.run(
-        [sys.executable, "-m", "proxyd", "demo", name, "--auto"],
+        [sys.executable, "-m", "proxyd", "demo", "edge", "--auto"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -80,6 +81,22 @@ def test_the_time_to_look_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert "\n== 1. First\n\nStory" in said
     assert not any("== 2." in text for text in said)
     assert said[-1] == "stopped, nothing is left running"
+
+
+@pytest.mark.e2e
+def test_a_signal_ends_it_and_the_proxies(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "proxyd", "demo", "edge", "--free-ports", "--directory", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "[Enter: go on" not in (line := process.stdout.readline()):
+            assert line
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        output = process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+    assert output.endswith("stopped, nothing is left running\n")
+    assert len(started) >= 3  # supervisor, zygote, worker
+    assert [left for left in started if left.is_running()] == []
 
 
 @pytest.mark.e2e

@@ -111,6 +111,7 @@ class _Run:
         """Move it there from elsewhere."""
         new = self._files / f"{name}.new"
         new.write_text(self._with_words(text))
+        os.utime(new, (0, 0))  # written long ago, so that its being moved can be told from its being written
         os.replace(new, self._files / name)
 
     def _await(self, proxy: Proxy, step: Step, before: Mapping[str, int]) -> None:
