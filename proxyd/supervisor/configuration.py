@@ -16,7 +16,8 @@ from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_access_logs
 from proxyd.stats.metrics import Registry
 from proxyd.supervisor.problems import StartError
-from proxyd.supervisor.resources import Assembly, Key, State, assemble
+from proxyd.supervisor.resource_round import assemble
+from proxyd.supervisor.resources import Assembly, Key, State
 
 
 class Configuration:
