@@ -22,6 +22,7 @@ from proxyd.stats.server_scopes import SubscriptionStats
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation, Pending
 from proxyd.supervisor.problems import counted, explain_bind, explain_resources
+from proxyd.supervisor.resource_round import assemble
 from proxyd.supervisor.resources import (
     CDS,
     EDS,
@@ -38,7 +39,6 @@ from proxyd.supervisor.resources import (
     Key,
     Outcome,
     State,
-    assemble,
     version_number,
 )
 from proxyd.supervisor.sockets import BindError, Prepared, Wanted, format_address, wanted_addresses
@@ -108,6 +108,7 @@ class Updates:
             if supervisor.stopping or present is None or generation is None:
                 return
             with supervisor.cancellable():
+                self._began = time.monotonic()
                 assembly = await anyio.to_thread.run_sync(
                     assemble,
                     present.assembly.written,
