@@ -79,6 +79,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def explore(session: nox.Session) -> None:
+    """Invented exchanges through Envoy and proxyd, and where they differ: `nox -s explore -- --seed 7`."""
+    install(session)
+    session.run("python", "-m", "tests.conformance.explore", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The demonstration, which checks its own answers and ends."""
     session.run("python", "scripts/demo.py", *(session.posargs or ["--auto"]))

@@ -111,3 +111,11 @@ def _long_options(command: click.Command) -> list[str]:
 def test_every_admin_path_is_in_the_operations_page() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert [endpoint.path for endpoint in ENDPOINTS if f"`{endpoint.path}`" not in page] == []
+
+
+def test_the_readme_quotes_the_benchmarks_results() -> None:
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8")
+    heading = "## Least, as a ratio to Envoy\n\n"
+    table = results[results.index(heading) + len(heading) :].partition("\n\n")[0]
+    assert table.count("\n") > 5
+    assert table in (ROOT / "README.md").read_text("utf-8")

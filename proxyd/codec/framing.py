@@ -52,6 +52,9 @@ _TOO_MANY_NOMINATIONS: Final = 10
 # told `content-length: 0` for the others.
 BODYLESS_METHODS: Final = frozenset((b"GET", b"HEAD", b"DELETE", b"CONNECT", b"TRACE"))
 
+# Final statuses whose responses end with their head, whatever it says (RFC 9112 section 6.3).
+BODYLESS_STATUSES: Final = frozenset((204, 304))
+
 _MAX_LENGTH_DIGITS: Final = 18
 
 # What a Connection field can say beside "upgrade" without making the next hop drop fields.

@@ -72,12 +72,17 @@ _ORDINARY_LONGEST: Final = 64
 # Longer ones are not kept by each connection for the next message.
 _LONGEST_BLOCK: Final = 2048
 _OWS: Final = b" \t"
+# What a first line has beside method and target, with the empty line; a field beside name and value.
+_LINE_BYTES: Final = len(b"  HTTP/1.1\r\n\r\n")
+_FIELD_BYTES: Final = len(b": \r\n")
+_STATUS_BYTES: Final = len(b"HTTP/1.1 200 \r\n\r\n")
 # HttpProtocolOptions.HeadersWithUnderscoresAction.
 ALLOW: Final = 0
 REJECT_REQUEST: Final = 1
 DROP_HEADER: Final = 2
 # How llhttp begins to word that a character must not be where it is, and those that Envoy refuses first.
 _WRONG_CHARACTER: Final = ("Invalid header value char", "Invalid header token", "Invalid char in url")
+_LINE_ENDS: Final = (b"\r", b"\n")
 _CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
 # RFC 3986 section 3.2: what an authority can be made of.
 _AUTHORITY_BYTES: Final = (
@@ -135,11 +140,6 @@ def _plain_block(lines: list[bytes]) -> HeaderBlock | None:
                 return None
         items.append(item)
     return HeaderBlock(items, write_fields(items))
-
-
-def _most_bytes(max_header_bytes: int, max_header_count: int) -> int:
-    """Where an unfinished head ends: beside its names and values it has separators and a first line."""
-    return max_header_bytes + 4 * max_header_count + 1024
 
 
 class RequestHead:
@@ -252,7 +252,6 @@ class RequestReader:
         self._events: Final = events
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
-        self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._accept_http_10: Final = accept_http_10
         self._allow_absolute_url: Final = allow_absolute_url
         self._underscores: Final = underscores
@@ -327,7 +326,7 @@ class RequestReader:
             if self.in_head or self._in_body:
                 self._carried += len(rest)
                 self._fed = 0 if self._progress else self._fed + len(rest)
-                if self._fed > self._max_fed:
+                if self._fed > self._max_bytes:
                     self._ended = True
                     self.failure = HEADERS_TOO_LARGE
             break
@@ -520,9 +519,10 @@ class RequestReader:
     def _check_limits(self) -> None:
         items = self._items
         if self._carried + self._feeding > self._max_bytes:
-            size = self._bytes
+            # As in Envoy, all of the head counts; how much space was before a value is known no more.
+            size = len(self._parser.get_method()) + _LINE_BYTES + self._bytes + self._count * _FIELD_BYTES
             for name, value in items:
-                size += len(name) + len(value)
+                size += len(name) + len(value) + _FIELD_BYTES
             if size > self._max_bytes:
                 self._refuse(HEADERS_TOO_LARGE)
         if len(items) + self._count > self._max_count:
@@ -591,6 +591,8 @@ class RequestReader:
         head.body = body
         # What follows a CONNECT is not ours to read as requests.
         head.keep_alive = parser.should_keep_alive() and head.method != b"CONNECT"
+        if version == "1.0" and b"keep-alive" not in self._connection.lower():
+            head.keep_alive = False  # for the parser, Proxy-Connection says it too
         if self._connection:
             names = nominated(self._connection)
             if not may_nominate(names):
@@ -716,7 +718,6 @@ class ResponseReader:
         self._enable_trailers: Final = enable_trailers
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
-        self._max_fed: Final = _most_bytes(max_header_bytes, max_header_count)
         self._parser: httptools.HttpResponseParser = httptools.HttpResponseParser(self)
         self._head: ResponseHead = ResponseHead(Headers())
         self._items: list[tuple[bytes, bytes]] = []
@@ -800,7 +801,7 @@ class ResponseReader:
         """
         if not self._block or not data.startswith(self._block):
             end = data.find(b"\r\n\r\n")
-            if end < 0 or end > self._max_bytes or not self._take_block(data[: end + 4]):
+            if end < 0 or end + 4 > self._max_bytes or not self._take_block(data[: end + 4]):
                 return False
         start = len(self._block)
         length = self._block_length
@@ -883,6 +884,9 @@ class ResponseReader:
 
     def _parse(self, data: bytes) -> bool:
         self._progress = False
+        if data[:1] in _LINE_ENDS and not self.in_head and not self._in_body:
+            self.failed = True  # the parser skips empty lines, which only requests may have before them
+            return False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -892,7 +896,7 @@ class ResponseReader:
             self.failed = True
         if self.in_head or self._in_body:
             self._fed = 0 if self._progress else self._fed + len(data)
-            if self._fed > self._max_fed:
+            if self._fed > self._max_bytes:
                 self.failed = True
         return not self.failed
 
@@ -917,7 +921,7 @@ class ResponseReader:
             self._refuse()  # bytes that nobody asked for
         self._head = ResponseHead(Headers())
         self._items = self._head.headers.items
-        self._bytes = 0
+        self._bytes = _STATUS_BYTES
         self._fed = 0
         self._count = 0
         self._content_length = None
@@ -925,8 +929,13 @@ class ResponseReader:
         self._connection = b""
         self.in_head = True
 
+    def on_status(self, reason: bytes) -> None:
+        self._bytes += len(reason)
+        if reason.translate(None, _CONTROLS) != reason:
+            self._refuse()
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._bytes += len(name) + len(value)
+        self._bytes += len(name) + len(value) + _FIELD_BYTES
         self._count += 1
         if self._bytes > self._max_bytes or self._count > self._max_count:
             self._refuse()

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxyd.net.balance import Balancer, balancer
-from proxyd.net.pool import Host, PoolOwner
+from proxyd.net.host import Host
+from proxyd.net.pool import PoolOwner
 from proxyd.net.timers import TimerWheel
 from proxyd.net.upstream import format_address
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry

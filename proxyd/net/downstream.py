@@ -431,6 +431,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
             if not self._draining:
                 self._stats.downstream_cx_drain_close.value += 1
         connection = b""
+        if self._minor == 0 and not self._close and headers.get(b"content-length") is None:
+            self._close = True  # as in Envoy, of any response in HTTP/1.0 that tells no length
         if self._close:
             connection = b"close"
         elif self._minor == 0:

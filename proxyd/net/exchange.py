@@ -7,12 +7,21 @@ for resumes it. Nothing here knows a protocol version, a socket or a clock.
 import time
 from typing import Final
 
-from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, LENGTH, NO_BODY, TUNNEL, parse_length
+from proxyd.codec.framing import (
+    BODYLESS_METHODS,
+    BODYLESS_STATUSES,
+    CHUNKED,
+    LENGTH,
+    NO_BODY,
+    TUNNEL,
+    parse_length,
+)
 from proxyd.codec.grpc import is_grpc
 from proxyd.codec.headers import NO_HEADERS, Headers
 from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import (
     DC,
+    DPE,
     MISSING_HOST,
     NC,
     NO_CLUSTER,
@@ -65,9 +74,10 @@ _MAX_DIGITS: Final = 12
 _REPLAYABLE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
-def _milliseconds(text: bytes | None) -> float:
-    """The seconds of a header's milliseconds, -1.0 where it has none."""
-    return int(text) / 1000 if text and text.isdigit() and len(text) <= _MAX_DIGITS else -1.0
+def _milliseconds(headers: Headers, name: bytes) -> float:
+    """The seconds of the milliseconds in the one header of this name, -1.0 for anything else."""
+    text = b",".join(headers.get_all(name))
+    return int(text) / 1000 if text.isdigit() and len(text) <= _MAX_DIGITS else -1.0
 
 
 class Exchange(Stream):
@@ -198,8 +208,8 @@ class Exchange(Stream):
     def _take_commands(self) -> None:
         """What an internal client may ask for itself: timeouts, and to be told the request's id."""
         headers = self.request_headers
-        self._timeout = _milliseconds(headers.get(b"x-envoy-upstream-rq-timeout-ms"))
-        self._try_timeout = max(0.0, _milliseconds(headers.get(b"x-envoy-upstream-rq-per-try-timeout-ms")))
+        self._timeout = _milliseconds(headers, b"x-envoy-upstream-rq-timeout-ms")
+        self._try_timeout = max(0.0, _milliseconds(headers, b"x-envoy-upstream-rq-per-try-timeout-ms"))
         headers.remove(b"x-envoy-upstream-rq-timeout-ms")
         headers.remove(b"x-envoy-upstream-rq-per-try-timeout-ms")
         if headers.get(b"x-envoy-force-trace") is not None:
@@ -310,11 +320,11 @@ class Exchange(Stream):
             return
         self._cluster = cluster
         self.upstream_cluster = cluster.config.stat_name
+        self._prepare_upstream_headers(route)  # as in Envoy, for the log of a request that finds no host, too
         host = cluster.choose()
         if host is None:
             self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
             return
-        self._prepare_upstream_headers(route)
         self._lease(host, False, now)
 
     def _prepare_upstream_headers(self, route: Route) -> None:
@@ -745,23 +755,14 @@ class Exchange(Stream):
         if status == 400 and self._manager.config.closes_on_bad_request:
             self._downstream.close_after()
         route = self._route
-        changed = route is not None and bool(route.response_mutations)
-        if changed and route is not None:
-            self.response_headers = Headers(extra)
-            route.finalize_response(self)
-        self.response_code = status
         rules = self._manager.config.local_reply
         grpc = is_grpc(self.request_headers)
-        if changed or grpc or rules is not None:
-            if not changed:
-                self.response_headers = Headers(extra)
-            if rules is not None:
-                body = rules.rewrite(self, body)
-            if grpc:
-                answer_grpc(self, body)
-                body = b""
-            self.response_headers = self._manager.complete_local_headers(self.response_headers, body)
+        if grpc or rules is not None or (route is not None and route.response_mutations):
+            body = self._shape_reply(status, body, extra, grpc)
         else:
+            if body and status in BODYLESS_STATUSES:
+                body = b""
+            self.response_code = status
             self.response_headers = Headers(extra + self._manager.local_headers(body))
         if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
@@ -772,6 +773,26 @@ class Exchange(Stream):
             downstream.send_data(body)
         self._account(now)
         downstream.end()
+
+    def _shape_reply(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]], grpc: bool) -> bytes:
+        """The body of a reply that the route, the manager or gRPC gives another shape; sets its headers."""
+        self.response_headers = Headers(extra)
+        flags = self.response_flags
+        self.response_flags = flags & ~DPE  # as in Envoy, which notes a client's mistake after answering it
+        if self._route is not None:
+            self._route.finalize_response(self)
+        self.response_code = status
+        rules = self._manager.config.local_reply
+        if rules is not None:
+            body = rules.rewrite(self, body)
+        self.response_flags = flags
+        if grpc:
+            answer_grpc(self, body)
+            body = b""
+        elif self.response_code in BODYLESS_STATUSES:
+            body = b""
+        self.response_headers = self._manager.complete_local_headers(self.response_headers, body, grpc)
+        return body
 
     # -- deadlines
 

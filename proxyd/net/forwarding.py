@@ -8,6 +8,8 @@ that is believed where a request came from, but commands nothing.
 """
 
 import ipaddress
+import re
+import socket
 from typing import Final
 
 from proxyd.codec.headers import HeaderBlock, write_fields
@@ -22,6 +24,7 @@ from proxyd.snapshot.forwarding import (
     FROM_INTERNAL,
     NEVER,
     NOT_FROM_EDGE,
+    REFERER,
     REQUEST_ID,
     USER_AGENT,
     VIA,
@@ -48,9 +51,29 @@ def last_address(forwarded_for: bytes, skip: int) -> str:
     if not text or not text.isascii():
         return ""
     try:
-        return str(ipaddress.ip_address(text.decode()))
+        address = ipaddress.ip_address(text.decode())
     except ValueError:
         return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    # Not by str(), which writes the last part of ::ffff:10.0.0.1 in one way or the other by Python's version.
+    scope = f"%{address.scope_id}" if address.scope_id else ""
+    return socket.inet_ntop(socket.AF_INET6, address.packed) + scope
+
+
+# What Envoy lets pass: a URL without user and fragment, or a relative one.
+_URL: Final = re.compile(
+    rb"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?][!\"$-~]*)?"
+)
+_RELATIVE: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=@%?-]*(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?")
+
+
+def is_referer(value: bytes) -> bool:
+    """Whether ``value`` is a URL that can stand in a Referer field (RFC 9110 section 10.1.3)."""
+    url = _URL.fullmatch(value)
+    if url is not None:
+        return int(url[1] or 0) <= 65535
+    return _RELATIVE.fullmatch(value) is not None
 
 
 def _scheme_of(connection: ConnectionInfo) -> bytes:
@@ -123,7 +146,9 @@ class Forwarding:
         kinds = self._kinds
         found = 0
         for item in items:
-            found |= kinds.get(item[0], 0)
+            kind = kinds.get(item[0], 0)
+            if kind != REFERER or not is_referer(item[1]):
+                found |= kind
         return found
 
     def _say(self, connection: ConnectionInfo) -> _Said:
@@ -162,9 +187,12 @@ class Forwarding:
                 proto = _scheme_of(connection)
             if options.append_port and (not trusted or port is None):
                 port = connection.local_address.rpartition(":")[2].encode()
-        elif forwarded_for is not None:
-            client = last_address(forwarded_for, options.trusted_hops)
-            alone = bool(client) and options.trusted_hops == 0 and b"," not in forwarded_for
+        else:
+            if options.append_port and port is None:
+                port = connection.local_address.rpartition(":")[2].encode()
+            if forwarded_for is not None:
+                client = last_address(forwarded_for, options.trusted_hops)
+                alone = bool(client) and options.trusted_hops == 0 and b"," not in forwarded_for
         if proto is None:
             proto = _scheme_of(connection)
         if options.scheme:
@@ -173,13 +201,15 @@ class Forwarding:
         elif not info.scheme:
             lower = proto.lower()
             info.scheme = lower if lower in _SCHEMES else _scheme_of(connection)
+        if not proto:
+            info.scheme = b""  # as in Envoy, such a request has no route
         if client:
             info.downstream_remote_address = f"[{client}]:0" if ":" in client else f"{client}:0"
         else:
             client = remote
         internal = alone and not options.internal.empty and options.internal.holds(client)
         at_edge = options.edge and not internal
-        drop = _REWRITTEN
+        drop = _REWRITTEN | (found & REFERER)
         if not internal:
             drop |= FROM_INTERNAL
         if at_edge:

@@ -21,7 +21,7 @@ from proxyd.net.tls_words import (
     words_of_names,
     words_of_server_name,
 )
-from proxyd.snapshot.peer_validation import ACCEPTED, NO_SAN, PeerValidation, has_dns_name
+from proxyd.snapshot.peer_validation import ACCEPTED, NO_SAN, PeerValidation, is_for
 from proxyd.stats.tls_scopes import TlsStats
 
 # What is left of a connection's life.
@@ -372,7 +372,7 @@ def judge(validation: PeerValidation, certificate: Certificate | None, stats: Tl
 
 def judge_name(name: str, certificate: Certificate | None, stats: TlsStats) -> TlsFailure | None:
     """Whether a host is the one that was asked for."""
-    if certificate is not None and has_dns_name(certificate, name):
+    if certificate is not None and is_for(certificate, name):
         return None
     stats.fail_verify_san.value += 1
     names = [] if certificate is None else [each.value for each in certificate.names]

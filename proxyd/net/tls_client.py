@@ -1,6 +1,7 @@
 """TLS with a host: whom to ask for, what it has to be, and the session it may be resumed with."""
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final
 
 from proxyd.codec.certificate import Certificate
@@ -13,25 +14,40 @@ if TYPE_CHECKING:
     from proxyd.net.upstream import Http1Upstream
 
 
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*")
+_ADDRESS: Final = re.compile(r"[0-9.]+")
+_MAX_NAME: Final = 253
+
+
+def server_name_of(host: str) -> str:
+    """The name to ask for in TLS; empty for an address and for what is no name."""
+    name = host.lower()
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or _ADDRESS.fullmatch(name):
+        return ""
+    return name
+
+
 class TlsClient(TlsTransport):
     """A protocol of the event loop by shape, and the transport of the HTTP connection behind it.
 
     ``done`` ends with None when requests can be sent, or with why they cannot.
     """
 
-    __slots__ = ("_kept", "_server_name", "_tls", "_upstream", "done")
+    __slots__ = ("_kept", "_name", "_server_name", "_tls", "_upstream", "done")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         upstream: "Http1Upstream",
         tls: ClientTls,
-        server_name: str,
+        name: str,
     ) -> None:
+        """``name`` is whom the host has to be; it is asked for unless it is an address or no name at all."""
         super().__init__(loop, upstream, tls.stats)
         self._upstream: Final = upstream
         self._tls: Final = tls
-        self._server_name: Final = server_name
+        self._name: Final = name
+        self._server_name: Final = server_name_of(name) or (tls.server_name if tls.by_request else "")
         self._kept: bool = False
         self.done: Final[asyncio.Future[TlsFailure | None]] = loop.create_future()
 
@@ -55,8 +71,9 @@ class TlsClient(TlsTransport):
 
     def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
         tls = self._tls
-        if (tls.validates_request or tls.validates_server_name) and self._server_name:
-            failure = judge_name(self._server_name, certificate, self.stats)
+        expected = self._name if tls.validates_request else self._server_name
+        if tls.validates_request or tls.validates_server_name:
+            failure = judge_name(expected, certificate, self.stats)
             if failure is not None:
                 return failure
         return judge(tls.validation, certificate, self.stats)

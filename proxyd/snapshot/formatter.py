@@ -27,6 +27,8 @@ DEFAULT_FORMAT: Final = (
 )
 
 _COMMAND: Final = re.compile(r"%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::([0-9]+))?%")
+# What Envoy writes as \u00xx, byte by byte, in a value that is no UTF-8
+_NOT_PLAIN: Final = re.compile(rb"[^\x20-\x7e]|[\"\\]")
 _NOT_LOGGABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 # What the default line has between the point of its time and its method
@@ -329,10 +331,14 @@ def _to_json(value: Value) -> bytes | None:
         try:
             text = value.decode()
         except UnicodeDecodeError:
-            text = value.decode("latin-1")
+            return b'"%b"' % _NOT_PLAIN.sub(_unicode_escaped, value)
     else:
         text = value
     return json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _unicode_escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % found.group()[0]
 
 
 def _printable(value: bytes) -> bytes:

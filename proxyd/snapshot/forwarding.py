@@ -26,12 +26,14 @@ FORWARDED_PORT: Final = 1 << 5
 REQUEST_ID: Final = 1 << 6
 VIA: Final = 1 << 7
 USER_AGENT: Final = 1 << 8
-CLIENT_CERT: Final = 1 << 9
+REFERER: Final = 1 << 9  # goes on if it is one
+CLIENT_CERT: Final = 1 << 10
 
 _ALWAYS: Final[dict[bytes, int]] = {
     b"x-forwarded-for": FORWARDED_FOR,
     b"x-forwarded-proto": FORWARDED_PROTO,
     b"x-request-id": REQUEST_ID,
+    b"referer": REFERER,
     b"x-envoy-internal": NEVER,
     # Retries by header and statistics by header are commands that proxyd does not take.
     b"x-envoy-retry-on": NEVER,
@@ -138,7 +140,7 @@ class ForwardingSnapshot:
         self.edge: Final[bool] = bool(config.use_remote_address)
         self.trusted_hops: Final[int] = config.xff_num_trusted_hops
         self.append_address: Final[bool] = self.edge and not config.skip_xff_append
-        self.append_port: Final[bool] = self.edge and config.append_x_forwarded_port
+        self.append_port: Final[bool] = config.append_x_forwarded_port
         internal = config.internal_address_config
         self.internal: Final = AddressRanges(() if internal is None else internal.cidr_ranges)
         transformation = config.scheme_header_transformation

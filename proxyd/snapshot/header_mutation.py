@@ -95,9 +95,22 @@ class HeaderMutation:
             headers.set(name, value)
         for name, value in adding:
             if name in self._one_line:
-                headers.set(name, b",".join([*headers.get_all(name), value]))
+                headers.set(name, b",".join(filter(None, [*headers.get_all(name), value])))
             else:
                 headers.items.append((name, value))
+
+
+class AttemptCount(HeaderMutation):
+    """``x-envoy-attempt-count``, once a request has a cluster. Without retries there is one attempt."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__([], frozenset(), frozenset())
+
+    def apply(self, headers: Headers, info: StreamInfo) -> None:
+        if info.upstream_cluster:
+            headers.set(b"x-envoy-attempt-count", b"1")
 
 
 def compile_request_mutation(

@@ -7,7 +7,7 @@ the other side hears that it has.
 import hashlib
 from typing import Final
 
-from proxyd.codec.certificate import DNS, Certificate, SubjectAltName
+from proxyd.codec.certificate import DNS, IP_ADDRESS, Certificate, SubjectAltName
 from proxyd.config.core import StringMatcher as StringMatcherConfig
 from proxyd.config.tls import CertificateValidationContext, SanType, SubjectAltNameMatcher
 from proxyd.snapshot.matchers import StringMatcher
@@ -88,9 +88,11 @@ class PeerValidation:
         return bool(self._spkis) and certificate.spki in self._spkis
 
 
-def has_dns_name(certificate: Certificate, name: str) -> bool:
-    """Whether the certificate is for this host: what ``auto_san_validation`` asks."""
-    return any(dns_name_matches(name, each) for each in certificate.names_of(DNS))
+def is_for(certificate: Certificate, host: str) -> bool:
+    """Whether the certificate is for this host, a name or an address: what ``auto_san_validation`` asks."""
+    if any(dns_name_matches(host, name) for name in certificate.names_of(DNS)):
+        return True
+    return host in certificate.names_of(IP_ADDRESS)
 
 
 def _typed(matchers: tuple[StringMatcherConfig, ...]) -> list[SubjectAltNameMatcher]:

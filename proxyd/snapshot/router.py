@@ -44,9 +44,9 @@ class Router:
     ) -> Route | None:
         """The route of this request, or None: no virtual host serves the authority, or none of its routes
         matches. ``path`` is as received, with its query; ``authority`` in any case, with its port; ``scheme``
-        what x-forwarded-proto says."""
+        what x-forwarded-proto says, for which there is no route where that is nothing."""
         routes = self._only or self._domains.find(authority)
-        if routes is None:
+        if routes is None or not scheme:
             return None
         if (
             routes.require_tls

@@ -192,7 +192,7 @@ def request_header(info: StreamInfo, name: bytes) -> bytes | None:
     if name in (b":authority", b"host"):
         return info.authority or None
     if name == b":scheme":
-        return info.scheme or None
+        return (info.method and info.scheme) or None
     if name == b"x-request-id" and info.request_id:
         return info.request_id
     if name == b"x-envoy-original-path" and info.original_path:
@@ -227,7 +227,7 @@ def request_headers_bytes(info: StreamInfo) -> int:
         (b":method", info.method),
         (b":path", info.path),
         (b":authority", info.authority),
-        (b":scheme", info.scheme),
+        (b":scheme", info.scheme if info.method else b""),
     ):
         if value:
             size += len(name) + len(value)

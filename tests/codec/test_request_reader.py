@@ -291,10 +291,17 @@ def test_expect_100_continue_is_told_and_other_expectations_are_passed_on() -> N
 
 def test_heads_have_at_most_so_many_bytes() -> None:
     def head(spare: int) -> bytes:
-        return b"GET /1234 HTTP/1.1\r\nhost: h\r\nab: " + b"x" * (1000 - 5 - 5 - 2 - spare) + b"\r\n\r\n"
+        start = b"GET /1234 HTTP/1.1\r\nhost: h\r\nconnection: close\r\nab: "
+        return start + b"x" * (1000 - len(start) - 4 - spare) + b"\r\n\r\n"
 
-    assert Requests(max_bytes=1000).read(head(0)).failed is None
+    for limited in (Requests(max_bytes=1000), Requests(max_bytes=1000).read(LINE + b"\r\n")):
+        assert limited.read(head(0)).failed is None
     assert Requests(max_bytes=1000).read(head(-1)).failed == "431 http1.headers_too_large"
+    unfinished = head(-1)[:1001]
+    assert Requests(max_bytes=1000).read(unfinished[:1000]).failed is None
+    assert Requests(max_bytes=1000).read(unfinished).failed == "431 http1.headers_too_large"
+    pipelined = Requests(max_bytes=1000).read((LINE + b"\r\n") * 40 + head(0))
+    assert (len(pipelined.heads), pipelined.failed) == (41, None)
     url = b"GET /" + b"x" * 1000 + b" HTTP/1.1\r\nhost: h\r\n\r\n"
     assert Requests(max_bytes=1000).read(url).failed == "431 http1.headers_too_large"
 

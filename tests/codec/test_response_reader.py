@@ -172,6 +172,14 @@ def test_heads_are_bounded_even_unfinished() -> None:
     assert fed < 3000
 
 
+@pytest.mark.parametrize("reason", [b"OK", b"Strange"])
+def test_all_of_a_head_counts(reason: bytes) -> None:
+    start = b"HTTP/1.1 200 " + reason + b"\r\ncontent-length: 0\r\nx: "
+    head = start + b"y" * (1000 - len(start) - 4) + b"\r\n\r\n"
+    assert not Responses(max_bytes=1000).read(head).failed
+    assert Responses(max_bytes=999).read(head).failed
+
+
 def test_trailers_are_bounded_even_unfinished() -> None:
     for trailer in (b"t: 1\r\n", b"t" * 50):
         got = Responses(max_bytes=1000, max_count=20)

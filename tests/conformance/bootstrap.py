@@ -94,6 +94,7 @@ def _clusters(text: str, origin: int, full: int) -> list[dict[str, Any]]:
 def _listener(name: str, text: str, log: Path) -> dict[str, Any]:
     manager = yaml.safe_load(text)
     extra = manager.pop("log", {})
+    log_filter = manager.pop("log_filter", None)
     manager["route_config"].setdefault("name", f"{name}-routes")
     manager["route_config"]["virtual_hosts"].append(_PROBED)
     log_format: dict[str, Any]
@@ -106,7 +107,7 @@ def _listener(name: str, text: str, log: Path) -> dict[str, Any]:
         "@type": f"{HTTP}.HttpConnectionManager",
         "stat_prefix": name,
         "delayed_close_timeout": "0.05s",
-        "access_log": [{"name": "log", "typed_config": logger}],
+        "access_log": [{"name": "log", "filter": log_filter, "typed_config": logger}],
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
     }
     http = {
@@ -123,8 +124,8 @@ def _listener(name: str, text: str, log: Path) -> dict[str, Any]:
 def bootstrap(listeners: Mapping[str, str], clusters: str, origin: int, full: int, log: Path) -> str:
     """The YAML; all ports are chosen by the system. ``origin`` and ``full`` are ports of 127.0.0.1.
 
-    A listener's text is the connection manager's YAML. Its key ``log`` is not Envoy's: further fields of the
-    access log, or a format in text.
+    A listener's text is the connection manager's YAML. Two of its keys are not Envoy's: ``log``, further
+    fields of the access log or a format in text, and ``log_filter``, which requests it tells of.
     """
     return json.dumps(  # YAML too, and every reader of YAML takes its strings alike
         {

@@ -27,13 +27,17 @@ def fuzz(target: Target, seconds: float, first_seed: int) -> tuple[int, int]:
     An input that fails raises what its check raised, shrunk and with a note of the seed.
     """
     end = time.monotonic() + seconds
-    count, number = 0, first_seed
+    count, number, failing = 0, first_seed, False
 
     def check(data: object) -> None:
-        nonlocal count
+        nonlocal count, failing
         count += 1
-        if time.monotonic() < end:
-            target.check(data)
+        if failing or time.monotonic() < end:  # what has failed takes its own time to be shrunk
+            try:
+                target.check(data)
+            except Exception:
+                failing = True
+                raise
 
     limits = settings(
         max_examples=_BATCH, database=None, deadline=None, suppress_health_check=list(HealthCheck)

@@ -137,6 +137,11 @@ def test_forwarded_proto(options: dict[str, Any], said: bytes, told: bytes, sche
     assert (seen["x-forwarded-proto"], seen.info.scheme) == ([told], scheme)
 
 
+def test_a_request_that_is_said_to_have_come_by_nothing_has_no_scheme() -> None:
+    assert Seen({}, (b"x-forwarded-proto", b"")).info.scheme == b""
+    assert Seen(EDGE, (b"x-forwarded-proto", b"")).info.scheme == b"http"
+
+
 def test_the_scheme_of_the_target_counts_more() -> None:
     seen = Seen({}, (b"x-forwarded-proto", b"https"), scheme=b"http")
     assert (seen["x-forwarded-proto"], seen.info.scheme) == ([b"https"], b"http")
@@ -150,7 +155,7 @@ def test_forwarded_port() -> None:
     assert Seen(trusting, (b"x-forwarded-port", b"1"))["x-forwarded-port"] == [b"1"]
     assert Seen(trusting)["x-forwarded-port"] == [b"8080"]
     behind = {"append_x_forwarded_port": True}
-    assert Seen(behind)["x-forwarded-port"] == []
+    assert Seen(behind)["x-forwarded-port"] == [b"8080"]
     assert Seen(behind, (b"x-forwarded-port", b"1"))["x-forwarded-port"] == [b"1"]
 
 

@@ -209,7 +209,7 @@ def by_request(**fields: Any) -> dict[str, Any]:
 def test_each_request_asks_for_its_own_host(authority):
     async def main():
         asked: list[str | None] = []
-        pair = authority.issue("a.example", "b.example")
+        pair = authority.issue("a.example", "b.example", "::1")
         origin_tls = server(pair)
         origin_tls.sni_callback = lambda _, name, __: asked.append(name)
         tls = upstream(common=trusting(authority))
@@ -224,9 +224,15 @@ def test_each_request_asks_for_its_own_host(authority):
             status, body = await get(reader, writer, "x-host: c.example:443\r\n")
             assert status == 503
             assert "verify_SAN_list,_expected_SANs:_[c.example]" in body
+            # An address is not asked for, but validated all the same.
+            status, body = await get(reader, writer, "x-host: 10.0.0.1\r\n")
+            assert status == 503
+            assert "verify_SAN_list,_expected_SANs:_[10.0.0.1]" in body
+            assert (await get(reader, writer, "x-host: [::1]:1\r\n"))[0] == 200
+            assert asked == ["a.example", "b.example", "c.example", None, None]
             writer.close()
             (host,) = house.server._clusters["origin"]._hosts
-            assert set(host.pool._pools) == {"a.example", "b.example"}
+            assert set(host.pool._pools) == {"a.example", "b.example", "::1"}
 
     asyncio.run(main())
 
