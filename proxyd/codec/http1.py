@@ -82,6 +82,7 @@ REJECT_REQUEST: Final = 1
 DROP_HEADER: Final = 2
 # How llhttp begins to word that a character must not be where it is, and those that Envoy refuses first.
 _WRONG_CHARACTER: Final = ("Invalid header value char", "Invalid header token", "Invalid char in url")
+_LINE_ENDS: Final = (b"\r", b"\n")
 _CONTROLS: Final = bytes(code for code in range(32) if code not in b"\t\r\n") + b"\x7f"
 # RFC 3986 section 3.2: what an authority can be made of.
 _AUTHORITY_BYTES: Final = (
@@ -883,6 +884,9 @@ class ResponseReader:
 
     def _parse(self, data: bytes) -> bool:
         self._progress = False
+        if data[:1] in _LINE_ENDS and not self.in_head and not self._in_body:
+            self.failed = True  # the parser skips empty lines, which only requests may have before them
+            return False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -927,6 +931,8 @@ class ResponseReader:
 
     def on_status(self, reason: bytes) -> None:
         self._bytes += len(reason)
+        if reason.translate(None, _CONTROLS) != reason:
+            self._refuse()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._bytes += len(name) + len(value) + _FIELD_BYTES

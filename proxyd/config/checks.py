@@ -101,6 +101,9 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
         yield Finding(
             f"{path}.common_http_protocol_options.max_response_headers_kb", "is for the responses of clusters"
         )
+    http1 = manager.http_protocol_options
+    if http1 is not None and http1.allow_chunked_length:
+        yield Finding(f"{path}.http_protocol_options.allow_chunked_length", f"true is {NOT_SUPPORTED}")
     if manager.strip_matching_host_port and manager.strip_any_host_port:
         yield Finding(f"{path}.strip_matching_host_port", "only one of it and strip_any_host_port can be set")
     internal = manager.internal_address_config

@@ -180,7 +180,7 @@ class HeaderKeyFormat(Message, frozen=True, kw_only=True):
 
 
 class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
-    """HTTP/1 alone. Default of allow_absolute_url: true."""
+    """HTTP/1 alone. Default of allow_absolute_url: true. allow_chunked_length can only be false."""
 
     proto: ClassVar[str] = "envoy.config.core.v3.Http1ProtocolOptions"
 
@@ -189,6 +189,7 @@ class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
     default_host_for_http_10: str = ""
     header_key_format: HeaderKeyFormat | None = None
     enable_trailers: bool = False
+    allow_chunked_length: bool = False
     override_stream_error_on_invalid_http_message: bool | None = None
 
 
@@ -223,6 +224,20 @@ class RegexMatchAndSubstitute(Message, frozen=True, kw_only=True):
 
     pattern: RegexMatcher
     substitution: PathText = ""
+
+
+class RoutingPriority(enum.IntEnum):
+    """``RoutingPriority``: whose limits a request is counted against."""
+
+    DEFAULT = 0
+
+
+class Metadata(Message, frozen=True, kw_only=True):
+    """What is noted about a part of the configuration, for those who read it. No feature looks at it so far."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Metadata"
+
+    filter_metadata: dict[str, JsonObject] = {}
 
 
 _MATCH_PATTERN = Oneof("match_pattern", required=True)

@@ -9,8 +9,10 @@ from proxyd.config.core import (
     DataSource,
     HeaderValueOption,
     Int64Range,
+    Metadata,
     RegexMatchAndSubstitute,
     RegexMatcher,
+    RoutingPriority,
     RuntimeFractionalPercent,
     StringMatcher,
 )
@@ -187,6 +189,7 @@ class RouteAction(Message, frozen=True, kw_only=True):
     append_x_forwarded_host: bool = False
     timeout: Seconds | None = None
     idle_timeout: Seconds | None = None
+    priority: RoutingPriority = RoutingPriority.DEFAULT
     max_stream_duration: MaxStreamDuration | None = None
     upgrade_configs: tuple[UpgradeConfig, ...] = ()
 
@@ -243,6 +246,7 @@ class Route(Message, frozen=True, kw_only=True):
     route: Annotated[RouteAction | None, _ACTION] = None
     redirect: Annotated[RedirectAction | None, _ACTION] = None
     direct_response: Annotated[DirectResponseAction | None, _ACTION] = None
+    metadata: Metadata | None = None
     request_headers_to_add: HeadersToAdd = ()
     request_headers_to_remove: HeadersToRemove = ()
     response_headers_to_add: HeadersToAdd = ()
@@ -258,7 +262,11 @@ class TlsRequirementType(enum.IntEnum):
 
 
 class VirtualHost(Message, frozen=True, kw_only=True):
-    """The routes of some domains: exact, ``*.suffix``, ``prefix.*`` or ``*``."""
+    """The routes of some domains: exact, ``*.suffix``, ``prefix.*`` or ``*``.
+
+    The attempt counts are told in ``x-envoy-attempt-count``. A request that proxyd sends once more because
+    its connection had died is still the first attempt to the host.
+    """
 
     proto: ClassVar[str] = "envoy.config.route.v3.VirtualHost"
 
@@ -266,6 +274,8 @@ class VirtualHost(Message, frozen=True, kw_only=True):
     domains: Annotated[tuple[HeaderText, ...], Meta(min_length=1)]
     routes: tuple[Route, ...] = ()
     require_tls: TlsRequirementType = TlsRequirementType.NONE
+    include_request_attempt_count: bool = False
+    include_attempt_count_in_response: bool = False
     request_headers_to_add: HeadersToAdd = ()
     request_headers_to_remove: HeadersToRemove = ()
     response_headers_to_add: HeadersToAdd = ()

@@ -74,9 +74,10 @@ _MAX_DIGITS: Final = 12
 _REPLAYABLE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
 
-def _milliseconds(text: bytes | None) -> float:
-    """The seconds of a header's milliseconds, -1.0 where it has none."""
-    return int(text) / 1000 if text and text.isdigit() and len(text) <= _MAX_DIGITS else -1.0
+def _milliseconds(headers: Headers, name: bytes) -> float:
+    """The seconds of the milliseconds in the one header of this name, -1.0 for anything else."""
+    text = b",".join(headers.get_all(name))
+    return int(text) / 1000 if text.isdigit() and len(text) <= _MAX_DIGITS else -1.0
 
 
 class Exchange(Stream):
@@ -207,8 +208,8 @@ class Exchange(Stream):
     def _take_commands(self) -> None:
         """What an internal client may ask for itself: timeouts, and to be told the request's id."""
         headers = self.request_headers
-        self._timeout = _milliseconds(headers.get(b"x-envoy-upstream-rq-timeout-ms"))
-        self._try_timeout = max(0.0, _milliseconds(headers.get(b"x-envoy-upstream-rq-per-try-timeout-ms")))
+        self._timeout = _milliseconds(headers, b"x-envoy-upstream-rq-timeout-ms")
+        self._try_timeout = max(0.0, _milliseconds(headers, b"x-envoy-upstream-rq-per-try-timeout-ms"))
         headers.remove(b"x-envoy-upstream-rq-timeout-ms")
         headers.remove(b"x-envoy-upstream-rq-per-try-timeout-ms")
         if headers.get(b"x-envoy-force-trace") is not None:

@@ -100,6 +100,19 @@ class HeaderMutation:
                 headers.items.append((name, value))
 
 
+class AttemptCount(HeaderMutation):
+    """``x-envoy-attempt-count``, once a request has a cluster. Without retries there is one attempt."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__([], frozenset(), frozenset())
+
+    def apply(self, headers: Headers, info: StreamInfo) -> None:
+        if info.upstream_cluster:
+            headers.set(b"x-envoy-attempt-count", b"1")
+
+
 def compile_request_mutation(
     to_add: tuple[HeaderValueOption, ...], to_remove: tuple[str, ...]
 ) -> HeaderMutation | None:

