@@ -9,6 +9,7 @@ from proxyd.config.cluster import Cluster
 from proxyd.config.core import Address, Node, StringMatcher
 from proxyd.config.listener import Listener
 from proxyd.config.message import DURATION, JsonObject, Message, NonEmpty, Oneof
+from proxyd.config.tls import Secret
 
 
 class Admin(Message, frozen=True, kw_only=True):
@@ -55,6 +56,7 @@ class StaticResources(Message, frozen=True, kw_only=True):
 
     listeners: tuple[Listener, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 class Bootstrap(Message, frozen=True, kw_only=True):

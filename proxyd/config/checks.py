@@ -16,6 +16,7 @@ from proxyd.config.listener import Listener
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
+from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_tls
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -29,6 +30,9 @@ def check(bootstrap: Bootstrap) -> Iterator[Finding]:
     yield from _unique("static_resources.clusters", "cluster", [each.name for each in resources.clusters])
     for index, cluster in enumerate(resources.clusters):
         yield from check_cluster(f"static_resources.clusters[{index}]", cluster)
+    yield from _unique("static_resources.secrets", "secret", [each.name for each in resources.secrets])
+    secrets = {secret.name: secret for secret in resources.secrets}
+    yield from check_tls("static_resources", resources, secrets)
     names = dict.fromkeys(cluster.name for cluster in resources.clusters)
     for index, listener in enumerate(resources.listeners):
         yield from _listener(f"static_resources.listeners[{index}]", listener, names)
@@ -77,12 +81,12 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
 
 
 def _listener(path: str, listener: Listener, clusters: Names) -> Iterator[Finding]:
-    if not listener.filter_chains:
+    if not listener.filter_chains and listener.default_filter_chain is None:
         yield Finding(path, "a listener needs a filter chain")
-    if len(listener.filter_chains) > 1:
-        yield Finding(f"{path}.filter_chains[1]", f"more than one filter chain is {NOT_SUPPORTED}")
-    for index, chain in enumerate(listener.filter_chains):
-        filters = f"{path}.filter_chains[{index}].filters"
+    yield from check_filter_chains(path, listener)
+    yield from _access_logs(f"{path}.access_log", listener.access_log)
+    for place, chain in chains(path, listener):
+        filters = f"{place}.filters"
         if not chain.filters:
             yield Finding(filters, f"a filter chain without filters is {NOT_SUPPORTED}")
         for number, each in enumerate(chain.filters):
@@ -108,11 +112,7 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
         yield Finding(f"{path}.strip_matching_host_port", "only one of it and strip_any_host_port can be set")
     internal = manager.internal_address_config
     for index, block in enumerate(internal.cidr_ranges if internal is not None else ()):
-        place = f"{path}.internal_address_config.cidr_ranges[{index}]"
-        if block.address_prefix and not is_ip(block.address_prefix):
-            yield Finding(f"{place}.address_prefix", f"{quote(block.address_prefix)} is not an IP address")
-        elif (block.prefix_len or 0) > 32 and ":" not in block.address_prefix:
-            yield Finding(f"{place}.prefix_len", "an IPv4 address has 32 bits")
+        yield from check_block(f"{path}.internal_address_config.cidr_ranges[{index}]", block)
     yield from _access_logs(f"{path}.access_log", manager.access_log)
     yield from check_routes(f"{path}.route_config", manager.route_config, clusters)
 

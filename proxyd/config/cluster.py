@@ -23,6 +23,7 @@ from proxyd.config.message import (
     Seconds,
     UInt32,
 )
+from proxyd.config.tls import RawBuffer, UpstreamTlsContext
 
 
 class Endpoint(Message, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ class HttpProtocolOptions(
     proto: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
     common_http_protocol_options: core.HttpProtocolOptions | None = None
+    upstream_http_protocol_options: core.UpstreamHttpProtocolOptions | None = None
     explicit_http_config: Annotated[ExplicitHttpConfig | None, _UPSTREAM_PROTOCOL] = None
 
 
@@ -132,6 +134,15 @@ class UpstreamConnectionOptions(Message, frozen=True, kw_only=True):
     tcp_keepalive: TcpKeepalive | None = None
 
 
+class TransportSocket(Message, frozen=True, kw_only=True):
+    """What is between TCP and HTTP."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.TransportSocket"
+
+    name: NonEmpty
+    typed_config: UpstreamTlsContext | RawBuffer
+
+
 _LB_CONFIG = Oneof("lb_config")
 _Interval = Annotated[float, Meta(gt=0.001, le=MAX_SECONDS), DURATION]
 
@@ -175,6 +186,7 @@ class Cluster(Message, frozen=True, kw_only=True):
     dns_lookup_family: DnsLookupFamily = DnsLookupFamily.AUTO
     max_requests_per_connection: UInt32 | None = None
     upstream_connection_options: UpstreamConnectionOptions | None = None
+    transport_socket: TransportSocket | None = None
     typed_extension_protocol_options: dict[str, HttpProtocolOptions] = {}
 
 

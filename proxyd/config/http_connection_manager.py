@@ -56,8 +56,7 @@ class ServerHeaderTransformation(enum.IntEnum):
 class ForwardClientCertDetails(enum.IntEnum):
     """``HttpConnectionManager.ForwardClientCertDetails``: what becomes of ``x-forwarded-client-cert``.
 
-    A connection without a client's certificate has nothing to say there: every mode but ALWAYS_FORWARD_ONLY
-    takes the header away.
+    Of a connection without a client's certificate every mode but ALWAYS_FORWARD_ONLY takes the header away.
     """
 
     SANITIZE = 0
@@ -65,6 +64,21 @@ class ForwardClientCertDetails(enum.IntEnum):
     APPEND_FORWARD = 2
     SANITIZE_SET = 3
     ALWAYS_FORWARD_ONLY = 4
+
+
+class SetCurrentClientCertDetails(Message, frozen=True, kw_only=True):
+    """What ``x-forwarded-client-cert`` tells of this connection's client besides its certificate's hash and
+    the URIs of both certificates. Default of subject: false."""
+
+    proto: ClassVar[str] = (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails"
+    )
+
+    subject: bool | None = None
+    cert: bool = False
+    chain: bool = False
+    dns: bool = False
+    uri: bool = False
 
 
 class PathWithEscapedSlashesAction(enum.IntEnum):
@@ -131,6 +145,7 @@ class HttpConnectionManager(
     append_x_forwarded_port: bool = False
     add_user_agent: bool | None = None
     forward_client_cert_details: ForwardClientCertDetails = ForwardClientCertDetails.SANITIZE
+    set_current_client_cert_details: SetCurrentClientCertDetails | None = None
     via: HeaderText = ""
     generate_request_id: bool | None = None
     preserve_external_request_id: bool = False

@@ -123,8 +123,9 @@ class Reader:
 
 def _read_enum(field: Field, text: str) -> Any:
     enumeration = field.choices[0]
-    if text.upper() in enumeration.__members__:  # Envoy takes any case
-        return enumeration[text.upper()]
+    for name, member in enumeration.__members__.items():
+        if name.upper() == text.upper():  # Envoy takes any case
+            return member
     known = facts.enum_values(field.proto, field.name)
     if text.isascii() and text.isdecimal() and len(text) < 12:
         number = int(text)
@@ -132,8 +133,9 @@ def _read_enum(field: Field, text: str) -> Any:
             return enumeration(number)
         text = next((name for name, value in known.items() if value == number), text)
     supported = ", ".join(enumeration.__members__)
-    if text.upper() in known:
-        raise ValueError(f"{text.upper()} is {NOT_SUPPORTED} (supported: {supported})")
+    meant = next((name for name in known if name.upper() == text.upper()), None)
+    if meant is not None:
+        raise ValueError(f"{meant} is {NOT_SUPPORTED} (supported: {supported})")
     # A name that would be refused is of no help where one that is accepted is near as well.
     hint = did_you_mean(text, enumeration.__members__) or did_you_mean(text, known)
     raise ValueError(f"unknown value {quote(text)}{hint or f' (supported: {supported})'}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import time
 from collections import deque
 from typing import Final
@@ -10,9 +11,14 @@ from proxyd.errors import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_OVERFLOW, Fa
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream
 from proxyd.net.timers import Timed, TimerWheel
+from proxyd.net.tls_client import TlsClient
 from proxyd.net.upstream import ConnectionOwner, Http1Upstream, format_address
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
+from proxyd.snapshot.tls import ClientTls
 from proxyd.stats.scopes import ClusterStats, HostStats
+
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*")
+_ADDRESS: Final = re.compile(r"[0-9.]+")
 
 
 class PoolOwner:
@@ -83,9 +89,11 @@ class Pool(ConnectionOwner):
     Idle connections are used last in, first out, so that surplus ones reach their idle timeout.
     """
 
-    def __init__(self, cluster: PoolOwner, host: "Host") -> None:
+    def __init__(self, cluster: PoolOwner, host: "Host", server_name: str = "") -> None:
+        """``server_name`` is asked for where the cluster speaks TLS."""
         self._cluster: Final = cluster
         self._host: Final = host
+        self._server_name: Final = server_name
         self._idle: list[Http1Upstream] = []
         self._all: set[Http1Upstream] = set()
         self._attempts: set[ConnectAttempt] = set()
@@ -210,8 +218,11 @@ class Pool(ConnectionOwner):
         host.stats.cx_total.value += 1
         host.stats.cx_active.value += 1
         try:
-            await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
-            connected = not connection.closing
+            if config.tls is None:
+                await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
+            else:
+                reason = await self._connect_tls(config.tls, connection, ip)
+            connected = not connection.closing and not reason
         except OSError as error:
             reason = error_text(error)
         except asyncio.CancelledError:
@@ -227,6 +238,21 @@ class Pool(ConnectionOwner):
             self._offer(connection, now)
         else:
             self._connect_failed(attempt, reason, now)
+
+    async def _connect_tls(self, tls: ClientTls, connection: Http1Upstream, ip: str) -> str:
+        """Connect and shake hands; why that failed, empty where it did not."""
+        cluster = self._cluster
+        layer = TlsClient(cluster.loop, connection, tls, self._server_name)
+        try:
+            await cluster.loop.create_connection(lambda: layer, ip, self._host.port)  # type: ignore[type-var]  # a protocol by shape
+            failure = await layer.done
+        except BaseException:
+            layer.abort()
+            raise
+        if failure is None:
+            return ""
+        connection.closing = True
+        return failure.words
 
     def _connect_failed(self, attempt: ConnectAttempt, reason: str, now: float) -> None:
         cluster = self._cluster
@@ -337,6 +363,86 @@ class Pool(ConnectionOwner):
                 stats.upstream_cx_destroy_remote_with_active_rq.value += 1
 
 
+class NamedPools(Pool):
+    """The pools of a host whose requests choose the name that is asked for in TLS (``auto_sni``).
+
+    A connection that was made with one name, and perhaps validated for it, carries no request to another.
+    """
+
+    def __init__(self, cluster: PoolOwner, host: "Host", tls: ClientTls) -> None:
+        super().__init__(cluster, host)
+        self._tls: Final = tls
+        self._pools: Final[dict[str, _NamedPool]] = {}
+
+    def lease(self, stream: Stream, fresh: bool) -> Http1Upstream | None:
+        name = self._name(stream)
+        pool = self._pools.get(name)
+        if pool is None:
+            pool = self._pools[name] = _NamedPool(self._cluster, self._host, name, self)
+        connection = pool.lease(stream, fresh)
+        if connection is None:
+            pool.forget_if_empty()  # where it was refused
+        return connection
+
+    def _name(self, stream: Stream) -> str:
+        """The request's authority without its port, or the header that stands for it; no address."""
+        tls = self._tls
+        text = stream.request_headers.get(tls.header) if tls.header else None
+        return server_name_of(stream.authority if text is None else text) or tls.server_name
+
+    def cancel(self, stream: Stream) -> None:
+        for pool in list(self._pools.values()):
+            pool.cancel(stream)
+
+    def close(self) -> None:
+        self._closed = True
+        for pool in list(self._pools.values()):
+            pool.close()
+        self._tell_drained()
+
+    def abort(self) -> None:
+        self._closed = True
+        for pool in list(self._pools.values()):
+            pool.abort()
+
+    def on_empty(self, pool: "_NamedPool") -> None:
+        """Clients choose the names: none is kept without a connection."""
+        if self._pools.get(pool.name) is pool:
+            del self._pools[pool.name]
+        if self._closed:
+            self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if self._closed and not self._pools:
+            self._cluster.on_drained(self._host)
+
+
+class _NamedPool(Pool):
+    """The connections to one host that were made with one name."""
+
+    def __init__(self, cluster: PoolOwner, host: "Host", name: str, owner: NamedPools) -> None:
+        super().__init__(cluster, host, name)
+        self.name: Final = name
+        self._owner: Final = owner
+
+    def forget_if_empty(self) -> None:
+        """Nobody waits and nothing is open or being opened."""
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if not self._all and not self._attempts and not self._waiting:
+            self._owner.on_empty(self)
+
+
+def server_name_of(authority: bytes) -> str:
+    """The name to ask for in TLS; empty for an address and for what is no name."""
+    host = authority.rpartition(b":")[0] if authority.rpartition(b":")[2].isdigit() else authority
+    name = host.decode("latin-1").lower().removesuffix(".")
+    if not _NAME.fullmatch(name) or len(name) > 253 or _ADDRESS.fullmatch(name):
+        return ""
+    return name
+
+
 class Host:
     """One endpoint of a cluster with its pool; lives as long as host sets name it and then until it is idle.
 
@@ -350,7 +456,7 @@ class Host:
         self.weight: int = entry.weight
         self.address: str = format_address(entry.ip, entry.port)
         self.stats: Final = stats
-        self.pool: Final = Pool(cluster, self)
+        self.pool: Final = host_pool(cluster, self)
 
     def update(self, entry: HostEntry) -> None:
         """Take over what a newer host set says."""
@@ -359,6 +465,16 @@ class Host:
         if self.ip != entry.ip:
             self.ip = entry.ip
             self.address = format_address(entry.ip, entry.port)
+
+
+def host_pool(cluster: PoolOwner, host: Host) -> Pool:
+    """The pool of a host as its cluster's TLS wants it: one for all requests, or one for each name."""
+    tls = cluster.config.tls
+    if tls is None:
+        return Pool(cluster, host)
+    if tls.by_request:
+        return NamedPools(cluster, host, tls)
+    return Pool(cluster, host, host.hostname or tls.server_name if tls.by_host else tls.server_name)
 
 
 def error_text(error: OSError) -> str:

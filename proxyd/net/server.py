@@ -6,47 +6,74 @@ import socket
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
+from proxyd.net.accepting import Accepting, Chooser
+from proxyd.net.access_log import AccessLogger, AccessLogs, Reopening, open_loggers
 from proxyd.net.cluster import Cluster
 from proxyd.net.connection_manager import ConnectionManager, HttpDate
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.limits import ConnectionLimit, LimitRow
-from proxyd.net.listener import HttpListener
+from proxyd.net.listener import Connections, HttpListener
 from proxyd.net.log_writer import Request
 from proxyd.net.request_id import RequestIds
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import ListenerSnapshot, Snapshot
 from proxyd.snapshot.clusters import HostEntry
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
-from proxyd.stats.scopes import AccessLogStats
+from proxyd.stats.scopes import AccessLogStats, TlsInspectorStats
 
 logger = logging.getLogger("main")
 
 
-class ServedListener(HttpListener):
-    """A listener of a configuration; tells the server of each connection that closes."""
+class ServedConnections(Connections):
+    """The connections of a listener; tells the server of each that closes."""
 
     def __init__(
         self,
         snapshot: ListenerSnapshot,
-        manager: ConnectionManager,
-        wheel: TimerWheel,
-        server: "Server",
         limit: ConnectionLimit,
+        access_loggers: list[AccessLogger],
+        server: "Server",
     ) -> None:
-        super().__init__(
-            snapshot.manager.connection,
-            ExchangeFactory(manager),
-            snapshot.stats,
-            snapshot.manager.stats,
-            wheel,
-            limit,
-        )
+        super().__init__(snapshot.stats, limit, access_loggers)
         self._server: Final = server
 
     def on_closed(self) -> None:
         self._server.on_connection_closed()
+
+
+class ServedListener:
+    """A listener of a configuration with its filter chains, in the order of the snapshot's."""
+
+    def __init__(
+        self,
+        snapshot: ListenerSnapshot,
+        managers: list[ConnectionManager],
+        connections: Connections,
+        wheel: TimerWheel,
+        inspector: TlsInspectorStats,
+    ) -> None:
+        self.snapshot: Final = snapshot
+        self.connections: Final = connections
+        self.chains: Final = [
+            HttpListener(
+                manager.config.connection, ExchangeFactory(manager), connections, manager.config.stats, wheel
+            )
+            for manager in managers
+        ]
+        self._chooser: Final = Chooser(snapshot, self.chains, connections, wheel, inspector)
+
+    def protocol(self) -> Http1Downstream | Accepting:
+        """Who speaks to the next connection."""
+        return Accepting(self._chooser)
+
+    def protocol_factory(self) -> Callable[[], Http1Downstream | Accepting]:
+        """Where nothing has to be looked at, connections are HTTP at once."""
+        if not self.snapshot.plain:
+            return self.protocol
+        chain = self.chains[0]
+        return lambda: Http1Downstream(chain)
 
 
 class Server:
@@ -83,24 +110,30 @@ class Server:
         self._idle_told: bool = False
         request_ids = RequestIds()
         date = HttpDate()
+        inspector = TlsInspectorStats(registry)
         self._listeners: Final[list[ServedListener]] = []
         for index, listener in enumerate(snapshot.listeners):
-            manager = ConnectionManager(
-                listener.manager,
-                self._clusters,
-                open_loggers(self._logs, listener.manager.access_logs),
-                request_ids,
-                date,
-                local_address,
-            )
+            managers = [
+                ConnectionManager(
+                    chain.manager,
+                    self._clusters,
+                    open_loggers(self._logs, chain.manager.access_logs),
+                    request_ids,
+                    date,
+                    local_address,
+                )
+                for chain in listener.chains
+            ]
+            loggers = open_loggers(self._logs, listener.access_logs)
             most = listener.connection_limit
             limit = ConnectionLimit(most) if limits is None else limits.limit(index, most)
-            self._listeners.append(ServedListener(listener, manager, self._wheel, self, limit))
+            connections = ServedConnections(listener, limit, loggers, self)
+            self._listeners.append(ServedListener(listener, managers, connections, self._wheel, inspector))
 
     @property
     def connections(self) -> int:
         """Downstream connections now open."""
-        return sum(len(listener.connections) for listener in self._listeners)
+        return sum(len(listener.connections.all) for listener in self._listeners)
 
     async def listen(self, listener_index: int, sock: socket.socket, backlog: int = 65535) -> None:
         """Start to accept on a bound socket, which from now on belongs to this server.
@@ -110,7 +143,7 @@ class Server:
         listener = self._listeners[listener_index]
         copy = sock.dup()  # the loop closes its own when it stops accepting, what is queued is taken after
         server = await self._loop.create_server(
-            lambda: Http1Downstream(listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
+            listener.protocol_factory(),  # type: ignore[arg-type]  # protocols by shape
             sock=sock,
             backlog=backlog,
         )
@@ -148,8 +181,8 @@ class Server:
 
     async def _serve(self, listener: ServedListener, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(  # type: ignore[type-var]
-                lambda: Http1Downstream(listener),  # a protocol by shape
+            await self._loop.connect_accepted_socket(  # type: ignore[type-var]  # protocols by shape
+                listener.protocol_factory(),
                 connection,
             )
         except OSError:
@@ -162,7 +195,8 @@ class Server:
     def set_drain_close(self, on: bool) -> None:
         """Whether every response is to end its connection, while new ones are still accepted."""
         for listener in self._listeners:
-            listener.drain_close = on
+            for chain in listener.chains:
+                chain.drain_close = on
 
     def drain(self, close_idle: bool) -> None:
         """Accept no more and let each connection end with its next response.
@@ -179,7 +213,7 @@ class Server:
     def close_idle(self) -> None:
         """Close the connections that carry no request now."""
         for listener in self._listeners:
-            for connection in list(listener.connections):
+            for connection in list(listener.connections.all):
                 connection.close_if_idle()
 
     def on_connection_closed(self) -> None:
@@ -192,7 +226,7 @@ class Server:
         """End everything at once."""
         self.stop_accepting()
         for listener in self._listeners:
-            for connection in list(listener.connections):
+            for connection in list(listener.connections.all):
                 connection.abort()
         for cluster in self._clusters.values():
             cluster.abort()
@@ -202,6 +236,13 @@ class Server:
     def flush_logs(self) -> None:
         """Hand the collected access log lines over; to be called every second."""
         self._logs.flush_all()
+
+    def set_tickets(self, tickets: TicketSecret) -> None:
+        """The secret of session tickets is another from now on."""
+        for listener in self._listeners:
+            for chain in listener.snapshot.chains:
+                if chain.tls is not None:
+                    chain.tls.set_tickets(tickets)
 
     def begin_reopen_logs(self, others: list[Request] | None = None) -> Reopening:
         """Open every access log again; the result's ``reasons`` blocks and belongs on another thread.

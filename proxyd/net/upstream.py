@@ -20,9 +20,11 @@ from proxyd.codec.http1 import (
 )
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.filters.stream_info import WireBytes
+from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
+from proxyd.net.tls_words import TlsFailedError
 from proxyd.snapshot.clusters import ClusterSnapshot
 from proxyd.stats.scopes import ClusterStats
 from proxyd.system import native
@@ -77,6 +79,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         "closing",
         "leased",
         "requests",
+        "tls",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +121,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self.born: float = time.monotonic()
         self.requests: int = 0
         self.leased: bool = False  # kept by the pool
+        self.tls: TlsInfo | None = None
         self.closing: bool = False  # no request may be given to it any more
 
     # -- the pool's side
@@ -241,7 +245,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         if stream is not None:
             if broken:
                 self._stats.upstream_cx_protocol_error.value += 1
-            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR if broken else UPSTREAM_CLOSED, "", now)
+            reason = error.words if isinstance(error, TlsFailedError) else ""
+            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR if broken else UPSTREAM_CLOSED, reason, now)
 
     def pause_writing(self) -> None:
         self._stats.upstream_flow_control_backed_up_total.value += 1
@@ -345,6 +350,9 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
             if name is not None:
                 self._local_address = format_address(name[0], name[1])
         return self._local_address
+
+    def tls_info(self) -> TlsInfo | None:
+        return self.tls
 
     # -- the reader's side
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.cluster import Cluster
 from proxyd.config.core import (
     HeaderValueOption,
     RegexMatchAndSubstitute,
@@ -11,9 +12,44 @@ from proxyd.config.core import (
     SubstitutionFormatString,
 )
 from proxyd.config.finding import Finding, messages
+from proxyd.config.listener import FilterChain
+from proxyd.config.message import Message
+from proxyd.config.tls import DownstreamTlsContext, UpstreamTlsContext
 from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
 from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
+from proxyd.snapshot.tls import ClientTls, Secrets, ServerTls, TlsError, TlsSettings
+from proxyd.stats.metrics import Registry
+from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
+
+
+def check_snapshot(bootstrap: Bootstrap) -> Iterator[Finding]:
+    """Everything of the kind."""
+    yield from check_texts(bootstrap)
+    secrets = {secret.name: secret for secret in bootstrap.static_resources.secrets}
+    for path, message in messages(bootstrap):
+        yield from check_tls_contexts(path, message, secrets)
+
+
+def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterator[Finding]:
+    """What OpenSSL has against the certificates, keys and algorithms of a cluster or a filter chain."""
+    settings = TlsSettings(secrets)
+    try:
+        if isinstance(message, Cluster):
+            path = f"{path}.transport_socket.typed_config"
+            if message.transport_socket is not None:
+                config = message.transport_socket.typed_config
+                if isinstance(config, UpstreamTlsContext):
+                    ClientTls(config, message, settings, TlsStats(Registry(None), CLUSTER, ""))
+        elif isinstance(message, FilterChain) and message.transport_socket is not None:
+            path = f"{path}.transport_socket.typed_config"
+            context = message.transport_socket.typed_config
+            if isinstance(context, DownstreamTlsContext):
+                ServerTls(context, settings, TlsStats(Registry(None), LISTENER, ""))
+    except TlsError as error:
+        yield Finding(f"{path}.{error.field}", str(error))
+    except (RegexError, AssertionError):
+        return  # told for the expression; what is missing has been told by the loader
 
 
 def check_texts(bootstrap: Bootstrap) -> Iterator[Finding]:

@@ -3,10 +3,13 @@
 from typing import Final, NamedTuple
 
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType, TcpKeepalive
+from proxyd.config.tls import UpstreamTlsContext
 from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.snapshot.runtime import Runtime
+from proxyd.snapshot.tls import ClientTls, TlsSettings
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ClusterStats
+from proxyd.stats.tls_scopes import CLUSTER, TlsStats
 
 # Envoy's defaults (config.cluster.v3.Cluster, CircuitBreakers.Thresholds, HttpProtocolOptions).
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -39,7 +42,10 @@ class KeepAlive(NamedTuple):
 class ClusterSnapshot:
     """One compiled cluster. Times in seconds, 0.0 for none."""
 
-    def __init__(self, config: Cluster, registry: Registry, runtime: Runtime) -> None:
+    def __init__(
+        self, config: Cluster, registry: Registry, runtime: Runtime, settings: TlsSettings | None = None
+    ) -> None:
+        """Raises TlsError, RegexError."""
         self.name: Final = config.name
         self.stat_name: Final = config.alt_stat_name or config.name
         self.stats: Final = ClusterStats(registry, self.stat_name)
@@ -72,7 +78,16 @@ class ClusterSnapshot:
         self.max_response_headers: Final[int] = count or MAX_RESPONSE_HEADERS
         connecting = config.upstream_connection_options
         self.keep_alive: Final = keep_alive(None if connecting is None else connecting.tcp_keepalive)
+        self.tls: Final = _tls(config, registry, settings or TlsSettings({}), self.stat_name)
         self.hosts: Final[list[HostEntry]] = [] if self.resolved else endpoints(config)
+
+
+def _tls(config: Cluster, registry: Registry, settings: TlsSettings, stat_name: str) -> ClientTls | None:
+    """None where HTTP goes over bare TCP."""
+    socket = config.transport_socket
+    if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+        return None
+    return ClientTls(socket.typed_config, config, settings, TlsStats(registry, CLUSTER, stat_name))
 
 
 def endpoints(config: Cluster) -> list[HostEntry]:

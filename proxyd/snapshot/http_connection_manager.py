@@ -92,6 +92,7 @@ class HttpConnectionOptions:
         self.buffer_limit: int = 1024 * 1024
         self.counts_wire_bytes: bool = False  # for each request, as a format asks for it
         self.filter_chain_name: str = ""
+        self.tls: bool = False
 
 
 class AccessLogSnapshot:
@@ -117,17 +118,23 @@ class ConnectionManagerSnapshot:
         registry: Registry,
         runtime: Runtime,
         node: Node | None,
+        tls: bool = False,
     ) -> None:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
         self.router: Final[Router] = compile_router(config.route_config, runtime)
         self.connection: Final = _connection_options(config, buffer_limit)
+        if tls:
+            self.connection.tls = True
+            self.connection.refuse_https = False
         if self.connection.underscores != ALLOW:
             self.connection.underscore_stats = UnderscoreStats(registry)
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
         # What costs something is found out only where a format names it.
         written = msgspec.json.encode(config)
-        self.logs_upstream_local: Final[bool] = b"%UPSTREAM_LOCAL_" in written
+        self.logs_upstream: Final[bool] = any(
+            part in written for part in (b"%UPSTREAM_LOCAL_", b"%UPSTREAM_TLS_", b"%UPSTREAM_PEER_")
+        )
         self.connection.counts_wire_bytes = b"_WIRE_BYTES_" in written
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]

@@ -11,7 +11,7 @@ from proxyd.config.core import Address, SocketAddress
 from proxyd.config.load import ConfigErrors, Mistake, Sources, load
 from proxyd.config.scalars import is_ip
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
-from proxyd.snapshot.checks import check_texts
+from proxyd.snapshot.checks import check_snapshot
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_access_logs
 from proxyd.stats.metrics import Registry
@@ -53,7 +53,7 @@ def read(sources: Sources, admin_address: str | None, runtime: Mapping[str, str]
 
     Raises ConfigErrors, StartError.
     """
-    loaded = load(sources, further=check_texts)
+    loaded = load(sources, further=check_snapshot)
     bootstrap = loaded.bootstrap
     if admin_address is not None:
         admin = bootstrap.admin or Admin()

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import encode
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.block import LayoutMismatchError, size_for
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.backoff import Backoff
@@ -52,6 +53,7 @@ class Surroundings(Protocol):
     limits: Limits
     log: LogSettings
     drain_close: bool
+    tickets: TicketSecret
 
     def new_worker_id(self) -> int:
         """A number no worker has had."""
@@ -349,6 +351,8 @@ class Generation(ZygoteOwner):
             log=around.log,
             serve=self._serving,
             drain_close=around.drain_close or self.leaving,
+            ticket_secret=around.tickets.secret,
+            ticket_epoch=around.tickets.epoch,
         )
         worker.spawn(zygote, boot, self._configuration, [sock.fileno() for _, sock in lent])
         self.workers[member.worker_id] = worker

@@ -22,6 +22,7 @@ import msgspec
 from proxyd.admin.context import DRAINING as SERVER_DRAINING
 from proxyd.admin.context import INITIALIZING, LIVE
 from proxyd.config.load import Sources
+from proxyd.snapshot.tickets import SECRET_BYTES, TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.totals import Totals
 from proxyd.supervisor import configuration
@@ -71,6 +72,8 @@ class Supervisor:
         self.workers_wanted: int | None = options.workers
         self.log: LogSettings = log
         self.drain_close: bool = False  # /healthcheck/fail
+        self.tickets = TicketSecret(os.urandom(SECRET_BYTES), 0)
+        self.tickets.advance(time.time())
         self.runtime: dict[str, str] = {}  # set by /runtime_modify
         self.state: str = INITIALIZING
         self.generations: Final[list[Generation]] = []  # oldest first; all that are not over
@@ -127,6 +130,7 @@ class Supervisor:
         connections = sum(each.connections for each in numbers)
         self.vitals.stats_overflow(max((each.dropped for each in numbers), default=0))
         pids = {worker.member.pid for worker in workers if worker.member.pid}
+        self.tickets.advance(time.time())
         self.vitals.look({os.getpid(), *pids}, self.state, connections)
         if self.admin is not None:
             self.admin.flush_logs()

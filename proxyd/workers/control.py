@@ -31,7 +31,7 @@ import msgspec
 
 from proxyd.snapshot.clusters import HostEntry
 
-PROTOCOL: Final = 2  # of all messages here; a zygote or worker of another version is refused
+PROTOCOL: Final = 3  # of all messages here; a zygote or worker of another version is refused
 
 # States of a worker, as the supervisor sees it. Any other change is a bug.
 STARTING: Final = "starting"  # forked, preparing
@@ -86,6 +86,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     log: LogSettings
     serve: bool  # do not wait for Serve: this worker takes the place of one that died
     drain_close: bool  # see SetDrainClose
+    ticket_secret: bytes  # with its epoch, see snapshot/tickets.py
+    ticket_epoch: int
 
 
 # Supervisor to zygote.

@@ -15,6 +15,7 @@ from proxyd.config.encoding import decode
 from proxyd.net.limits import LimitRow
 from proxyd.net.server import Server
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ProcessStats
 from proxyd.system import native
@@ -82,6 +83,7 @@ class Worker:
         os.close(limits)
         self._registry: Final = Registry(memoryview(self._memory))
         self._process: Final = ProcessStats(self._registry)
+        self._tickets: Final = TicketSecret(boot.ticket_secret, boot.ticket_epoch)
         self._server: Server | None = None
         self._host_numbers: Final[dict[str, int]] = {}
         self._deadline: asyncio.TimerHandle | None = None
@@ -125,7 +127,7 @@ class Worker:
         boot = self._boot
         bootstrap = decode(native.read_memory(self._config))
         os.close(self._config)
-        snapshot = compile_snapshot(bootstrap, self._registry, boot.slot)
+        snapshot = compile_snapshot(bootstrap, self._registry, boot.slot, self._tickets)
         limits = LimitRow(memoryview(self._limits), boot.limit_row, boot.limit_columns)
         server = Server(self._loop, snapshot, self._registry, self._on_idle, boot.local_address, limits)
         for hosts in boot.hosts:
@@ -150,6 +152,8 @@ class Worker:
         self._ticks += 1
         if self._ticks % FLUSH_TICKS == 0 and self._server is not None:
             self._server.flush_logs()
+            if self._tickets.advance(time.time()):
+                self._server.set_tickets(self._tickets)
         self._registry.publish()
         self._registry.heartbeat(time.monotonic())
         self._next_tick = now + TICK

@@ -122,14 +122,14 @@ static_resources:
   - address: {socket_address: {address: 127.0.0.1, port_value: 0}}
     filter_chains: {filters: {name: x, typed_config: 5}}
   - address: {socket_address: {address: 127.0.0.1, port_value: 0}}
-    listener_filters: [{name: x}]
+    freebind: true
 """
     assert mistakes(text) == [
         (
             "text:5:54: static_resources.listeners[0].filter_chains[0].filters[0].typed_config:"
             " expected a mapping, got the number 5"
         ),
-        "text:7:5: static_resources.listeners[1].listener_filters: not supported by proxyd",
+        "text:7:5: static_resources.listeners[1].freebind: not supported by proxyd",
     ]
 
 

@@ -312,7 +312,7 @@ class Stage:
         text = _bootstrap(self._log, routes, manager or {}, cluster or {}, listener or {}, runtime, hosts)
         self.snapshot = compile_snapshot(load_text(Text("stage", text)), self.registry, 0)
         self.server = Server(self.loop, self.snapshot, self.registry, self._on_idle)
-        self.listener = self.server._listeners[0]
+        self.listener = self.server._listeners[0].chains[0]
         self.clients: list[Client] = []
 
     def _on_idle(self) -> None:

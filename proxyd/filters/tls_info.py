@@ -1,0 +1,53 @@
+"""What is known of the TLS of one connection: Envoy's Ssl::ConnectionInfo."""
+
+import ssl
+from typing import Any, Final
+
+from proxyd.codec.certificate import Certificate
+
+
+class TlsInfo:
+    """One handshake that has ended well. ``peer`` and ``local`` are both sides' certificates."""
+
+    __slots__ = ("_chain", "_ssl", "cipher", "local", "peer", "server_name", "version")
+
+    def __init__(
+        self,
+        connection: ssl.SSLObject,
+        peer: Certificate | None,
+        local: Certificate | None,
+        server_name: str,
+    ) -> None:
+        self._ssl: Final = connection
+        cipher = connection.cipher()
+        self.version: Final[str] = connection.version() or ""
+        self.cipher: Final[str] = "" if cipher is None else cipher[0]
+        self.peer: Final = peer
+        self.local: Final = local
+        self.server_name: Final = server_name
+        self._chain: list[Certificate] | None = None
+
+    @property
+    def session_id(self) -> str:
+        """In hexadecimal digits; empty where the session has none."""
+        session = self._ssl.session
+        return "" if session is None else session.id.hex()
+
+    @property
+    def peer_chain(self) -> list[Certificate]:
+        """All certificates that the peer has sent, its own first."""
+        if self._chain is None:
+            self._chain = [Certificate(der) for der in _chain(self._ssl)]
+            if not self._chain and self.peer is not None:
+                self._chain = [self.peer]  # a resumed session has no more
+        return self._chain
+
+
+def _chain(connection: Any) -> list[bytes]:
+    # Public since Python 3.13, and behind the object before.
+    if hasattr(connection, "get_unverified_chain"):
+        return list(connection.get_unverified_chain())
+    import _ssl
+
+    chain = connection._sslobj.get_unverified_chain()
+    return [each.public_bytes(_ssl.ENCODING_DER) for each in chain or ()]

@@ -1,0 +1,84 @@
+"""TLS with a host: whom to ask for, what it has to be, and the session it may be resumed with."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from proxyd.codec.certificate import Certificate
+from proxyd.filters.tls_info import TlsInfo
+from proxyd.net.tls import TlsTransport, judge, judge_name
+from proxyd.net.tls_words import TlsFailedError
+from proxyd.snapshot.tls import ClientTls
+
+if TYPE_CHECKING:
+    from proxyd.net.upstream import Http1Upstream
+
+
+class TlsClient(TlsTransport):
+    """A protocol of the event loop by shape, and the transport of the HTTP connection behind it.
+
+    ``done`` ends with None when requests can be sent, or with why they cannot.
+    """
+
+    __slots__ = ("_failure", "_kept", "_server_name", "_tls", "_upstream", "done")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        upstream: "Http1Upstream",
+        tls: ClientTls,
+        server_name: str,
+    ) -> None:
+        super().__init__(loop, upstream, tls.stats)
+        self._upstream: Final = upstream
+        self._tls: Final = tls
+        self._server_name: Final = server_name
+        self._kept: bool = False
+        self._failure: TlsFailedError | None = None
+        self.done: Final[asyncio.Future[TlsFailedError | None]] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        name = self._server_name
+        self.start(self._tls.context, False, name, self._tls.session(name))
+
+    def feed(self, data: bytes) -> None:
+        super().feed(data)
+        if not self._kept and self.info is not None:
+            self._keep_session()
+
+    def _keep_session(self) -> None:
+        """With TLS 1.3 it comes behind the handshake."""
+        connection = self._ssl
+        session = None if connection is None else connection.session
+        if session is not None and session.has_ticket:
+            self._kept = True
+            self._tls.keep_session(self._server_name, session)
+
+    def judge_peer(self, certificate: Certificate | None) -> TlsFailedError | None:
+        tls = self._tls
+        if (tls.validates_request or tls.validates_server_name) and self._server_name:
+            failure = judge_name(self._server_name, certificate, self.stats)
+            if failure is not None:
+                return failure
+        return judge(tls.validation, certificate, self.stats)
+
+    def on_handshake(self) -> None:
+        assert self._ssl is not None
+        self.info = TlsInfo(self._ssl, self._peer, self._tls.certificate, self._server_name)
+        self._upstream.tls = self.info
+        self._upstream.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def on_failure(self, failure: TlsFailedError) -> None:
+        self._failure = failure
+        if not self.done.done():
+            self.done.set_result(failure)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.info is None:
+            self._transport = None
+            if not self.done.done():
+                self.done.set_result(TlsFailedError(""))
+            return
+        super().connection_lost(self._failure or error)
