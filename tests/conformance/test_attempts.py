@@ -38,7 +38,9 @@ def _asked(name: str, text: str, **more: object) -> Case:
 
 CASES = (
     _asked("get", get("/")),
-    _asked("claimed", get("/", "x-envoy-attempt-count: 9"), upstream=response(200, "x-envoy-attempt-count: 5")),
+    _asked(
+        "claimed", get("/", "x-envoy-attempt-count: 9"), upstream=response(200, "x-envoy-attempt-count: 5")
+    ),
     _asked("weighted", get("/weighted")),
     _asked("changed", get("/changed")),
     _asked("direct", get("/direct")),
