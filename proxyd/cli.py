@@ -166,6 +166,15 @@ def cli() -> None:
 @click.option(
     "--component-log-level", "component_log_levels", metavar="NAME:LEVEL,...", callback=_component_levels
 )
+@click.option(
+    "--watch-in-place/--no-watch-in-place",
+    default=True,
+    show_default=True,
+    help="Heed files that are written to, not only those moved into place.",
+)
+@click.option(
+    "--allow-empty-updates", is_flag=True, help="Let a file of resources that holds none remove all."
+)
 @click.option("--log-path", metavar="FILE", help="Log there instead of to standard error.")
 @click.option("--log-format", metavar="FORMAT", help="In the terms of Envoy's --log-format.")
 def start(**given: Any) -> None:
@@ -190,9 +199,11 @@ def start(**given: Any) -> None:
 def validate(**given: Any) -> None:
     """Check a configuration, start nothing.
 
-    All its mistakes are told at once.
+    All its mistakes are told at once, those in the files of resources that it names included.
     """
     loaded = _load(given)
+    if mistakes := [reason for outcome in loaded.assembly.outcomes for reason in outcome.reasons]:
+        raise Failure(cli_text.mistakes(mistakes))
     click.echo(f"configuration '{loaded.origin}' OK")
 
 

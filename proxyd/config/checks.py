@@ -5,14 +5,18 @@ when fields have mistakes of their own: a blank where a name should be is no rea
 """
 
 import ipaddress
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster_checks import check_cluster
-from proxyd.config.finding import Finding
+from proxyd.config.core import Address
+from proxyd.config.discovery import ConfigSource, PathConfigSource
+from proxyd.config.finding import Finding, messages
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
+from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
@@ -22,20 +26,28 @@ from proxyd.config.tls_checks import chains, check_block, check_filter_chains, c
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
     """Everything that is wrong with the whole."""
     resources = bootstrap.static_resources
+    dynamic = bootstrap.dynamic_resources
     yield from _runtime(bootstrap)
     yield from _addresses(bootstrap)
+    if dynamic is not None:
+        yield from check_sources("dynamic_resources", dynamic)
     if bootstrap.admin is not None:
         yield from _access_logs("admin.access_log", bootstrap.admin.access_log)
     yield from _unique("static_resources.listeners", "listener", [each.name for each in resources.listeners])
     yield from _unique("static_resources.clusters", "cluster", [each.name for each in resources.clusters])
     for index, cluster in enumerate(resources.clusters):
-        yield from check_cluster(f"static_resources.clusters[{index}]", cluster)
+        path = f"static_resources.clusters[{index}]"
+        yield from check_cluster(path, cluster)
+        yield from check_sources(path, cluster)
     yield from _unique("static_resources.secrets", "secret", [each.name for each in resources.secrets])
     secrets = {secret.name: secret for secret in resources.secrets}
     yield from check_tls("static_resources", resources, secrets)
     names = dict.fromkeys(cluster.name for cluster in resources.clusters)
+    later = dynamic is not None and dynamic.cds_config is not None
     for index, listener in enumerate(resources.listeners):
-        yield from _listener(f"static_resources.listeners[{index}]", listener, names)
+        path = f"static_resources.listeners[{index}]"
+        yield from check_listener(path, listener, names, later)
+        yield from check_sources(path, listener)
 
 
 def _unique(path: str, what: str, names: list[str]) -> Iterator[Finding]:
@@ -61,10 +73,20 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
     if bootstrap.admin is not None and bootstrap.admin.address is not None:
         places.append(("admin.address", bootstrap.admin.address))
     for index, listener in enumerate(bootstrap.static_resources.listeners):
-        path = f"static_resources.listeners[{index}]"
-        places.append((f"{path}.address", listener.address))
-        for number, additional in enumerate(listener.additional_addresses):
-            places.append((f"{path}.additional_addresses[{number}].address", additional.address))
+        places += addresses(f"static_resources.listeners[{index}].", listener)
+    yield from check_addresses(places)
+
+
+def addresses(path: str, listener: Listener) -> list[tuple[str, Address]]:
+    """The addresses of a listener, each with its field path behind ``path``."""
+    places = [(f"{path}address", listener.address)]
+    for number, additional in enumerate(listener.additional_addresses):
+        places.append((f"{path}additional_addresses[{number}].address", additional.address))
+    return places
+
+
+def check_addresses(places: Iterable[tuple[str, Address]]) -> Iterator[Finding]:
+    """Whether each is an IP address and none is there twice."""
     taken: dict[tuple[object, int], str] = {}
     for path, address in places:
         socket = address.socket_address
@@ -80,7 +102,29 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
             yield Finding(f"{path}.socket_address", f"{where} is already listened on by {taken[key]}")
 
 
-def _listener(path: str, listener: Listener, clusters: Names) -> Iterator[Finding]:
+def check_sources(path: str, root: Message) -> Iterator[Finding]:
+    """As in Envoy, the file of a config source has to be there when it is named, and so has its directory."""
+    for place, message in messages(root, path):
+        if isinstance(message, PathConfigSource):
+            yield from _there(f"{place}.path", message.path)
+            if message.watched_directory is not None:
+                yield from _there(
+                    f"{place}.watched_directory.path", message.watched_directory.path, os.path.isdir
+                )
+        elif isinstance(message, ConfigSource) and message.path is not None:
+            yield from _there(f"{place}.path", message.path)
+
+
+def _there(path: str, name: str, exists: Callable[[str], bool] = os.path.exists) -> Iterator[Finding]:
+    if name and ("\0" in name or not exists(name)):
+        what = "directory" if exists is os.path.isdir else "file"
+        yield Finding(
+            path, f"there is no {what} {quote(name)} (relative paths start at {quote(os.getcwd())})"
+        )
+
+
+def check_listener(path: str, listener: Listener, clusters: Names, later: bool = False) -> Iterator[Finding]:
+    """Everything that is wrong with one listener; ``later``: more clusters than those will come."""
     if not listener.filter_chains and listener.default_filter_chain is None:
         yield Finding(path, "a listener needs a filter chain")
     yield from check_filter_chains(path, listener)
@@ -92,10 +136,10 @@ def _listener(path: str, listener: Listener, clusters: Names) -> Iterator[Findin
         for number, each in enumerate(chain.filters):
             if number < len(chain.filters) - 1:
                 yield Finding(f"{filters}[{number}]", f"{each.name} has to be the last filter")
-            yield from _manager(f"{filters}[{number}].typed_config", each.typed_config, clusters)
+            yield from _manager(f"{filters}[{number}].typed_config", each.typed_config, clusters, later)
 
 
-def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iterator[Finding]:
+def _manager(path: str, manager: HttpConnectionManager, clusters: Names, later: bool) -> Iterator[Finding]:
     if not manager.http_filters:
         yield Finding(f"{path}.http_filters", "the last filter has to be envoy.filters.http.router")
     for index in range(len(manager.http_filters) - 1):
@@ -114,7 +158,8 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
     for index, block in enumerate(internal.cidr_ranges if internal is not None else ()):
         yield from check_block(f"{path}.internal_address_config.cidr_ranges[{index}]", block)
     yield from _access_logs(f"{path}.access_log", manager.access_log)
-    yield from check_routes(f"{path}.route_config", manager.route_config, clusters)
+    if manager.route_config is not None:
+        yield from check_routes(f"{path}.route_config", manager.route_config, clusters, later)
 
 
 def _access_logs(path: str, logs: tuple[AccessLog, ...]) -> Iterator[Finding]:

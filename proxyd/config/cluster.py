@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from proxyd.config import core
+from proxyd.config.discovery import EdsClusterConfig
 from proxyd.config.load_balancing import (
     LbPolicy,
     LeastRequestLbConfig,
@@ -91,7 +92,7 @@ class HttpProtocolOptions(
 
 
 class DiscoveryType(enum.IntEnum):
-    """``Cluster.DiscoveryType``: hosts are IP addresses (STATIC) or resolved again and again.
+    """``Cluster.DiscoveryType``: hosts are IP addresses (STATIC), in a file of their own (EDS), or names.
 
     With STRICT_DNS all addresses of all names are hosts; with LOGICAL_DNS there is one name and one host, and
     new connections go to the first address that the name had last.
@@ -100,6 +101,7 @@ class DiscoveryType(enum.IntEnum):
     STATIC = 0
     STRICT_DNS = 1
     LOGICAL_DNS = 2
+    EDS = 3
 
 
 class DnsLookupFamily(enum.IntEnum):
@@ -180,6 +182,7 @@ class Cluster(Message, frozen=True, kw_only=True):
     round_robin_lb_config: Annotated[RoundRobinLbConfig | None, _LB_CONFIG] = None
     load_balancing_policy: LoadBalancingPolicy | None = None
     load_assignment: ClusterLoadAssignment | None = None
+    eds_cluster_config: EdsClusterConfig | None = None
     dns_refresh_rate: _Interval | None = None
     dns_failure_refresh_rate: RefreshRate | None = None
     dns_jitter: Seconds | None = None

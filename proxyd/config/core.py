@@ -256,7 +256,7 @@ class RoutingPriority(enum.IntEnum):
 
 
 class Metadata(Message, frozen=True, kw_only=True):
-    """What is noted about a part of the configuration, for those who read it. No feature looks at it so far."""
+    """What is noted about a part of the configuration, for those who read it; proxyd does not so far."""
 
     proto: ClassVar[str] = "envoy.config.core.v3.Metadata"
 

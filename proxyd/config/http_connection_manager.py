@@ -12,6 +12,7 @@ from proxyd.config.core import (
     HttpProtocolOptions,
     SchemeHeaderTransformation,
 )
+from proxyd.config.discovery import Rds
 from proxyd.config.local_reply import LocalReplyConfig
 from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, Oneof, Seconds, UInt32
 from proxyd.config.route import RouteConfiguration
@@ -112,6 +113,9 @@ class UpgradeConfig(Message, frozen=True, kw_only=True):
     enabled: bool | None = None
 
 
+_ROUTES = Oneof("route_specifier", required=True)
+
+
 class HttpConnectionManager(
     Message,
     frozen=True,
@@ -125,14 +129,16 @@ class HttpConnectionManager(
     max_request_headers_kb 60, stream_idle_timeout 300 s, drain_timeout 5 s, delayed_close_timeout 1 s; the
     other timeouts are off. A connection whose idle_timeout or max_connection_duration has passed takes one
     more request for drain_timeout, and answers it with ``connection: close``. A client on a loopback address
-    stands in ``x-forwarded-for`` as this machine's first other IPv4 address.
+    stands in ``x-forwarded-for`` as this machine's first other IPv4 address. With ``rds`` the route table is
+    in a file; proxyd itself puts what is there into ``route_config`` before a worker sees it.
     """
 
     proto: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
     codec_type: CodecType = CodecType.AUTO
     stat_prefix: NonEmpty
-    route_config: RouteConfiguration
+    route_config: Annotated[RouteConfiguration | None, _ROUTES] = None
+    rds: Annotated[Rds | None, _ROUTES] = None
     http_filters: tuple[HttpFilter, ...] = ()
     access_log: tuple[AccessLog, ...] = ()
     server_name: HeaderText = ""

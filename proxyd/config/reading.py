@@ -34,14 +34,14 @@ class Reader:
         self.mistakes: Final[list[Mistake]] = []
         self.trail: Final[list[str]] = []  # the path in pieces: ".name", "[0]"
 
-    def note(self, node: Node, message: str) -> None:
+    def note(self, node: Node, message: str, unreadable: bool = False) -> None:
         """Add a mistake about the node, at the path where reading is."""
         path = "".join(self.trail).removeprefix(".")
-        self.mistakes.append(Mistake(node.source, node.line, node.column, path, message))
+        self.mistakes.append(Mistake(node.source, node.line, node.column, path, message, unreadable))
 
-    def refuse(self, node: Node, message: str) -> NoReturn:
+    def refuse(self, node: Node, message: str, unreadable: bool = True) -> NoReturn:
         """Add a mistake and give up on the value."""
-        self.note(node, message)
+        self.note(node, message, unreadable)
         raise Refused
 
     def text(self, node: Scalar) -> tuple[str, bool]:
@@ -79,7 +79,8 @@ class Reader:
             substituted = field.kind is Kind.STRING and "${" in node.text
             return _READERS[field.kind](text, plain and not substituted)
         except ValueError as error:
-            self.refuse(node, str(error))
+            # To Envoy a word that no enum has is an unknown field, not a text that cannot be read.
+            self.refuse(node, str(error), unreadable=field.kind is not Kind.ENUM)
 
     def _duration_message(self, node: Mapping) -> float:
         """``{seconds: 1, nanos: 500000000}``, which Envoy takes as well."""

@@ -42,15 +42,15 @@ class Connections:
         self.all: Final[set[Connection]] = set()
         self.access_loggers: Final = access_loggers  # of connections, not of requests
         self._accepted: int = 0
-        self._limit: Final = limit
+        self.limit: Final = limit
 
     def enter(self, connection: Connection) -> bool:
         """Take a new connection in, or refuse it because the limit is reached."""
-        if not self._limit.admits(len(self.all)):
+        if not self.limit.admits():
             self.stats.downstream_cx_overflow.value += 1
             return False
         self.all.add(connection)
-        self._limit.store(len(self.all))
+        self.limit.opened()
         return True
 
     def leave(self, connection: Connection) -> bool:
@@ -58,7 +58,7 @@ class Connections:
         if connection not in self.all:
             return False
         self.all.discard(connection)
-        self._limit.store(len(self.all))
+        self.limit.closed()
         return True
 
     def number(self) -> int:
@@ -87,12 +87,14 @@ class HttpListener:
         self.http_stats: Final = http_stats
         self.wheel: Final = wheel
         self.drain_close: bool = False  # every response ends its connection
+        self.members: Final[set[Connection]] = set()  # those that go through this chain
 
     def admit(self, connection: Connection) -> bool:
         """Take a new connection in, or refuse it because the limit is reached."""
         connections = self.connections
         if not connections.enter(connection):
             return False
+        self.members.add(connection)
         connection.connection_info().id = connections.number()
         stats = connections.stats
         stats.downstream_cx_total.value += 1
@@ -114,6 +116,7 @@ class HttpListener:
         connections = self.connections
         if not connections.leave(connection):
             return
+        self.members.discard(connection)
         length = int(seconds * 1e6)
         stats = connections.stats
         stats.downstream_cx_active.value -= 1

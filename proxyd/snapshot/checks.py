@@ -25,9 +25,13 @@ from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
 
 def check_snapshot(bootstrap: Bootstrap) -> Iterator[Finding]:
     """Everything of the kind."""
-    yield from check_texts(bootstrap)
-    secrets = {secret.name: secret for secret in bootstrap.static_resources.secrets}
-    for path, message in messages(bootstrap):
+    yield from check_resource(bootstrap, "", {each.name: each for each in bootstrap.static_resources.secrets})
+
+
+def check_resource(root: Message, root_path: str, secrets: Secrets) -> Iterator[Finding]:
+    """The same of one resource, which stands at ``root_path`` of its text."""
+    yield from check_texts(root, root_path)
+    for path, message in messages(root, root_path):
         yield from check_tls_contexts(path, message, secrets)
 
 
@@ -52,9 +56,12 @@ def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterato
         return  # told for the expression; what is missing has been told by the loader
 
 
-def check_texts(bootstrap: Bootstrap) -> Iterator[Finding]:
-    """Every format that names an operator wrongly, every expression that RE2 does not take."""
-    for path, message in messages(bootstrap):
+def check_texts(root: Message, root_path: str = "") -> Iterator[Finding]:
+    """Every format that names an operator wrongly, every expression that RE2 does not take.
+
+    ``root_path`` is where ``root`` stands in its text.
+    """
+    for path, message in messages(root, root_path):
         if isinstance(message, RegexMatcher):
             yield from _regex(path, message)
         elif isinstance(message, RegexMatchAndSubstitute):

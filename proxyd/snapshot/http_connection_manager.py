@@ -13,6 +13,7 @@ from proxyd.config.http_connection_manager import (
     PathWithEscapedSlashesAction,
     ServerHeaderTransformation,
 )
+from proxyd.config.route import RouteConfiguration
 from proxyd.errors import REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT, STREAM_IDLE_REQUEST, Failure
 from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
@@ -122,7 +123,8 @@ class ConnectionManagerSnapshot:
     ) -> None:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
-        self.router: Final[Router] = compile_router(config.route_config, runtime)
+        # With rds what the file says has been put there; an update of the file replaces it.
+        self.router: Router = compile_router(config.route_config or RouteConfiguration(), runtime)
         self.connection: Final = _connection_options(config, buffer_limit)
         if tls:
             self.connection.tls = True
@@ -132,7 +134,7 @@ class ConnectionManagerSnapshot:
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
         # What costs something is found out only where a format names it.
         written = msgspec.json.encode(config)
-        self.logs_upstream: Final[bool] = any(
+        self.logs_upstream: bool = any(
             part in written for part in (b"%UPSTREAM_LOCAL_", b"%UPSTREAM_TLS_", b"%UPSTREAM_PEER_")
         )
         self.connection.counts_wire_bytes = b"_WIRE_BYTES_" in written
@@ -173,6 +175,12 @@ class ConnectionManagerSnapshot:
         self.max_stream_duration: Final[float] = duration or 0.0
         times = (self.stream_idle_timeout, self.request_timeout, self.max_stream_duration)
         self.least_timeout: Final[float] = min((time for time in times if time > 0.0), default=NO_TIMEOUT)
+
+    def take_routes(self, other: "ConnectionManagerSnapshot") -> None:
+        """Route by another's table from now on; the two differ in nothing else."""
+        self.router = other.router
+        self.logs_upstream = other.logs_upstream
+        self.connection.counts_wire_bytes = other.connection.counts_wire_bytes
 
 
 def _set_head_timeout(options: HttpConnectionOptions, config: HttpConnectionManager) -> None:

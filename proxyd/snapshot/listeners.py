@@ -29,6 +29,7 @@ class FilterChainSnapshot:
     def __init__(
         self, config: FilterChain, manager: ConnectionManagerSnapshot, tls: ServerTls | None
     ) -> None:
+        self.written: Final = config
         self.name: Final = config.name
         self.manager: Final = manager
         self.tls: Final = tls
@@ -47,8 +48,11 @@ class ListenerSnapshot:
         runtime: Runtime,
         node: Node | None,
         settings: TlsSettings | None = None,
+        key: str = "",
     ) -> None:
         """Raises RouterError, FormatError, RegexError, TlsError, DuplicateMatchError."""
+        self.written: Final = config
+        self.key: Final[str] = key or config.name  # by which it is known again
         socket_address = config.address.socket_address
         address = socket_address.address
         if ":" in address:

@@ -16,19 +16,32 @@ from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_access_logs
 from proxyd.stats.metrics import Registry
 from proxyd.supervisor.problems import StartError
+from proxyd.supervisor.resources import Assembly, Key, State, assemble
 
 
 class Configuration:
     """A checked configuration: what every worker will compile compiled here already."""
 
-    def __init__(self, bootstrap: Bootstrap, origin: str, runtime: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        origin: str,
+        runtime: Mapping[str, str],
+        known: Mapping[Key, State] | None = None,
+        touched: frozenset[str] | None = None,
+        allow_empty: bool = False,
+    ) -> None:
         """``bootstrap`` is as written; ``runtime`` are the values set by /runtime_modify.
+
+        The others are those of ``assemble``: what is known of the files of resources, and which to read.
 
         Raises ConfigErrors.
         """
         self.origin: Final = origin
         self.written: Final = bootstrap
-        self.bootstrap: Final = _with_runtime(bootstrap, runtime)
+        self.assembly: Assembly = assemble(
+            _with_runtime(bootstrap, runtime), known or {}, touched, allow_empty
+        )
         try:
             compile_snapshot(self.bootstrap, Registry(None), 0)
             admin = bootstrap.admin
@@ -40,6 +53,11 @@ class Configuration:
         self.proto_json: Final[dict[str, Any]] = to_proto_json(bootstrap)
 
     @property
+    def bootstrap(self) -> Bootstrap:
+        """What workers run: static and dynamic resources, and the runtime."""
+        return self.assembly.bootstrap
+
+    @property
     def admin_address(self) -> tuple[str, int] | None:
         """Where the admin API is to listen; None: nowhere."""
         admin = self.written.admin
@@ -48,8 +66,15 @@ class Configuration:
         return admin.address.socket_address.address, admin.address.socket_address.port_value
 
 
-def read(sources: Sources, admin_address: str | None, runtime: Mapping[str, str]) -> Configuration:
-    """Load and check. ``admin_address`` ("host:port") stands in for the configuration's.
+def read(
+    sources: Sources,
+    admin_address: str | None,
+    runtime: Mapping[str, str],
+    known: Mapping[Key, State] | None = None,
+    allow_empty: bool = False,
+) -> Configuration:
+    """Load and check, files of resources included. ``admin_address`` ("host:port") stands in for the
+    configuration's; for ``known`` and ``allow_empty`` see Configuration.
 
     Raises ConfigErrors, StartError.
     """
@@ -59,7 +84,7 @@ def read(sources: Sources, admin_address: str | None, runtime: Mapping[str, str]
         admin = bootstrap.admin or Admin()
         address = Address(socket_address=_socket_address(admin_address))
         bootstrap = msgspec.structs.replace(bootstrap, admin=msgspec.structs.replace(admin, address=address))
-    return Configuration(bootstrap, loaded.origin, runtime)
+    return Configuration(bootstrap, loaded.origin, runtime, known, None, allow_empty)
 
 
 def _socket_address(text: str) -> SocketAddress:

@@ -4,10 +4,12 @@ import logging
 import time
 from typing import Final
 
+import msgspec
 import psutil
 
 from proxyd import __version__
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.filled import listener_as_written
 from proxyd.stats.metrics import Registry
 from proxyd.stats.server_scopes import (
     ClusterManagerStats,
@@ -103,6 +105,34 @@ class Vitals:
         )
         for slot in range(workers):
             self._watchdog(slot)
+
+    def updated(self, old: Bootstrap, new: Bootstrap, workers: int) -> None:
+        """Resources have changed in place. Routes of files are no part of a listener."""
+        listeners, clusters = self._listeners, self._clusters
+        before, now = (
+            {each.name: listener_as_written(each) for each in bootstrap.static_resources.listeners}
+            for bootstrap in (old, new)
+        )
+        added, modified, removed = _difference(dict(before), dict(now))
+        listeners.listener_added.value += added
+        listeners.listener_modified.value += modified
+        listeners.listener_removed.value += removed
+        listeners.listener_in_place_updated.value += sum(
+            before[name] != now[name]
+            and msgspec.structs.replace(before[name], filter_chains=now[name].filter_chains) == now[name]
+            for name in before.keys() & now.keys()
+        )
+        listeners.listener_create_success.value += (added + modified) * workers
+        listeners.total_listeners_active.value += added - removed
+        added, modified, removed = _difference(
+            {each.name: each for each in old.static_resources.clusters},
+            {each.name: each for each in new.static_resources.clusters},
+        )
+        clusters.cluster_added.value += added
+        clusters.cluster_modified.value += modified
+        clusters.cluster_removed.value += removed
+        clusters.cluster_updated.value += added + modified
+        clusters.active_clusters.value += added - removed
 
     def listeners_draining(self, count: int) -> None:
         self._listeners.total_listeners_draining.value = count
