@@ -66,6 +66,7 @@ class Found(msgspec.Struct, frozen=True):
     mistakes: tuple[Mistake, ...]
     node: Node
     path: str  # where it stands in the file: "resources[3]"
+    foreign: bool = False  # of another type than the file is read for
 
     def blamed(self, findings: Iterable[Finding]) -> "Found":
         """With mistakes of the whole; their paths begin with that of the resource."""
@@ -144,7 +145,7 @@ class _Reader:
             else:
                 inner.entries.append((key, child))
         if wrong := self._wrong_type(node, urls, path):
-            return Found(_text(inner, _NAMES[wanted]), blank, (wrong,), node, path)
+            return Found(_text(inner, _NAMES[wanted]), blank, (wrong,), node, path, True)
         message, mistakes = bind(wanted, inner, self._environment, path)
         mistakes.sort(key=lambda each: (each.line, each.column))
         return Found(getattr(message, _NAMES[wanted]), message, tuple(mistakes), node, path)

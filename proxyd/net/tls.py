@@ -13,10 +13,9 @@ from proxyd.codec.certificate import Certificate
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.bugs import report_bug
 from proxyd.net.tls_words import (
-    CERTIFICATE_UNKNOWN_ALERT,
     TlsFailedError,
+    failure_of_hash,
     words_of,
-    words_of_hash,
     words_of_missing,
     words_of_names,
     words_of_server_name,
@@ -126,7 +125,7 @@ class TlsTransport:
         transport = self._transport
         # To a server of TLS 1.2 the last flight has gone; with TLS 1.3 only an encrypted alert would count.
         if held_back and connection.version() == _TLS_1_2 and transport is not None:
-            transport.write(CERTIFICATE_UNKNOWN_ALERT)
+            transport.write(failure.alert)
         self._fail(failure)
 
     def _count_handshake(self, connection: ssl.SSLObject, certificate: Certificate | None) -> None:
@@ -353,7 +352,7 @@ def judge(
         stats.fail_verify_san.value += 1
         return TlsFailedError(words_of_names([name.value for name in certificate.names]))
     stats.fail_verify_cert_hash.value += 1
-    return TlsFailedError(words_of_hash())
+    return failure_of_hash()
 
 
 def judge_name(name: str, certificate: Certificate | None, stats: TlsStats) -> TlsFailedError | None:

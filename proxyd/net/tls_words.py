@@ -77,16 +77,21 @@ _ALERTS: Final = {
     "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": 120,
 }
 
-# A fatal certificate_unknown in plain text: of a server whose handshake is not over for the client.
-CERTIFICATE_UNKNOWN_ALERT: Final = b"\x15\x03\x03\x00\x02\x02\x2e"
+_CERTIFICATE_UNKNOWN: Final = 46
+_BAD_CERTIFICATE_HASH_VALUE: Final = 114
+_REVOCATION: Final = ("certificate revoked", "unable to get certificate CRL", "CRL has expired")
 
 
 class TlsFailedError(ConnectionError):
-    """A handshake or a connection that TLS has ended; ``words`` are Envoy's."""
+    """A handshake or a connection that TLS has ended; ``words`` are Envoy's.
 
-    def __init__(self, words: str) -> None:
+    ``alert`` is how the peer is told, in plain text: of a server whose handshake is not over for the client.
+    """
+
+    def __init__(self, words: str, alert: int = _CERTIFICATE_UNKNOWN) -> None:
         super().__init__(words)
         self.words: Final = words
+        self.alert: Final = b"\x15\x03\x03\x00\x02\x02%c" % alert
 
 
 def words_of(error: ssl.SSLError) -> str:
@@ -99,6 +104,8 @@ def words_of(error: ssl.SSLError) -> str:
         message = str(error.verify_message).replace("self-signed", "self signed")
         # Python does not say at which certificate; of these two kinds alone it is not the peer's own.
         depth = 1 if "in certificate chain" in message else 0
+        if message in _REVOCATION:
+            message = f"certificate revocation check against provided CRLs failed: {message}"
         details = "verify cert failed: X509_verify_cert: certificate verification error at depth"
         details = f"{details} {depth}: {message}"
     return _line(reason, details)
@@ -126,9 +133,10 @@ def words_of_missing() -> str:
     return _line("PEER_DID_NOT_RETURN_A_CERTIFICATE", "")
 
 
-def words_of_hash() -> str:
+def failure_of_hash() -> TlsFailedError:
     """The peer's certificate and its key are none of those that are asked for."""
-    return _line("CERTIFICATE_VERIFY_FAILED", "verify cert failed: cert hash and spki")
+    words = _line("CERTIFICATE_VERIFY_FAILED", "verify cert failed: cert hash and spki")
+    return TlsFailedError(words, _BAD_CERTIFICATE_HASH_VALUE)
 
 
 def _line(reason: str, details: str) -> str:

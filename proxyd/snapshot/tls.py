@@ -247,7 +247,8 @@ class ClientTls:
         for identity in identities(common, settings.secrets)[:1]:
             identity.use(context)
             self.certificate = identity.certificate
-        set_alpn(context, common)
+        if not set_alpn(context, common):
+            context.set_alpn_protocols(["http/1.1"])  # what is going to be spoken
         self.verifies: Final[bool] = set_trust(context, validation, _VALIDATION)
         if self.verifies:
             context.verify_mode = ssl.CERT_REQUIRED

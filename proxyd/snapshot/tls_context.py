@@ -218,7 +218,8 @@ def set_trust(context: ssl.SSLContext, config: CertificateValidationContext | No
     if config.max_verify_depth is not None:
         if not openssl.available():
             raise TlsError(f"{field}.max_verify_depth", _UNREACHABLE)
-        openssl.set_verify_depth(context, config.max_verify_depth)
+        # Envoy's number has the peer's own certificate in it, and less than that is that.
+        openssl.set_verify_depth(context, max(config.max_verify_depth - 1, 0))
     return config.trust_chain_verification is TrustChainVerification.VERIFY_TRUST_CHAIN
 
 

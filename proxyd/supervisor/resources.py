@@ -320,6 +320,11 @@ class _Round:
         except ConfigErrors as errors:
             self._failed(key, before, FAILURE, _texts(errors.mistakes))
             return
+        if any(each.foreign for each in response.found):
+            # A file of something else, or of two things: what it leaves out is not meant to go.
+            wrong = [mistake for each in response.found for mistake in each.mistakes]
+            self._failed(key, before, REJECTED, _texts(wrong))
+            return
         found = judge(key, response.found)
         if not found and before.resources and key.kind in (LDS, CDS) and not self._allow_empty:
             what = "listeners" if key.kind == LDS else "clusters"

@@ -40,6 +40,7 @@ class Updates:
         self._registry: Final = registry
         self._limits: Final = limits
         self._slot: Final = slot
+        self._tickets: Final = tickets
         self._prepared: Prepared | None = None
 
     def prepare(self, message: Prepare, descriptors: Sequence[int]) -> tuple[str, ...]:
