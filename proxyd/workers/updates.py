@@ -36,7 +36,6 @@ class Updates:
         self, server: Server, registry: Registry, limits: LimitRow, slot: int, tickets: TicketSecret
     ) -> None:
         self._server: Final = server
-        self._tickets: Final = tickets
         self._registry: Final = registry
         self._limits: Final = limits
         self._slot: Final = slot
