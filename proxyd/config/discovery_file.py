@@ -66,7 +66,7 @@ class Found(msgspec.Struct, frozen=True):
     mistakes: tuple[Mistake, ...]
     node: Node
     path: str  # where it stands in the file: "resources[3]"
-    foreign: bool = False  # of another type than the file is read for
+    strange: bool = False  # of another kind: nothing is known of it
 
     def blamed(self, findings: Iterable[Finding]) -> "Found":
         """With mistakes of the whole; their paths begin with that of the resource."""
@@ -76,6 +76,10 @@ class Found(msgspec.Struct, frozen=True):
     def refused(self, message: str, field: str = "") -> "Found":
         """With one more mistake, about one of its fields or as a whole."""
         return self.blamed([Finding(f"{self.path}.{field}" if field else self.path, message)])
+
+
+class WrongKindError(ConfigErrors):
+    """A file that can be read and holds something else than what is asked for."""
 
 
 class Response(NamedTuple):
@@ -88,7 +92,7 @@ class Response(NamedTuple):
 def read_response(path: str, wanted: type[Message], environment: Mapping[str, str] | None = None) -> Response:
     """Read and bind; blocking.
 
-    Raises ConfigErrors where the text cannot be read.
+    Raises ConfigErrors where the text cannot be read, WrongKindError where what it holds is of another kind.
     """
     text = read_text(path)
     collecting = gc.isenabled()
@@ -129,6 +133,8 @@ class _Reader:
         # A key beside the resources that is none spoils the file as a whole: nobody knows what was meant.
         if mistakes or any(mistake.unreadable for mistake in every):
             raise ConfigErrors(sorted(every, key=lambda each: (each.line, each.column)))
+        if any(each.strange for each in found):
+            raise WrongKindError(every)
         return Response(made.version_info, tuple(found))
 
     def _found(self, node: Node, path: str) -> Found:
@@ -145,7 +151,7 @@ class _Reader:
             else:
                 inner.entries.append((key, child))
         if wrong := self._wrong_type(node, urls, path):
-            return Found(_text(inner, _NAMES[wanted]), blank, (wrong,), node, path, True)
+            return Found(_text(inner, _NAMES[wanted]), blank, (wrong,), node, path, strange=True)
         message, mistakes = bind(wanted, inner, self._environment, path)
         mistakes.sort(key=lambda each: (each.line, each.column))
         return Found(getattr(message, _NAMES[wanted]), message, tuple(mistakes), node, path)

@@ -19,7 +19,7 @@ from proxyd.config.cluster import Cluster, ClusterLoadAssignment, DiscoveryType
 from proxyd.config.cluster_checks import check_assignment, check_cluster
 from proxyd.config.core import Address
 from proxyd.config.discovery import ConfigSource, Rds
-from proxyd.config.discovery_file import Found, duplicates, read_response
+from proxyd.config.discovery_file import Found, WrongKindError, duplicates, read_response
 from proxyd.config.filled import managers, with_rds_routes
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
@@ -94,6 +94,7 @@ class Outcome(NamedTuple):
     reasons: tuple[str, ...]
     changed: bool
     empty: bool  # asked for one resource, and there was none
+    reloaded: bool = False  # something is new or another one, not only gone
 
 
 class Assembly(msgspec.Struct, frozen=True):
@@ -318,22 +319,10 @@ class _Round:
         try:
             response = read_response(key.file, wanted)
         except ConfigErrors as errors:
-            self._failed(key, before, FAILURE, _texts(errors.mistakes))
-            return
-        if any(each.foreign for each in response.found):
-            # A file of something else, or of two things: what it leaves out is not meant to go.
-            wrong = [mistake for each in response.found for mistake in each.mistakes]
-            self._failed(key, before, REJECTED, _texts(wrong))
+            result = REJECTED if isinstance(errors, WrongKindError) else FAILURE
+            self._failed(key, before, result, _texts(errors.mistakes))
             return
         found = judge(key, response.found)
-        if not found and before.resources and key.kind in (LDS, CDS) and not self._allow_empty:
-            what = "listeners" if key.kind == LDS else "clusters"
-            reason = (
-                f"{key.file}: it holds no resources and would remove all {len(before.resources)} {what}; "
-                "start with --allow-empty-updates to permit that"
-            )
-            self._failed(key, before, REJECTED, (reason,))
-            return
         self._take(key, before, response.version_info, found)
 
     def _failed(self, key: Key, before: State, result: str, reasons: tuple[str, ...]) -> None:
@@ -359,14 +348,23 @@ class _Round:
             else:
                 resources[each.name] = Resource(each.message, version, self._now)
         reasons = tuple(reason for problem in problems.values() for reason in problem.reasons)
+        if before.resources and not resources and not self._allow_empty:
+            what = "listeners" if key.kind == LDS else "clusters"
+            reason = (
+                f"{key.file}: it has none to keep and would remove all {len(before.resources)} {what}; "
+                "start with --allow-empty-updates to permit that"
+            )
+            self._failed(key, before, REJECTED, (*reasons, reason))
+            return
         changed = resources != before.resources
+        more = any(before.resources.get(name) != resource for name, resource in resources.items())
         if problems:
             state = msgspec.structs.replace(before, resources=resources, problems=problems, result=REJECTED)
         else:
             state = State(version, self._now, resources, {}, SUCCESS)
         self._states[key] = state
         result = REJECTED if problems else SUCCESS
-        self._outcomes.append(Outcome(key, result, reasons, changed, single and not found))
+        self._outcomes.append(Outcome(key, result, reasons, changed, single and not found, more))
 
     # -- whether it can be used
 
@@ -455,7 +453,7 @@ class _Round:
     def _one(self, key: Key, found: tuple[Found, ...], field: str, rule: str) -> list[Found]:
         """The one resource that is asked for."""
         if len(found) > 1:
-            return [found[0], found[1].refused(f"{rule}, not {len(found)}")]
+            return [found[1].refused(f"{rule}, not {len(found)}")]
         return [
             each
             if each.name == key.name or each.mistakes

@@ -249,7 +249,7 @@ class Updates:
             stats.version.value = version_number(state.version_info)
             stats.version_text.value = state.version_info
             stats.update_time.value = int(state.updated * 1000)
-            if outcome.changed:
+            if outcome.reloaded:
                 stats.reloaded(int(time.time() * 1000))
         stats.update_error.value = "; ".join(outcome.reasons)
 

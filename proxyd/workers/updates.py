@@ -76,6 +76,7 @@ class Updates:
         message = prepared.message
         self._limits.columns = message.limit_columns
         fresh = self._server.commit(prepared.change, message.drain_seconds)
+        self._server.set_tickets(self._tickets)  # they may have become others since Prepare
         self._server.place([(lent.number, lent.listener) for lent in message.sockets])
         hosts = [hosts for hosts in message.hosts if hosts.cluster in fresh]
         return Committed(message, prepared.sockets, hosts)

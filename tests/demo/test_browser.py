@@ -9,16 +9,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from proxyd.demo import front
-from proxyd.demo.stage import opened
+from proxyd.demo.stage import PROXYD, opened
 from tests.demo.browser import Chromium, chromium_program
-from tests.demo.envoy import ENVOY as PROGRAM
 
 
 @pytest.mark.e2e
 @pytest.mark.skipif(chromium_program() is None, reason="Chromium is not installed")
 def test_the_page_shows_dog_and_cat_across_reloads(tmp_path: Path) -> None:
     shown: dict[str, str] = {}
-    with opened(tmp_path, PROGRAM, True, print) as stage:
+    with opened(tmp_path, PROXYD, True, print) as stage:
         front.lay(stage)
         with Chromium(tmp_path / "profile", _pin(stage.certificates / "front.crt")) as browser:
             browser.open(f"https://localhost:{stage.port(front.HTTPS)}/")

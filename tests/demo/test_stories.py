@@ -1,6 +1,8 @@
-"""The real Envoy shows what each step expects, from the same files."""
+"""proxyd shows what the talk showed, and so does the real Envoy from the same files."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,20 @@ from proxyd.demo.stage import Stage
 from proxyd.demo.story import STORIES, run
 from tests.conformance.proxies import envoy_program
 from tests.demo.envoy import ENVOY
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", STORIES)
+def test_proxyd_shows_what_the_talk_showed(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "proxyd", "demo", name, "--auto"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("That was the whole story.\n\nstopping\nstopped, nothing is left running\n")
 
 
 @pytest.mark.e2e
