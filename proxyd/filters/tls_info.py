@@ -34,20 +34,26 @@ class TlsInfo:
         return "" if session is None else session.id.hex()
 
     @property
+    def issuer(self) -> Certificate | None:
+        """Who has signed the peer's certificate, where that was verified."""
+        chain = _chain(self._ssl, "get_verified_chain")
+        return Certificate(chain[1]) if len(chain) > 1 else None
+
+    @property
     def peer_chain(self) -> list[Certificate]:
         """All certificates that the peer has sent, its own first."""
         if self._chain is None:
-            self._chain = [Certificate(der) for der in _chain(self._ssl)]
+            self._chain = [Certificate(der) for der in _chain(self._ssl, "get_unverified_chain")]
             if not self._chain and self.peer is not None:
                 self._chain = [self.peer]  # a resumed session has no more
         return self._chain
 
 
-def _chain(connection: Any) -> list[bytes]:
+def _chain(connection: Any, which: str) -> list[bytes]:
     # Public since Python 3.13, and behind the object before.
-    if hasattr(connection, "get_unverified_chain"):
-        return list(connection.get_unverified_chain())
+    if hasattr(connection, which):
+        return list(getattr(connection, which)())
     import _ssl
 
-    chain = connection._sslobj.get_unverified_chain()
+    chain = getattr(connection._sslobj, which)()
     return [each.public_bytes(_ssl.ENCODING_DER) for each in chain or ()]

@@ -8,10 +8,10 @@ import time
 from typing import Final
 
 from proxyd.codec.client_hello import BROKEN, HELLO, MORE, TOO_LARGE, ClientHello, ClientHelloReader
-from proxyd.errors import NR
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.net.downstream import Http1Downstream
-from proxyd.net.listener import Connection, Connections, HttpListener, log_connection
+from proxyd.net.listener import Connection, Connections, HttpListener
+from proxyd.net.logged_downstream import LoggedDownstream, log_refused
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.tls_server import TlsServer
 from proxyd.net.upstream import format_address
@@ -36,6 +36,13 @@ class Chooser:
         self.connections: Final = connections
         self.wheel: Final = wheel
         self.inspector: Final = inspector
+
+
+def new_connection(chain: HttpListener) -> Http1Downstream:
+    """Who speaks HTTP to a client that goes through this chain."""
+    if chain.connections.access_loggers:
+        return LoggedDownstream(chain)
+    return Http1Downstream(chain)
 
 
 class Accepting(Timed, Connection):
@@ -175,7 +182,7 @@ class Accepting(Timed, Connection):
         connections = chooser.connections
         connections.leave(self)
         chain = chooser.snapshot.chains[found]
-        http = Http1Downstream(chooser.chains[found])
+        http = new_connection(chooser.chains[found])
         http.info.server_name = facts.server_name
         if chain.tls is not None:
             server = TlsServer(chooser.wheel.loop, http, chain.tls, chooser.wheel)
@@ -196,7 +203,6 @@ class Accepting(Timed, Connection):
             info.remote_address = format_address(facts.remote_ip, facts.remote_port)
             info.local_address = format_address(facts.local_ip, facts.local_port)
             info.server_name = facts.server_name
-            now = time.monotonic()
-            start = time.time() - (now - self._born)
-            log_connection(connections.access_loggers, info, NR, start, self._born, now)
+            begun = time.time() - (time.monotonic() - self._born)
+            log_refused(connections.access_loggers, info, begun, self._born)
         transport.abort()

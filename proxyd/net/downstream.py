@@ -33,7 +33,7 @@ from proxyd.errors import (
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import WireBytes
 from proxyd.net.bugs import report_bug
-from proxyd.net.listener import Connection, HttpListener, log_connection
+from proxyd.net.listener import Connection, HttpListener
 from proxyd.net.stream import DownstreamStream, Stream
 from proxyd.net.timers import NEVER, Timed
 from proxyd.net.upstream import format_address
@@ -223,13 +223,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
                 stream.on_downstream_reset(now)
             except Exception as bug:  # noqa: BLE001 - the connection must be counted as gone
                 report_bug(listener.wheel.loop, bug, "giving up a request")
-        if listener.connections.access_loggers:
-            self._log_connection(now)
         listener.forget(self, local, stream is not None, now - self._born)
-
-    def _log_connection(self, now: float) -> None:
-        begun = time.time() - (now - self._born)
-        log_connection(self._listener.connections.access_loggers, self.info, 0, begun, self._born, now)
 
     def pause_writing(self) -> None:
         self._blocked = True

@@ -5,7 +5,6 @@ from typing import Final
 from mypy_extensions import trait
 
 from proxyd.filters.connection_info import ConnectionInfo
-from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.stream import StreamFactory
@@ -141,18 +140,3 @@ class HttpListener:
             else:
                 http.downstream_cx_destroy_remote_active_rq.value += 1
         connections.on_closed()
-
-
-def log_connection(
-    loggers: list[AccessLogger], info: ConnectionInfo, flags: int, start_time: float, begin: float, end: float
-) -> None:
-    """Write the listener's own access log: one line for a connection that has ended."""
-    stream = StreamInfo()
-    stream.connection = info
-    stream.downstream_remote_address = info.remote_address
-    stream.response_flags = flags
-    stream.start_time = start_time
-    stream.start = begin
-    stream.end = end
-    for logger in loggers:
-        logger.log(stream)

@@ -10,6 +10,7 @@ from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.listener import Connections, HttpListener
+from proxyd.net.logged_downstream import LoggedDownstream
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
 from proxyd.stats.scopes import TlsInspectorStats
@@ -72,12 +73,15 @@ class ServedListener:
         self.connections: Final = connections
         self.chains: Final = chains
         self._plain: Final[bool] = snapshot.plain
+        self._logged: Final[bool] = bool(connections.access_loggers)
         listeners: list[HttpListener] = [*chains]
         self._chooser: Final = Chooser(snapshot, listeners, connections, wheel, inspector)
 
     def protocol(self) -> Http1Downstream | Accepting:
         """Who speaks to the next connection: HTTP at once where nothing has to be looked at."""
-        return Http1Downstream(self.chains[0]) if self._plain else Accepting(self._chooser)
+        if not self._plain:
+            return Accepting(self._chooser)
+        return LoggedDownstream(self.chains[0]) if self._logged else Http1Downstream(self.chains[0])
 
     def log_paths(self) -> set[str]:
         """The access logs that it writes to."""

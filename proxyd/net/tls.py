@@ -10,6 +10,7 @@ import ssl
 from typing import Any, Final
 
 from proxyd.codec.certificate import Certificate
+from proxyd.codec.server_hello import GROUP_NAMES, agreed_group
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.bugs import report_bug
 from proxyd.net.tls_words import (
@@ -42,8 +43,8 @@ class TlsTransport:
     """What both directions share. ``protocol`` is the connection that speaks HTTP through it."""
 
     __slots__ = (
-        "_incoming", "_outgoing", "_paused", "_peer", "_peer_stalls", "_received_eof", "_sent_eof", "_ssl",
-        "_state", "_transport", "info", "loop", "protocol", "stats",
+        "_group", "_incoming", "_outgoing", "_paused", "_peer", "_peer_stalls", "_received_eof", "_sent_eof",
+        "_ssl", "_state", "_transport", "info", "loop", "protocol", "stats",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Any, stats: TlsStats) -> None:
@@ -57,6 +58,7 @@ class TlsTransport:
         self._ssl: ssl.SSLObject | None = None
         self._state: int = _NEW
         self._peer: Certificate | None = None
+        self._group: int = 0
         self._paused: int = 0
         self._peer_stalls: bool = False
         self._received_eof: bool = False
@@ -70,6 +72,10 @@ class TlsTransport:
 
     def on_failure(self, failure: TlsFailedError) -> None:
         """TLS has failed; the transport is being closed."""
+        raise NotImplementedError
+
+    def server_flight(self, sent: bytes, received: bytes) -> bytes:
+        """Which of what has just been sent and received is the server's."""
         raise NotImplementedError
 
     def judge_peer(self, certificate: Certificate | None) -> TlsFailedError | None:
@@ -91,15 +97,15 @@ class TlsTransport:
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server, server_name or None, session)
         self._state = _HANDSHAKING
         if not server:
-            self._shake_hands()
+            self._shake_hands(b"")
 
-    def _shake_hands(self) -> None:
+    def _shake_hands(self, received: bytes) -> None:
         connection = self._ssl
         assert connection is not None
         try:
             connection.do_handshake()
         except ssl.SSLWantReadError:
-            self._flush()
+            self._note_group(self._flush(), received)
             return
         except ssl.SSLError as error:
             self._count_error(error)
@@ -112,11 +118,16 @@ class TlsTransport:
         if failure is not None:
             self._refuse(connection, failure)
             return
+        self._note_group(b"", received)
         self._count_handshake(connection, certificate)
         self._peer = certificate
         self._state = _OPEN
         self.on_handshake()
         self._flush()
+
+    def _note_group(self, sent: bytes, received: bytes) -> None:
+        if not self._group:
+            self._group = agreed_group(self.server_flight(sent, received))
 
     def _refuse(self, connection: ssl.SSLObject, failure: TlsFailedError) -> None:
         """The peer must not take the handshake for ended: what would tell it so was not sent yet."""
@@ -139,6 +150,8 @@ class TlsTransport:
         if cipher is not None:
             stats.count("ciphers", cipher[0])
         stats.count("versions", connection.version() or "unknown")
+        if self._group:
+            stats.count("curves", GROUP_NAMES.get(self._group, "unknown_ssl_curve"))
 
     def _count_error(self, error: ssl.SSLError) -> None:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -173,7 +186,7 @@ class TlsTransport:
         assert incoming is not None
         incoming.write(data)
         if self._state == _HANDSHAKING:
-            self._shake_hands()
+            self._shake_hands(data)
         if self._state == _OPEN and incoming.pending:
             self._read(incoming)
 
@@ -269,11 +282,15 @@ class TlsTransport:
             return
         self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self) -> bytes:
+        """Send what OpenSSL has written; what that was."""
         outgoing = self._outgoing
         transport = self._transport
         if outgoing is not None and outgoing.pending and transport is not None:
-            transport.write(outgoing.read())
+            sent = outgoing.read()
+            transport.write(sent)
+            return sent
+        return b""
 
     def _say_goodbye(self) -> None:
         connection = self._ssl

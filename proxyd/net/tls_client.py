@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from proxyd.codec.certificate import Certificate
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.tls import TlsTransport, judge, judge_name
-from proxyd.net.tls_words import TlsFailedError
+from proxyd.net.tls_words import TlsFailedError, words_of_system
 from proxyd.snapshot.tls import ClientTls
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class TlsClient(TlsTransport):
     ``done`` ends with None when requests can be sent, or with why they cannot.
     """
 
-    __slots__ = ("_failure", "_kept", "_server_name", "_tls", "_upstream", "done")
+    __slots__ = ("_kept", "_server_name", "_tls", "_upstream", "done")
 
     def __init__(
         self,
@@ -33,7 +33,6 @@ class TlsClient(TlsTransport):
         self._tls: Final = tls
         self._server_name: Final = server_name
         self._kept: bool = False
-        self._failure: TlsFailedError | None = None
         self.done: Final[asyncio.Future[TlsFailedError | None]] = loop.create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -70,8 +69,10 @@ class TlsClient(TlsTransport):
         if not self.done.done():
             self.done.set_result(None)
 
+    def server_flight(self, sent: bytes, received: bytes) -> bytes:
+        return received
+
     def on_failure(self, failure: TlsFailedError) -> None:
-        self._failure = failure
         if not self.done.done():
             self.done.set_result(failure)
 
@@ -79,6 +80,7 @@ class TlsClient(TlsTransport):
         if self.info is None:
             self._transport = None
             if not self.done.done():
-                self.done.set_result(TlsFailedError(""))
+                words = words_of_system(error) if isinstance(error, OSError) else ""
+                self.done.set_result(TlsFailedError(words))
             return
-        super().connection_lost(self._failure or error)
+        super().connection_lost(error)

@@ -33,7 +33,7 @@ class HandshakeDeadline(Timed):
 class TlsServer(TlsTransport):
     """A protocol of the event loop by shape, and the transport of the HTTP connection behind it."""
 
-    __slots__ = ("_certificate", "_deadline", "_http", "_reader", "_tls", "_wheel")
+    __slots__ = ("_certificate", "_deadline", "_http", "_reader", "_server_name", "_tls", "_wheel")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, http: "Http1Downstream", tls: ServerTls, wheel: TimerWheel
@@ -44,6 +44,7 @@ class TlsServer(TlsTransport):
         self._wheel: Final = wheel
         self._reader: ClientHelloReader | None = None
         self._certificate: Certificate | None = None
+        self._server_name: str = ""
         self._deadline: HandshakeDeadline | None = None
 
     def begin(
@@ -89,7 +90,7 @@ class TlsServer(TlsTransport):
     def _choose(self, hello: ClientHello | None) -> None:
         tls = self._tls
         if hello is not None:
-            self._http.info.server_name = hello.server_name
+            self._server_name = hello.server_name
             if tls.require_sni and not hello.server_name:
                 self.stats.connection_error.value += 1
                 self.abort()
@@ -110,7 +111,10 @@ class TlsServer(TlsTransport):
         self._disarm()
         assert self._ssl is not None
         info = self._http.info
-        info.tls = self.info = TlsInfo(self._ssl, self._peer, self._certificate, info.server_name)
+        info.tls = self.info = TlsInfo(self._ssl, self._peer, self._certificate, self._server_name)
+
+    def server_flight(self, sent: bytes, received: bytes) -> bytes:
+        return sent
 
     def on_failure(self, failure: TlsFailedError) -> None:
         self._disarm()

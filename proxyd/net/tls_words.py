@@ -4,10 +4,12 @@ Envoy's TLS is BoringSSL; operators know, and their alarms look for, what that p
 ``TLS_error:|<number>:SSL routines:OPENSSL_internal:<REASON>:<details>:TLS_error_end``.
 """
 
+import os
 import ssl
 from typing import Final
 
 _LIBRARY: Final = 0x10000000  # of BoringSSL's numbers: ERR_LIB_SSL, the reason in the lowest 12 bits
+_SYSTEM: Final = 0x02000000  # ERR_LIB_SYS; the reason is the system's number
 _ALERT: Final = 1000  # the reason of an alert that the peer has sent is its number above this
 
 # BoringSSL's reasons by OpenSSL's names for them.
@@ -82,6 +84,10 @@ _BAD_CERTIFICATE_HASH_VALUE: Final = 114
 _REVOCATION: Final = ("certificate revoked", "unable to get certificate CRL", "CRL has expired")
 
 
+_NO_CERTIFICATE: Final = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+_MISSING: Final = "peer did not provide required client certificate"
+
+
 class TlsFailedError(ConnectionError):
     """A handshake or a connection that TLS has ended; ``words`` are Envoy's.
 
@@ -108,7 +114,17 @@ def words_of(error: ssl.SSLError) -> str:
             message = f"certificate revocation check against provided CRLs failed: {message}"
         details = "verify cert failed: X509_verify_cert: certificate verification error at depth"
         details = f"{details} {depth}: {message}"
+    elif reason == _NO_CERTIFICATE:
+        details = _MISSING
     return _line(reason, details)
+
+
+def words_of_system(error: OSError) -> str:
+    """The connection broke in the middle of a handshake."""
+    number = _SYSTEM + (error.errno or 0)
+    return (
+        f"TLS_error:|{number}:system library:OPENSSL_internal:{os.strerror(error.errno or 0)}:TLS_error_end"
+    )
 
 
 def words_of_names(names: list[str]) -> str:
@@ -130,7 +146,7 @@ def words_of_server_name(expected: str, names: list[str]) -> str:
 
 def words_of_missing() -> str:
     """The peer has shown no certificate at all."""
-    return _line("PEER_DID_NOT_RETURN_A_CERTIFICATE", "")
+    return _line(_NO_CERTIFICATE, _MISSING)
 
 
 def failure_of_hash() -> TlsFailedError:

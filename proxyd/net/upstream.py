@@ -24,7 +24,6 @@ from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
-from proxyd.net.tls_words import TlsFailedError
 from proxyd.snapshot.clusters import ClusterSnapshot
 from proxyd.stats.scopes import ClusterStats
 from proxyd.system import native
@@ -245,8 +244,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         if stream is not None:
             if broken:
                 self._stats.upstream_cx_protocol_error.value += 1
-            reason = error.words if isinstance(error, TlsFailedError) else ""
-            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR if broken else UPSTREAM_CLOSED, reason, now)
+            stream.on_upstream_failure(UPSTREAM_PROTOCOL_ERROR if broken else UPSTREAM_CLOSED, "", now)
 
     def pause_writing(self) -> None:
         self._stats.upstream_flow_control_backed_up_total.value += 1

@@ -40,6 +40,8 @@ def _library() -> Any:
         library.SSL_CTX_set_verify.restype = None
         library.SSL_CTX_set_verify_depth.argtypes = (ctypes.c_void_p, ctypes.c_int)
         library.SSL_CTX_set_verify_depth.restype = None
+        library.SSL_CTX_set_ciphersuites.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
+        library.SSL_CTX_set_ciphersuites.restype = ctypes.c_int
         library.SSL_CTX_set_timeout.argtypes = (ctypes.c_void_p, ctypes.c_long)
         library.SSL_CTX_set_timeout.restype = ctypes.c_long
     except (ImportError, OSError, AttributeError):
@@ -73,6 +75,12 @@ def set_groups(context: ssl.SSLContext, names: list[str]) -> bool:
     """The curves for key exchange, preferred ones first; False where one is unknown."""
     library, pointer = _reach(context)
     return bool(library.SSL_CTX_ctrl(pointer, _SET_GROUPS_LIST, 0, ":".join(names).encode()) == 1)
+
+
+def set_tls13_ciphers(context: ssl.SSLContext, names: str) -> None:
+    """The ciphers of TLS 1.3, preferred ones first, joined by colons."""
+    library, pointer = _reach(context)
+    library.SSL_CTX_set_ciphersuites(pointer, names.encode())
 
 
 def set_signatures(context: ssl.SSLContext, names: list[str]) -> bool:

@@ -43,6 +43,12 @@ class FormatError(ValueError):
     """A format that cannot be compiled; the text names the operator and what is wrong with it."""
 
 
+class ConnectionEnd(StreamInfo):
+    """Not a request: a connection as a whole, for a listener's own access log."""
+
+    __slots__ = ()
+
+
 def compile_operator(name: str, parameter: str | None, limit: int) -> Source:
     """The source behind ``%name(parameter):limit%``; ``limit`` is -1 where none is given.
 
@@ -173,7 +179,7 @@ def _upstream_peer(info: StreamInfo) -> str:
 
 _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     **CONNECTION_FACTS,
-    "ACCESS_LOG_TYPE": lambda _: "DownstreamEnd",
+    "ACCESS_LOG_TYPE": lambda info: "NotSet" if isinstance(info, ConnectionEnd) else "DownstreamEnd",
     "BYTES_RECEIVED": lambda info: info.bytes_received,
     "BYTES_SENT": lambda info: info.bytes_sent,
     "CONNECTION_ID": lambda info: info.connection.id,

@@ -35,6 +35,7 @@ DEFAULT_CIPHERS: Final = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-RSA-AES256-GCM-SHA384",
 )
+_TLS_1_3_CIPHERS: Final = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 _VERSIONS: Final = {
     TlsProtocol.TLSv1_2: ssl.TLSVersion.TLSv1_2,
     TlsProtocol.TLSv1_3: ssl.TLSVersion.TLSv1_3,
@@ -177,6 +178,8 @@ def set_parameters(context: ssl.SSLContext, config: TlsParameters | None, server
                 ) from None
     names = [name for text in config.cipher_suites for name in filter(None, _SEPARATORS.split(text))]
     context.set_ciphers(":".join(names or DEFAULT_CIPHERS))
+    if not server and openssl.available():
+        openssl.set_tls13_ciphers(context, _TLS_1_3_CIPHERS)
     if config.ecdh_curves:
         _set_curves(context, list(config.ecdh_curves), f"{field}.ecdh_curves")
     if config.signature_algorithms:
@@ -218,8 +221,8 @@ def set_trust(context: ssl.SSLContext, config: CertificateValidationContext | No
     if config.max_verify_depth is not None:
         if not openssl.available():
             raise TlsError(f"{field}.max_verify_depth", _UNREACHABLE)
-        # Envoy's number has the peer's own certificate in it, and less than that is that.
-        openssl.set_verify_depth(context, max(config.max_verify_depth - 1, 0))
+        # As Envoy counts, 0 and 1 both allow none between the peer's certificate and a trusted one.
+        openssl.set_verify_depth(context, max(0, config.max_verify_depth - 1))
     return config.trust_chain_verification is TrustChainVerification.VERIFY_TRUST_CHAIN
 
 

@@ -61,7 +61,11 @@ def _local(read: Callable[[Certificate], Value]) -> _Told:
 
 
 def _issuer(read: Callable[[Certificate], str]) -> _Told:
-    return lambda tls: read(tls.peer_chain[1]) if len(tls.peer_chain) > 1 else None
+    def told(tls: TlsInfo) -> Value:
+        issuer = tls.issuer
+        return None if issuer is None else read(issuer)
+
+    return told
 
 
 def _chain(read: Callable[[Certificate], str]) -> _Told:

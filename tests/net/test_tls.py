@@ -36,6 +36,7 @@ def test_request_over_tls_is_forwarded(authority, version):
             assert house.count("ssl.handshake") == 1
             assert house.count("ssl.no_certificate") == 1
             assert house.count(f"ssl.versions.{'TLSv1.2' if version == V12 else 'TLSv1.3'}") == 1
+            assert house.count("ssl.curves.X25519") == 1
             assert house.count("http.test.downstream_cx_ssl_total") == 1
 
     asyncio.run(main())
@@ -206,7 +207,8 @@ def test_revoked_certificates_are_refused(authority):
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("depth", "good"), [(0, False), (1, True), (None, True)])
+# As Envoy counts, see tests/conformance.
+@pytest.mark.parametrize(("depth", "good"), [(0, False), (1, False), (2, True), (None, True)])
 def test_depth_of_a_chain_is_limited(authority, depth, good):
     async def main():
         middle = Authority("Middle", authority)
