@@ -52,6 +52,7 @@ class LocalReply:
 
     def rewrite(self, info: StreamInfo, body: bytes) -> bytes:
         """The body in place of ``body``; status and headers are changed in ``info``."""
+        before = body
         headers = info.response_headers
         content_type = headers.get(_CONTENT_TYPE)
         body_format = self._format
@@ -66,12 +67,15 @@ class LocalReply:
                 info.response_code = mapper.status
             body_format = mapper.format or body_format
             break
-        if body_format is None:
-            return body
-        info.local_reply_body = body
-        body = body_format.formatter.format(info)
-        if body and headers.get(_CONTENT_TYPE) == content_type:
-            headers.set(_CONTENT_TYPE, body_format.content_type)
+        new_type = _TEXT
+        if body_format is not None:
+            info.local_reply_body = body
+            body = body_format.formatter.format(info)
+            new_type = body_format.content_type
+        # As in Envoy, the type that the route has given is that of the route's body.
+        own = content_type is not None and body == before
+        if body and not own and headers.get(_CONTENT_TYPE) == content_type:
+            headers.set(_CONTENT_TYPE, new_type)
         return body
 
 
