@@ -20,12 +20,11 @@ from tests.conformance.updates.scene import (
     routed,
     routes,
     secret,
-    served,
     with_certificate,
 )
 from tests.conformance.updates.step import SCOPES, Step
 
-_HTTP, _ROUTED, _SERVED = listener("http"), routed(), served()
+_HTTP, _ROUTED = listener("http"), routed()
 _FIRST, _SECOND, _DISCOVERED = cluster("first"), cluster("second", "$other"), discovered()
 _FAILED, _REJECTED = "update_failure", "update_rejected"
 
@@ -52,12 +51,12 @@ _NO_PREFIX = {"stat_prefix": "", "route_config": routes("bad")}
 
 STORIES = {
     "listeners": (
-        _lds("same", _HTTP, _ROUTED, _SERVED),
-        _lds("turned-round", _SERVED, _ROUTED, _HTTP),
-        _lds("changed", listener("http", "two"), _ROUTED, _SERVED),
-        _lds("added", listener("http", "two"), listener("more", "more", "second"), _ROUTED, _SERVED),
-        _lds("removed", listener("http", "two"), _ROUTED, _SERVED),
-        _lds("renamed", listener("other-name", "two"), _ROUTED, _SERVED),
+        _lds("same", _HTTP, _ROUTED),
+        _lds("turned-round", _ROUTED, _HTTP),
+        _lds("changed", listener("http", "two"), _ROUTED),
+        _lds("added", listener("http", "two"), listener("more", "more", "second"), _ROUTED),
+        _lds("removed", listener("http", "two"), _ROUTED),
+        _lds("renamed", listener("other-name", "two"), _ROUTED),
         _back("lds", 1),
         _text("lds-syntax", 'resources:\n- "@type: [\n'),
         _text("lds-empty-file", ""),
@@ -66,22 +65,20 @@ STORIES = {
         _lds("wrong-type", listener("http", "bad", port="abc"), outcome=_FAILED),
         _lds("unknown-type", {"@type": "type.googleapis.com/envoy.config.listener.v3.Lis"}, outcome=_FAILED),
         _lds("bad-duration", listener("http", "bad", listener_filters_timeout="soon"), outcome=_FAILED),
-        _lds("constraint", listener("http", manager=_NO_PREFIX), _ROUTED, _SERVED, outcome=_REJECTED),
-        _lds("unknown-cluster", listener("http", "bad", "nobody"), _ROUTED, _SERVED, outcome=_REJECTED),
+        _lds("constraint", listener("http", manager=_NO_PREFIX), _ROUTED, outcome=_REJECTED),
+        _lds("unknown-cluster", listener("http", "bad", "nobody"), _ROUTED, outcome=_REJECTED),
         _lds(
             "no-address",
             {k: v for k, v in _HTTP.items() if k != "address"},
             _ROUTED,
-            _SERVED,
             outcome=_REJECTED,
         ),
-        _lds("port-in-use", listener("more", port="$origin"), _HTTP, _ROUTED, _SERVED, outcome=_REJECTED),
+        _lds("port-in-use", listener("more", port="$origin"), _HTTP, _ROUTED, outcome=_REJECTED),
         _lds(
             "no-certificate",
             listener("more", tls=with_certificate("none.crt", "none.key")),
             _HTTP,
             _ROUTED,
-            _SERVED,
             outcome=_REJECTED,
         ),
         _lds(
@@ -89,7 +86,6 @@ STORIES = {
             listener("more", tls=with_certificate("one.crt", "two.key")),
             _HTTP,
             _ROUTED,
-            _SERVED,
             outcome=_REJECTED,
         ),
         _lds(
@@ -97,7 +93,6 @@ STORIES = {
             listener("http", "bad", "nobody"),
             listener("more", "mixed"),
             _ROUTED,
-            _SERVED,
             outcome=_REJECTED,
         ),
         _lds(
@@ -105,14 +100,13 @@ STORIES = {
             listener("http", "mended"),
             listener("more", "bad", "nobody"),
             _ROUTED,
-            _SERVED,
             outcome=_REJECTED,
         ),
         _back("lds", 2),
-        _lds("twice-the-name", _HTTP, listener("http", "again"), _ROUTED, _SERVED, outcome=_REJECTED),
+        _lds("twice-the-name", _HTTP, listener("http", "again"), _ROUTED, outcome=_REJECTED),
         _lds("other-kind", _FIRST, outcome=_REJECTED),
         _back("lds", 3),
-        _lds("unknown-field", listener("http", "unknown", nosuch_field=1), _ROUTED, _SERVED),
+        _lds("unknown-field", listener("http", "unknown", nosuch_field=1), _ROUTED),
         _back("lds", 4),
         _lds("nothing"),
         _back("lds", 5),
@@ -134,6 +128,13 @@ STORIES = {
         ),
         _cds("mixed-last", cluster("first"), _SECOND, _DISCOVERED, _NAMED, outcome=_REJECTED),
         _back("cds", 5),
+        _cds(
+            "bad-duration",
+            cluster("first", connect_timeout="5 seconds"),
+            _SECOND,
+            _DISCOVERED,
+            outcome=_FAILED,
+        ),
         _cds(
             "constraint",
             cluster("third", connect_timeout="0s"),
@@ -166,6 +167,7 @@ STORIES = {
         Step(
             "rds-constraint", "rds.yaml", rds({"name": "routes", "virtual_hosts": [{"name": "x"}]}), _REJECTED
         ),
+        Step("rds-bad-status", "rds.yaml", rds(routes("bad", status=99)), _REJECTED),
         Step(
             "rds-twice-the-domain",
             "rds.yaml",
@@ -181,6 +183,7 @@ STORIES = {
         Step("eds-other-name", "eds.yaml", eds("$other", name="somebody"), _REJECTED),
         _text("eds-syntax", "resources: ]"),
         _text("eds-empty-file", ""),
+        Step("eds-name-of-a-host", "eds.yaml", eds(80, host="localhost"), _REJECTED),
         Step("eds-nothing", "eds.yaml", file()),
         _back("eds", 1),
         Step("sds-rotated", "sds.yaml", file(secret("two.crt", "two.key"))),

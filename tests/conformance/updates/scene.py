@@ -31,7 +31,9 @@ def source(path: str) -> dict[str, Any]:
     return {"resource_api_version": "V3", "path_config_source": {"path": f"$files/{path}"}}
 
 
-def routes(said: str, cluster: str = "first", name: str = "routes", **more: Any) -> dict[str, Any]:
+def routes(
+    said: str, cluster: str = "first", name: str = "routes", status: int = 200, **more: Any
+) -> dict[str, Any]:
     """A route configuration: ``/said`` is answered at once, all else goes to ``cluster``."""
     return {
         "name": name,
@@ -42,7 +44,7 @@ def routes(said: str, cluster: str = "first", name: str = "routes", **more: Any)
                 "routes": [
                     {
                         "match": {"path": "/said"},
-                        "direct_response": {"status": 200, "body": {"inline_string": said}},
+                        "direct_response": {"status": status, "body": {"inline_string": said}},
                     },
                     {"match": {"prefix": "/"}, "route": {"cluster": cluster}},
                 ],
@@ -129,8 +131,8 @@ def rds(*configurations: dict[str, Any]) -> str:
     return file(*({"@type": _ROUTES, **one} for one in configurations))
 
 
-def eds(*ports: Any, name: str = "discovered") -> str:
-    return file({"@type": _ENDPOINTS, **endpoints(name, *(("127.0.0.1", port) for port in ports))})
+def eds(*ports: Any, name: str = "discovered", host: str = "127.0.0.1") -> str:
+    return file({"@type": _ENDPOINTS, **endpoints(name, *((host, port) for port in ports))})
 
 
 def secret(crt: str, key: str, name: str = "served") -> dict[str, Any]:
@@ -150,9 +152,11 @@ def bootstrap() -> str:
 
 # What every story begins with.
 BEGINNING = {
-    "lds.yaml": file(listener("http"), routed(), served()),
+    "lds.yaml": file(listener("http"), routed()),
     "cds.yaml": file(cluster("first"), cluster("second", "$other"), discovered()),
     "rds.yaml": rds(routes("routed", "discovered")),
     "eds.yaml": eds("$origin"),
     "sds.yaml": file(secret("one.crt", "one.key")),
 }
+# What a story begins with that is about secrets.
+SECRETS = BEGINNING | {"lds.yaml": file(listener("http"), routed(), served())}

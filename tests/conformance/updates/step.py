@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-COUNTED: Final = ("update_success", "update_failure", "update_rejected")
+COUNTED: Final = ("update_attempt", "update_success", "update_failure", "update_rejected")
 
 
 @dataclass(frozen=True)
