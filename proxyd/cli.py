@@ -209,6 +209,8 @@ def validate(**given: Any) -> None:
     loaded = _load(given)
     if mistakes := [reason for outcome in loaded.assembly.outcomes for reason in outcome.reasons]:
         raise Failure(cli_text.mistakes(mistakes))
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"configuration '{loaded.origin}' OK")
 
 

@@ -149,6 +149,9 @@ class AdminContext(Protocol):
     def clusters(self) -> Sequence[ClusterView]:
         """The clusters of the current generation, in the order of the configuration."""
 
+    def certificates(self) -> Sequence[Mapping[str, object]]:
+        """The certificates of each TLS context in use, as proto JSON of Envoy's admin.v3.Certificate."""
+
     def bootstrap(self) -> Mapping[str, object]:
         """The running configuration as proto JSON (snake_case): a whole Bootstrap. Not redacted."""
 

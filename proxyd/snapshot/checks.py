@@ -35,6 +35,24 @@ def check_resource(root: Message, root_path: str, secrets: Secrets) -> Iterator[
         yield from check_tls_contexts(path, message, secrets)
 
 
+def tls_warnings(bootstrap: Bootstrap) -> Iterator[str]:
+    """What can run and may not be what was meant."""
+    for cluster in bootstrap.static_resources.clusters:
+        socket = cluster.transport_socket
+        if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+            continue
+        common = socket.typed_config.common_tls_context
+        if common is None or (
+            common.validation_context is None
+            and common.validation_context_sds_secret_config is None
+            and common.combined_validation_context is None
+        ):
+            yield (
+                f"cluster {cluster.name}: its hosts are not verified, anybody can stand in for them: "
+                "set validation_context.trusted_ca"
+            )
+
+
 def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterator[Finding]:
     """What OpenSSL has against the certificates, keys and algorithms of a cluster or a filter chain."""
     settings = TlsSettings(secrets)

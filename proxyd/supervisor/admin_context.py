@@ -63,6 +63,11 @@ class SupervisorContext:
             for names in generation.hosts.names.values()
         ]
 
+    def certificates(self) -> Sequence[Mapping[str, object]]:
+        present = self._supervisor.configuration
+        now = time.time()
+        return [] if present is None else [context.to_json(now) for context in present.tls_contexts]
+
     def bootstrap(self) -> Mapping[str, object]:
         present = self._supervisor.configuration
         return present.proto_json if present is not None else {}

@@ -11,10 +11,11 @@ from proxyd.config.core import Address, SocketAddress
 from proxyd.config.load import ConfigErrors, Mistake, Sources, load
 from proxyd.config.scalars import is_ip
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
-from proxyd.snapshot.checks import check_snapshot
+from proxyd.snapshot.checks import check_snapshot, tls_warnings
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_access_logs
 from proxyd.stats.metrics import Registry
+from proxyd.supervisor.certificates import used_contexts
 from proxyd.supervisor.problems import StartError
 from proxyd.supervisor.resources import Assembly, Key, State, assemble
 
@@ -50,6 +51,8 @@ class Configuration:
             )
         except (SnapshotError, FormatError) as error:
             raise ConfigErrors([Mistake(origin, 0, 0, "", str(error))]) from None
+        self.tls_contexts: Final = used_contexts(self.bootstrap)
+        self.warnings: Final[list[str]] = list(tls_warnings(self.bootstrap))
         self.proto_json: Final[dict[str, Any]] = to_proto_json(bootstrap)
 
     @property

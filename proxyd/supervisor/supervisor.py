@@ -142,6 +142,8 @@ class Supervisor:
         pids = {worker.member.pid for worker in workers if worker.member.pid}
         self.tickets.advance(time.time())
         self.vitals.look({os.getpid(), *pids}, self.state, connections)
+        if self.configuration is not None:
+            self.vitals.certificates_expire(self.configuration.tls_contexts)
         if self.admin is not None:
             self.admin.flush_logs()
 
@@ -209,10 +211,12 @@ class Supervisor:
         workers_wanted = workers or self.workers_wanted
         count = workers_wanted or native.cpu_count()
         candidate = await self._read(sources, runtime)
-        wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
-        warning = check_descriptors(native.raise_descriptor_limit(), candidate.bootstrap, count, len(wanted))
-        if warning:
+        for warning in candidate.warnings:
             logger.warning("%s", warning)
+        wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
+        few = check_descriptors(native.raise_descriptor_limit(), candidate.bootstrap, count, len(wanted))
+        if few:
+            logger.warning("%s", few)
         prepared = await self._prepare_sockets(wanted, count)
         assert self.admin is not None
         admin = None
@@ -317,6 +321,7 @@ class Supervisor:
         self.sockets.retire()
         if not self.stopping and not self.drain_close:
             self.state = LIVE
+        self.vitals.certificates_used(candidate.tls_contexts)
         self.vitals.taken_over(
             generation.number,
             None if previous is None else previous.bootstrap,

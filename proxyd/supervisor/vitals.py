@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from proxyd.stats.server_scopes import (
     ServerStats,
     WatchdogStats,
 )
+from proxyd.supervisor.certificates import ExpiryStats, UsedContext, days_until_first_expires
 
 logger = logging.getLogger("main")
 
@@ -67,6 +69,7 @@ class Vitals:
         self._listeners: Final = ListenerManagerStats(registry)
         self._clusters: Final = ClusterManagerStats(registry)
         self._runtime: Final = RuntimeStats(registry)
+        self._expiry: Final = ExpiryStats(registry)
         self._watchdogs: Final[dict[int, WatchdogStats]] = {}
         self._usage: Final[dict[int, Usage]] = {}
         self._born: Final = time.monotonic()
@@ -159,6 +162,15 @@ class Vitals:
             usage = self._usage[pid] = Usage(pid)
             usage.look(time.monotonic())
         return usage
+
+    def certificates_used(self, contexts: Sequence[UsedContext]) -> None:
+        """These TLS contexts are in force."""
+        self._expiry.show(contexts)
+        self.certificates_expire(contexts)
+
+    def certificates_expire(self, contexts: Sequence[UsedContext]) -> None:
+        """Look how long the first of them is good."""
+        self.server.days_until_first_cert_expiring.value = days_until_first_expires(contexts, time.time())
 
     def stats_overflow(self, dropped: int) -> None:
         """So many metrics of one worker found no room in its statistics memory."""

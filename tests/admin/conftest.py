@@ -37,6 +37,7 @@ class FakeContext:
         self.registry.gauge("server.concurrency").value = 2
         self.state = LIVE
         self.hosts: list[str] = []
+        self.used_certificates: list[dict[str, object]] = []
         self.layers: list[RuntimeLayer] = []
         self.levels = {"admin": "info", "supervisor": "info"}
         self.dynamic_views: list[DynamicView] = []
@@ -81,6 +82,9 @@ class FakeContext:
 
     def clusters(self) -> list[ClusterView]:
         return self.cluster_views
+
+    def certificates(self) -> list[dict[str, object]]:
+        return self.used_certificates
 
     def bootstrap(self) -> Mapping[str, object]:
         return self.config
