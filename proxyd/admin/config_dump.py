@@ -122,7 +122,7 @@ def _dumps(context: AdminContext) -> dict[str, dict[str, Any]]:
                 dynamic, "rds", "route_config", "config.route.v3.RouteConfiguration"
             ),
         },
-        "SecretsConfigDump": {},
+        "SecretsConfigDump": {"dynamic_active_secrets": _dynamic_secrets(dynamic)},
     }
     return {
         name: {"@type": f"{_TYPES}admin.v3.{name}", **{key: value for key, value in fields.items() if value}}
@@ -148,6 +148,15 @@ def _dynamic_listener(view: DynamicView) -> dict[str, Any]:
         **({"active_state": state} if view.message is not None else {}),
         **_error(view, message),
     }
+
+
+def _dynamic_secrets(dynamic: Sequence[DynamicView]) -> list[dict[str, Any]]:
+    message = "extensions.transport_sockets.tls.v3.Secret"
+    return [
+        {"name": each.name, **_state(each, "secret", message), **_error(each, message)}
+        for each in dynamic
+        if each.kind == "sds"
+    ]
 
 
 def _state(view: DynamicView, key: str, message: str) -> dict[str, Any]:

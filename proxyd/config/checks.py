@@ -12,7 +12,7 @@ from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster_checks import check_cluster
 from proxyd.config.core import Address
-from proxyd.config.discovery import ConfigSource, PathConfigSource
+from proxyd.config.discovery import ConfigSource, PathConfigSource, WatchedDirectory
 from proxyd.config.finding import Finding, messages
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
@@ -20,7 +20,7 @@ from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
-from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_tls
+from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_secret_files, check_tls
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -42,6 +42,7 @@ def check(bootstrap: Bootstrap) -> Iterator[Finding]:
     yield from _unique("static_resources.secrets", "secret", [each.name for each in resources.secrets])
     secrets = {secret.name: secret for secret in resources.secrets}
     yield from check_tls("static_resources", resources, secrets)
+    yield from check_secret_files("static_resources", resources, dict.fromkeys(secrets, ""))
     names = dict.fromkeys(cluster.name for cluster in resources.clusters)
     later = dynamic is not None and dynamic.cds_config is not None
     for index, listener in enumerate(resources.listeners):
@@ -107,10 +108,8 @@ def check_sources(path: str, root: Message) -> Iterator[Finding]:
     for place, message in messages(root, path):
         if isinstance(message, PathConfigSource):
             yield from _there(f"{place}.path", message.path)
-            if message.watched_directory is not None:
-                yield from _there(
-                    f"{place}.watched_directory.path", message.watched_directory.path, os.path.isdir
-                )
+        elif isinstance(message, WatchedDirectory):
+            yield from _there(f"{place}.path", message.path, os.path.isdir)
         elif isinstance(message, ConfigSource) and message.path is not None:
             yield from _there(f"{place}.path", message.path)
 

@@ -24,6 +24,7 @@ from proxyd.config.nodes import Node, Scalar, Sequence, TextError, parse
 from proxyd.config.reading import describe, is_null
 from proxyd.config.route import RouteConfiguration
 from proxyd.config.sources import read_text
+from proxyd.config.tls import Secret
 
 RESOURCES: Final = "resources"
 MAX_RESOURCES: Final = 100_000
@@ -33,6 +34,7 @@ _NAMES: Final[dict[type[Message], str]] = {
     Cluster: "name",
     RouteConfiguration: "name",
     ClusterLoadAssignment: "cluster_name",
+    Secret: "name",
 }
 _BY_PROTO: Final = {struct.proto: struct for struct in _NAMES}
 

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from proxyd.config.core import DataSource, StringMatcher
+from proxyd.config.discovery import ConfigSource, WatchedDirectory
 from proxyd.config.message import DURATION, SECRET, UINT32, Message, NonEmpty, Oneof, UInt32
 
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
@@ -45,6 +46,7 @@ class TlsCertificate(Message, frozen=True, kw_only=True):
     private_key: Annotated[DataSource | None, SECRET] = None
     pkcs12: Annotated[DataSource | None, SECRET] = None
     password: Annotated[DataSource | None, SECRET] = None
+    watched_directory: WatchedDirectory | None = None
 
 
 class TlsSessionTicketKeys(Message, frozen=True, kw_only=True):
@@ -99,6 +101,7 @@ class CertificateValidationContext(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = f"{_TLS}CertificateValidationContext"
 
     trusted_ca: DataSource | None = None
+    watched_directory: WatchedDirectory | None = None
     system_root_certs: SystemRootCerts | None = None
     verify_certificate_spki: tuple[_Spki, ...] = ()
     verify_certificate_hash: tuple[_Hash, ...] = ()
@@ -112,11 +115,12 @@ class CertificateValidationContext(Message, frozen=True, kw_only=True):
 
 
 class SdsSecretConfig(Message, frozen=True, kw_only=True):
-    """A secret of ``static_resources.secrets`` by its name."""
+    """A secret by its name: of ``static_resources.secrets``, with ``sds_config`` of a file of its own."""
 
     proto: ClassVar[str] = f"{_TLS}SdsSecretConfig"
 
     name: NonEmpty
+    sds_config: ConfigSource | None = None
 
 
 class CombinedCertificateValidationContext(Message, frozen=True, kw_only=True):

@@ -104,8 +104,8 @@ def _common(path: str, common: CommonTlsContext, secrets: Secrets) -> Iterator[F
 
 
 def _secret(path: str, config: SdsSecretConfig | None, kind: str, secrets: Secrets) -> Iterator[Finding]:
-    if config is None or not config.name:
-        return
+    if config is None or not config.name or config.sds_config is not None:
+        return  # what is in a file may be there later
     secret = secrets.get(config.name)
     if secret is None:
         yield Finding(
@@ -236,3 +236,16 @@ def check_block(path: str, block: CidrRange) -> Iterator[Finding]:
         yield Finding(f"{path}.address_prefix", f"{quote(block.address_prefix)} is not an IP address")
     elif (block.prefix_len or 0) > 32 and ":" not in block.address_prefix:
         yield Finding(f"{path}.prefix_len", "an IPv4 address has 32 bits")
+
+
+def check_secret_files(path: str, root: Message, files: dict[str, str]) -> Iterator[Finding]:
+    """A secret's name stands for one file. ``files`` has those known so far, empty for static secrets."""
+    for place, message in messages(root, path):
+        if isinstance(message, SdsSecretConfig) and message.sds_config is not None and message.name:
+            file = message.sds_config.file
+            known = files.setdefault(message.name, file)
+            if known != file:
+                where = f"the one in {known}" if known else "a static one"
+                yield Finding(
+                    f"{place}.name", f"{quote(message.name)} is the name of another secret: {where}"
+                )

@@ -182,6 +182,11 @@ class Accepting(Timed, Connection):
         connections = chooser.connections
         connections.leave(self)
         chain = chooser.snapshot.chains[found]
+        if chain.waits is not None:
+            chain.waits.secrets_not_ready.value += 1
+            connections.enter(self)  # until it has closed
+            transport.abort()
+            return
         http = new_connection(chooser.chains[found])
         http.info.server_name = facts.server_name
         if chain.tls is not None:

@@ -17,6 +17,8 @@ from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
 from proxyd.snapshot.tls import ClientTls
 from proxyd.stats.scopes import ClusterStats, HostStats
 
+# Envoy's words.
+_NOT_READY: Final = "TLS_error: Secret is not supplied by SDS"
 _NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*")
 _ADDRESS: Final = re.compile(r"[0-9.]+")
 
@@ -218,7 +220,9 @@ class Pool(ConnectionOwner):
         host.stats.cx_total.value += 1
         host.stats.cx_active.value += 1
         try:
-            if config.tls is None:
+            if config.waits:
+                reason = _NOT_READY
+            elif config.tls is None:
                 await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
             else:
                 reason = await self._connect_tls(config.tls, connection, ip)

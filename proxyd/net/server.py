@@ -18,7 +18,7 @@ from proxyd.net.request_id import RequestIds
 from proxyd.net.served import ServedChain, ServedConnections, ServedListener
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import Snapshot
-from proxyd.snapshot.clusters import HostEntry
+from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
 from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
@@ -174,9 +174,7 @@ class Server:
             config = snapshot.clusters.get(name)
             if config is live.config:
                 continue
-            if config is not None and cluster_as_written(config.written) == cluster_as_written(
-                live.config.written
-            ):
+            if config is not None and _same_but_for_tls(live.config, config):
                 live.config.take_tls(config)
                 snapshot.clusters[name] = live.config
             else:
@@ -327,3 +325,10 @@ class Server:
         live = self._clusters.get(cluster)
         if live is not None:
             live.update_hosts(hosts)
+
+
+def _same_but_for_tls(one: ClusterSnapshot, other: ClusterSnapshot) -> bool:
+    """Whether two snapshots of a cluster differ in what files and secrets hold, and in nothing else."""
+    if one.tls is None or other.tls is None:
+        return False
+    return cluster_as_written(one.written) == cluster_as_written(other.written)

@@ -1,5 +1,6 @@
 """Mistakes that show only when a configuration is compiled, told with the path of the field they are in."""
 
+import ssl
 from collections.abc import Iterator
 
 from proxyd.config.bootstrap import Bootstrap
@@ -14,11 +15,13 @@ from proxyd.config.core import (
 from proxyd.config.finding import Finding, messages
 from proxyd.config.listener import FilterChain
 from proxyd.config.message import Message
-from proxyd.config.tls import DownstreamTlsContext, UpstreamTlsContext
+from proxyd.config.tls import DownstreamTlsContext, Secret, UpstreamTlsContext
 from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
+from proxyd.snapshot.peer_validation import PeerValidation
 from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
-from proxyd.snapshot.tls import ClientTls, Secrets, ServerTls, TlsError, TlsSettings
+from proxyd.snapshot.tls import ClientTls, SecretNotReadyError, Secrets, ServerTls, TlsError, TlsSettings
+from proxyd.snapshot.tls_context import Identity, set_trust
 from proxyd.stats.metrics import Registry
 from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
 
@@ -68,10 +71,21 @@ def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterato
             context = message.transport_socket.typed_config
             if isinstance(context, DownstreamTlsContext):
                 ServerTls(context, settings, TlsStats(Registry(None), LISTENER, ""))
+    except SecretNotReadyError:
+        return  # it may be there later
     except TlsError as error:
         yield Finding(f"{path}.{error.field}", str(error))
     except (RegexError, AssertionError):
         return  # told for the expression; what is missing has been told by the loader
+
+
+def compile_secret(secret: Secret) -> None:
+    """Find out whether a secret can be used. Raises TlsError, RegexError."""
+    if secret.tls_certificate is not None:
+        Identity(secret.tls_certificate, "tls_certificate").use(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    if secret.validation_context is not None:
+        PeerValidation(secret.validation_context)
+        set_trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), secret.validation_context, "validation_context")
 
 
 def check_texts(root: Message, root_path: str = "") -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from proxyd.config.cluster import (
 from proxyd.config.tls import UpstreamTlsContext
 from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.snapshot.runtime import Runtime
-from proxyd.snapshot.tls import ClientTls, TlsSettings
+from proxyd.snapshot.tls import ClientTls, SecretNotReadyError, TlsSettings
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ClusterStats
 from proxyd.stats.tls_scopes import CLUSTER, TlsStats
@@ -86,7 +86,12 @@ class ClusterSnapshot:
         connecting = config.upstream_connection_options
         self.keep_alive: Final = keep_alive(None if connecting is None else connecting.tcp_keepalive)
         # Other contents of the same files, or of secrets, are for connections from then on.
-        self.tls: ClientTls | None = _tls(config, registry, settings or TlsSettings({}), self.stat_name)
+        self.waits: bool = False  # for a secret: until it is there, no connection can be made
+        self.tls: ClientTls | None = None
+        try:
+            self.tls = _tls(config, registry, settings or TlsSettings({}), self.stat_name)
+        except SecretNotReadyError:
+            self.waits = True
         self.hosts: Final[list[HostEntry]] = [] if self.resolved else endpoints(config)
 
     def take_tls(self, other: "ClusterSnapshot") -> None:

@@ -14,7 +14,7 @@ from proxyd.snapshot.http_connection_manager import (
     compile_access_logs,
 )
 from proxyd.snapshot.runtime import Runtime
-from proxyd.snapshot.tls import ServerTls, TlsSettings
+from proxyd.snapshot.tls import SecretNotReadyError, ServerTls, TlsSettings
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ListenerStats
 from proxyd.stats.tls_scopes import LISTENER, TlsStats
@@ -27,12 +27,17 @@ class FilterChainSnapshot:
     """One compiled filter chain. ``tls`` is None where clients speak HTTP over bare TCP."""
 
     def __init__(
-        self, config: FilterChain, manager: ConnectionManagerSnapshot, tls: ServerTls | None
+        self,
+        config: FilterChain,
+        manager: ConnectionManagerSnapshot,
+        tls: ServerTls | None,
+        waits: TlsStats | None,
     ) -> None:
         self.written: Final = config
         self.name: Final = config.name
         self.manager: Final = manager
         self.tls: Final = tls
+        self.waits: Final = waits  # for a secret: until it is there, connections are counted and closed
         self.handshake_timeout: Final[float] = config.transport_socket_connect_timeout or 0.0  # 0.0: none
         manager.connection.filter_chain_name = config.name
 
@@ -78,10 +83,14 @@ class ListenerSnapshot:
         for chain in chains:
             socket = chain.transport_socket
             tls: ServerTls | None = None
+            waits: TlsStats | None = None
             if socket is not None and isinstance(socket.typed_config, DownstreamTlsContext):
                 if tls_stats is None:
                     tls_stats = TlsStats(registry, LISTENER, stat_address)
-                tls = ServerTls(socket.typed_config, settings or TlsSettings({}), tls_stats)
+                try:
+                    tls = ServerTls(socket.typed_config, settings or TlsSettings({}), tls_stats)
+                except SecretNotReadyError:
+                    waits = tls_stats
             manager = ConnectionManagerSnapshot(
                 chain.filters[0].typed_config,
                 stat_address,
@@ -91,7 +100,7 @@ class ListenerSnapshot:
                 node,
                 tls is not None,
             )
-            self.chains.append(FilterChainSnapshot(chain, manager, tls))
+            self.chains.append(FilterChainSnapshot(chain, manager, tls, waits))
         inspector = config.listener_filters[0].typed_config if config.listener_filters else None
         # As in Envoy, chains that are told apart by what the inspector finds out bring it along.
         self.inspects: Final[bool] = inspector is not None or self._index.needs_client_hello
@@ -109,7 +118,8 @@ class ListenerSnapshot:
     def plain(self) -> bool:
         """Whether every connection is HTTP over bare TCP through the same chain."""
         only = len(self.chains) == 1 and (self._index.single or self._default == 0)
-        return only and not self.inspects and self.chains[0].tls is None
+        chain = self.chains[0] if only else None
+        return chain is not None and not self.inspects and chain.tls is None and chain.waits is None
 
     def find(self, facts: ConnectionFacts) -> int:
         """The index of the chain for a connection, -1 where none is for it."""

@@ -21,10 +21,12 @@ from proxyd.snapshot.peer_validation import PeerValidation, trust_digest
 from proxyd.snapshot.tickets import TicketSecret, ticket_key
 from proxyd.snapshot.tls_context import (
     Identity,
+    SecretNotReadyError,
     Secrets,
     TlsError,
     accept_any_client,
     identities,
+    secret_of,
     set_alpn,
     set_parameters,
     set_trust,
@@ -32,7 +34,7 @@ from proxyd.snapshot.tls_context import (
 )
 from proxyd.stats.tls_scopes import TlsStats
 
-__all__ = ["ClientTls", "Secrets", "ServerTls", "TlsError", "TlsSettings"]
+__all__ = ["ClientTls", "SecretNotReadyError", "Secrets", "ServerTls", "TlsError", "TlsSettings"]
 
 _VALIDATION: Final = "common_tls_context.validation_context"
 _MAX_SERVER_NAMES: Final = 256  # of which a cluster keeps sessions
@@ -136,8 +138,7 @@ class ServerTls:
         keys = config.session_ticket_keys
         named = config.session_ticket_keys_sds_secret_config
         if named is not None:
-            secret = secrets.get(named.name)
-            keys = None if secret is None else secret.session_ticket_keys
+            keys = secret_of(secrets, named, "session_ticket_keys_sds_secret_config").session_ticket_keys
             if keys is None:
                 raise TlsError("session_ticket_keys_sds_secret_config", f"unknown secret {named.name}")
         if keys is None:

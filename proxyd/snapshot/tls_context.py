@@ -15,6 +15,7 @@ from proxyd.config.core import DataSource
 from proxyd.config.tls import (
     CertificateValidationContext,
     CommonTlsContext,
+    SdsSecretConfig,
     Secret,
     TlsCertificate,
     TlsParameters,
@@ -51,6 +52,10 @@ class TlsError(ValueError):
     def __init__(self, field: str, text: str) -> None:
         super().__init__(text)
         self.field: Final = field
+
+
+class SecretNotReadyError(TlsError):
+    """A secret of a file that could not be read yet."""
 
 
 class Identity:
@@ -116,7 +121,7 @@ def identities(common: CommonTlsContext, secrets: Secrets) -> list[Identity]:
     ]
     for index, config in enumerate(common.tls_certificate_sds_secret_configs):
         field = f"common_tls_context.tls_certificate_sds_secret_configs[{index}]"
-        certificate = _secret(secrets, config.name, field).tls_certificate
+        certificate = secret_of(secrets, config, field).tls_certificate
         if certificate is None:
             raise TlsError(field, f"the secret {config.name} is no tls_certificate")
         found.append(Identity(certificate, field))
@@ -132,17 +137,20 @@ def validation_of(common: CommonTlsContext, secrets: Secrets) -> CertificateVali
     if config is None:
         return common.validation_context
     field = "common_tls_context.validation_context_sds_secret_config"
-    found = _secret(secrets, config.name, field).validation_context
+    found = secret_of(secrets, config, field).validation_context
     if found is None:
         raise TlsError(field, f"the secret {config.name} is no validation_context")
     return found if combined is None else _merge(combined.default_validation_context, found)
 
 
-def _secret(secrets: Secrets, name: str, field: str) -> Secret:
-    secret = secrets.get(name)
-    if secret is None:
-        raise TlsError(field, f"unknown secret {name}")
-    return secret
+def secret_of(secrets: Secrets, config: SdsSecretConfig, field: str) -> Secret:
+    """The secret that is named. Raises TlsError."""
+    secret = secrets.get(config.name)
+    if secret is not None:
+        return secret
+    if config.sds_config is not None:
+        raise SecretNotReadyError(field, f"the secret {config.name} is not there yet")
+    raise TlsError(field, f"unknown secret {config.name}")
 
 
 def _merge(

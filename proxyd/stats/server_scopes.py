@@ -118,7 +118,7 @@ class ClusterUpdateStats:
 
 
 class SubscriptionStats:
-    """``<scope>``: what becomes of a file of resources. ``kind``: lds, cds, rds, eds.
+    """``<scope>``: what becomes of a file of resources. ``kind``: lds, cds, rds, eds, sds.
 
     ``update_error`` is proxyd's own: why the last attempt failed, in part or as a whole.
     """
@@ -134,7 +134,8 @@ class SubscriptionStats:
         self.version_text: Final = registry.text(prefix + "version_text")
         self.update_error: Final = registry.text(prefix + "update_error")
         self.update_duration: Final = scope.histogram("update_duration")
-        single = kind in ("rds", "eds")
+        single = kind in ("rds", "eds", "sds")
+        self.key_rotation_failed: Final = scope.counter("key_rotation_failed") if kind == "sds" else None
         reloads = kind in ("cds", "rds")
         self.update_empty: Final = scope.counter("update_empty") if single else None
         self._config_reload: Final = scope.counter("config_reload") if reloads else None
@@ -146,7 +147,7 @@ class SubscriptionStats:
         names += ["init_fetch_timeout"]
         if kind != "eds":
             names += ["update_attempt", "update_failure", "update_success", "update_empty", "version"]
-            names += ["config_reload", "config_reload_time_ms"]
+            names += ["config_reload", "config_reload_time_ms", "key_rotation_failed"]
         self._names: Final = [prefix + name for name in names]
 
     def reloaded(self, now_ms: int) -> None:

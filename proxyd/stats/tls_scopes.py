@@ -25,7 +25,11 @@ class TlsStats:
         self.fail_verify_cert_hash: Final = scope.counter("fail_verify_cert_hash")
         scope.zero_counters(_ZERO_COUNTERS)
         factory = "server_ssl_socket_factory." if kind == LISTENER else "client_ssl_socket_factory."
-        Scope(registry, f"{kind}{escape(name)}.{factory}").zero_counters(_FACTORY_ZERO_COUNTERS)
+        contexts = Scope(registry, f"{kind}{escape(name)}.{factory}")
+        stream = "downstream" if kind == LISTENER else "upstream"
+        other = "upstream" if kind == LISTENER else "downstream"
+        self.secrets_not_ready: Final = contexts.counter(f"{stream}_context_secrets_not_ready")
+        contexts.zero_counters(f"{other}_context_secrets_not_ready ssl_context_update_by_sds")
         self._scope: Final = scope
         self._named: Final[dict[str, Counter]] = {}
 
@@ -39,6 +43,3 @@ class TlsStats:
 
 
 _ZERO_COUNTERS: Final = "ocsp_staple_failed ocsp_staple_omitted ocsp_staple_requests ocsp_staple_responses"
-_FACTORY_ZERO_COUNTERS: Final = """
-    downstream_context_secrets_not_ready ssl_context_update_by_sds upstream_context_secrets_not_ready
-"""

@@ -17,7 +17,8 @@ from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_a
 from proxyd.stats.metrics import Registry
 from proxyd.supervisor.certificates import UsedContext, used_contexts
 from proxyd.supervisor.problems import StartError
-from proxyd.supervisor.resources import Assembly, Key, State, assemble
+from proxyd.supervisor.resource_round import assemble
+from proxyd.supervisor.resources import Assembly, Key, State
 
 
 class Configuration:

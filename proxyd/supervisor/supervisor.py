@@ -213,11 +213,7 @@ class Supervisor:
         candidate = await self._read(sources, runtime)
         for warning in candidate.warnings:
             logger.warning("%s", warning)
-        wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
-        few = check_descriptors(native.raise_descriptor_limit(), candidate.bootstrap, count, len(wanted))
-        if few:
-            logger.warning("%s", few)
-        prepared = await self._prepare_sockets(wanted, count)
+        wanted, prepared = await self._prepare_sockets(candidate, count)
         assert self.admin is not None
         admin = None
         generation = None
@@ -271,13 +267,25 @@ class Supervisor:
             options.allow_empty_updates,
         )
 
-    async def _prepare_sockets(self, wanted: list[Wanted], workers: int) -> Prepared:
-        try:
-            return self.sockets.prepare(wanted, workers)
-        except BindError as error:
-            self.vitals.listener_failed()
-            # Who has the port is looked up in all processes: not on the loop.
-            raise StartError(await anyio.to_thread.run_sync(explain_bind, error)) from None
+    async def _prepare_sockets(self, candidate: Configuration, workers: int) -> tuple[list[Wanted], Prepared]:
+        """Bind what is missing. A dynamic listener whose address cannot be had is left out, as in Envoy."""
+        while True:
+            wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
+            limit = native.raise_descriptor_limit()
+            warning = check_descriptors(limit, candidate.bootstrap, workers, len(wanted))
+            if warning:
+                logger.warning("%s", warning)
+            try:
+                return wanted, self.sockets.prepare(wanted, workers)
+            except BindError as error:
+                self.vitals.listener_failed()
+                # Who has the port is looked up in all processes: not on the loop.
+                reason = await anyio.to_thread.run_sync(explain_bind, error)
+                known = self.updates.states
+                smaller = candidate.assembly.without_listener(error.wanted.name, reason, known)
+                if smaller is None:
+                    raise StartError(reason) from None
+                candidate.assembly = smaller
 
     def _new_generation(
         self, candidate: Configuration, workers: int, prepared: Prepared, hosts: HostSets

@@ -22,20 +22,23 @@ from proxyd.stats.server_scopes import SubscriptionStats
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation, Pending
 from proxyd.supervisor.problems import counted, explain_bind, explain_resources
+from proxyd.supervisor.resource_round import assemble
 from proxyd.supervisor.resources import (
     CDS,
     EDS,
     FAILURE,
     LDS,
     RDS,
+    REFRESH,
     REJECTED,
+    ROTATION,
+    SDS,
     STATIC,
     SUCCESS,
     Assembly,
     Key,
     Outcome,
     State,
-    assemble,
     version_number,
 )
 from proxyd.supervisor.sockets import BindError, Prepared, Wanted, format_address, wanted_addresses
@@ -105,6 +108,7 @@ class Updates:
             if supervisor.stopping or present is None or generation is None:
                 return
             with supervisor.cancellable():
+                self._began = time.monotonic()
                 assembly = await anyio.to_thread.run_sync(
                     assemble,
                     present.assembly.written,
@@ -235,6 +239,11 @@ class Updates:
         stats = self._stats.get(key.scope)
         if stats is None:
             stats = self._stats[key.scope] = SubscriptionStats(self._supervisor.registry, key.scope, key.kind)
+        if outcome.result in (ROTATION, REFRESH):
+            if outcome.result == ROTATION and stats.key_rotation_failed is not None:
+                stats.key_rotation_failed.value += 1
+            stats.update_error.value = "; ".join(outcome.reasons)
+            return
         stats.update_attempt.value += 1
         stats.update_duration.record(int((time.monotonic() - self._began) * 1e6))
         if outcome.empty and stats.update_empty is not None:
@@ -260,8 +269,15 @@ class Updates:
             what = "cannot be read" if outcome.result == FAILURE else "rejected"
             rest = "the rest of it is in force" if outcome.changed else "what was in force stays"
             logger.warning("%s: update %s, %s:\n  %s", which, what, rest, "\n  ".join(outcome.reasons))
-        elif outcome.result == SUCCESS and outcome.changed and key.kind in (RDS, EDS, STATIC):
-            what = {RDS: "routes", EDS: "hosts of cluster", STATIC: "files of static resources"}[key.kind]
+        elif outcome.result == REFRESH:
+            logger.info("%s: files of %s updated", key.kind, key.name or key.file)
+        elif outcome.result == SUCCESS and outcome.changed and key.kind in (RDS, EDS, SDS, STATIC):
+            what = {
+                RDS: "routes",
+                EDS: "hosts of cluster",
+                SDS: "secret",
+                STATIC: "files of static resources",
+            }[key.kind]
             logger.info("%s: %s %s updated", key.kind, what, key.name)
 
     def _log(self, before: Bootstrap, now: Bootstrap) -> None:
