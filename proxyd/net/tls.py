@@ -14,7 +14,7 @@ from proxyd.codec.server_hello import GROUP_NAMES, agreed_group
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.bugs import report_bug
 from proxyd.net.tls_words import (
-    TlsFailedError,
+    TlsFailure,
     failure_of_hash,
     words_of,
     words_of_missing,
@@ -70,7 +70,7 @@ class TlsTransport:
         """The handshake has ended well and the peer is accepted."""
         raise NotImplementedError
 
-    def on_failure(self, failure: TlsFailedError) -> None:
+    def on_failure(self, failure: TlsFailure) -> None:
         """TLS has failed; the transport is being closed."""
         raise NotImplementedError
 
@@ -78,7 +78,7 @@ class TlsTransport:
         """Which of what has just been sent and received is the server's."""
         raise NotImplementedError
 
-    def judge_peer(self, certificate: Certificate | None) -> TlsFailedError | None:
+    def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
         """Look at the peer's certificate; counts what is wrong with it."""
         raise NotImplementedError
 
@@ -110,7 +110,7 @@ class TlsTransport:
         except ssl.SSLError as error:
             self._count_error(error)
             self._flush()  # the alert
-            self._fail(TlsFailedError(words_of(error)))
+            self._fail(TlsFailure(words_of(error)))
             return
         der = connection.getpeercert(True)
         certificate = None if der is None else Certificate(der)
@@ -129,7 +129,7 @@ class TlsTransport:
         if not self._group:
             self._group = agreed_group(self.server_flight(sent, received))
 
-    def _refuse(self, connection: ssl.SSLObject, failure: TlsFailedError) -> None:
+    def _refuse(self, connection: ssl.SSLObject, failure: TlsFailure) -> None:
         """The peer must not take the handshake for ended: what would tell it so was not sent yet."""
         assert self._outgoing is not None
         held_back = self._outgoing.read()
@@ -161,7 +161,7 @@ class TlsTransport:
         elif not isinstance(error, ssl.SSLEOFError):
             self.stats.connection_error.value += 1
 
-    def _fail(self, failure: TlsFailedError) -> None:
+    def _fail(self, failure: TlsFailure) -> None:
         if self._state == _CLOSED:
             return
         self._state = _CLOSED
@@ -196,7 +196,7 @@ class TlsTransport:
         first = b""
         more: list[bytes] = []
         ended = False
-        failure: TlsFailedError | None = None
+        failure: TlsFailure | None = None
         try:
             while incoming.pending or connection.pending():
                 data = connection.read(_MAX_READ)
@@ -213,7 +213,7 @@ class TlsTransport:
             ended = True
         except ssl.SSLError as error:
             self._count_error(error)
-            failure = TlsFailedError(words_of(error))
+            failure = TlsFailure(words_of(error))
         if first:
             if more:
                 more.insert(0, first)
@@ -353,29 +353,27 @@ class TlsTransport:
         return default if self._transport is None else self._transport.get_extra_info(name, default)
 
 
-def judge(
-    validation: PeerValidation, certificate: Certificate | None, stats: TlsStats
-) -> TlsFailedError | None:
+def judge(validation: PeerValidation, certificate: Certificate | None, stats: TlsStats) -> TlsFailure | None:
     """What is wrong with a peer whose chain has been looked at; counts it."""
     if validation.empty:
         return None
     if certificate is None:
         stats.fail_verify_no_cert.value += 1
-        return TlsFailedError(words_of_missing())
+        return TlsFailure(words_of_missing())
     verdict = validation.judge(certificate)
     if verdict == ACCEPTED:
         return None
     if verdict == NO_SAN:
         stats.fail_verify_san.value += 1
-        return TlsFailedError(words_of_names([name.value for name in certificate.names]))
+        return TlsFailure(words_of_names([name.value for name in certificate.names]))
     stats.fail_verify_cert_hash.value += 1
     return failure_of_hash()
 
 
-def judge_name(name: str, certificate: Certificate | None, stats: TlsStats) -> TlsFailedError | None:
+def judge_name(name: str, certificate: Certificate | None, stats: TlsStats) -> TlsFailure | None:
     """Whether a host is the one that was asked for."""
     if certificate is not None and has_dns_name(certificate, name):
         return None
     stats.fail_verify_san.value += 1
     names = [] if certificate is None else [each.value for each in certificate.names]
-    return TlsFailedError(words_of_server_name(name, names))
+    return TlsFailure(words_of_server_name(name, names))

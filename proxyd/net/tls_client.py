@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from proxyd.codec.certificate import Certificate
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.tls import TlsTransport, judge, judge_name
-from proxyd.net.tls_words import TlsFailedError, words_of_system
+from proxyd.net.tls_words import TlsFailure, words_of_system
 from proxyd.snapshot.tls import ClientTls
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class TlsClient(TlsTransport):
         self._tls: Final = tls
         self._server_name: Final = server_name
         self._kept: bool = False
-        self.done: Final[asyncio.Future[TlsFailedError | None]] = loop.create_future()
+        self.done: Final[asyncio.Future[TlsFailure | None]] = loop.create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -53,7 +53,7 @@ class TlsClient(TlsTransport):
             self._kept = True
             self._tls.keep_session(self._server_name, session)
 
-    def judge_peer(self, certificate: Certificate | None) -> TlsFailedError | None:
+    def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
         tls = self._tls
         if (tls.validates_request or tls.validates_server_name) and self._server_name:
             failure = judge_name(self._server_name, certificate, self.stats)
@@ -72,7 +72,7 @@ class TlsClient(TlsTransport):
     def server_flight(self, sent: bytes, received: bytes) -> bytes:
         return received
 
-    def on_failure(self, failure: TlsFailedError) -> None:
+    def on_failure(self, failure: TlsFailure) -> None:
         if not self.done.done():
             self.done.set_result(failure)
 
@@ -81,6 +81,6 @@ class TlsClient(TlsTransport):
             self._transport = None
             if not self.done.done():
                 words = words_of_system(error) if isinstance(error, OSError) else ""
-                self.done.set_result(TlsFailedError(words))
+                self.done.set_result(TlsFailure(words))
             return
         super().connection_lost(error)

@@ -9,7 +9,7 @@ from proxyd.codec.client_hello import HELLO, MORE, ClientHello, ClientHelloReade
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.tls import TlsTransport, judge
-from proxyd.net.tls_words import TlsFailedError, words_of_missing
+from proxyd.net.tls_words import TlsFailure, words_of_missing
 from proxyd.snapshot.tls import ServerTls
 from proxyd.stats.scopes import ListenerStats
 
@@ -98,11 +98,11 @@ class TlsServer(TlsTransport):
         context, self._certificate = tls.choose(hello)
         self.start(context, True)
 
-    def judge_peer(self, certificate: Certificate | None) -> TlsFailedError | None:
+    def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
         if certificate is None and self._tls.demands_certificate:
             # No session of a context that trusts otherwise can be resumed here; this is the second lock.
             self.stats.fail_verify_no_cert.value += 1
-            return TlsFailedError(words_of_missing())
+            return TlsFailure(words_of_missing())
         if certificate is None:
             return None
         return judge(self._tls.validation, certificate, self.stats)
@@ -116,7 +116,7 @@ class TlsServer(TlsTransport):
     def server_flight(self, sent: bytes, received: bytes) -> bytes:
         return sent
 
-    def on_failure(self, failure: TlsFailedError) -> None:
+    def on_failure(self, failure: TlsFailure) -> None:
         self._disarm()
         self._http.info.transport_failure_reason = failure.words
 

@@ -88,14 +88,15 @@ _NO_CERTIFICATE: Final = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 _MISSING: Final = "peer did not provide required client certificate"
 
 
-class TlsFailedError(ConnectionError):
-    """A handshake or a connection that TLS has ended; ``words`` are Envoy's.
+class TlsFailure:
+    """Why TLS has ended a handshake or a connection; ``words`` are Envoy's.
 
     ``alert`` is how the peer is told, in plain text: of a server whose handshake is not over for the client.
     """
 
+    __slots__ = ("alert", "words")
+
     def __init__(self, words: str, alert: int = _CERTIFICATE_UNKNOWN) -> None:
-        super().__init__(words)
         self.words: Final = words
         self.alert: Final = b"\x15\x03\x03\x00\x02\x02%c" % alert
 
@@ -149,10 +150,10 @@ def words_of_missing() -> str:
     return _line(_NO_CERTIFICATE, _MISSING)
 
 
-def failure_of_hash() -> TlsFailedError:
+def failure_of_hash() -> TlsFailure:
     """The peer's certificate and its key are none of those that are asked for."""
     words = _line("CERTIFICATE_VERIFY_FAILED", "verify cert failed: cert hash and spki")
-    return TlsFailedError(words, _BAD_CERTIFICATE_HASH_VALUE)
+    return TlsFailure(words, _BAD_CERTIFICATE_HASH_VALUE)
 
 
 def _line(reason: str, details: str) -> str:

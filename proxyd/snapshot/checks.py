@@ -20,8 +20,8 @@ from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
 from proxyd.snapshot.peer_validation import PeerValidation
 from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
-from proxyd.snapshot.tls import ClientTls, SecretNotReadyError, Secrets, ServerTls, TlsError, TlsSettings
-from proxyd.snapshot.tls_context import Identity, set_trust
+from proxyd.snapshot.tls import ClientTls, Secrets, ServerTls, TlsError, TlsSettings
+from proxyd.snapshot.tls_context import Identity, SecretError, set_trust
 from proxyd.stats.metrics import Registry
 from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
 
@@ -71,8 +71,8 @@ def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterato
             context = message.transport_socket.typed_config
             if isinstance(context, DownstreamTlsContext):
                 ServerTls(context, settings, TlsStats(Registry(None), LISTENER, ""))
-    except SecretNotReadyError:
-        return  # it may be there later
+    except SecretError:
+        return  # told by the loader, or there later
     except TlsError as error:
         yield Finding(f"{path}.{error.field}", str(error))
     except (RegexError, AssertionError):

@@ -21,6 +21,7 @@ from proxyd.snapshot.peer_validation import PeerValidation, trust_digest
 from proxyd.snapshot.tickets import TicketSecret, ticket_key
 from proxyd.snapshot.tls_context import (
     Identity,
+    SecretError,
     SecretNotReadyError,
     Secrets,
     TlsError,
@@ -140,7 +141,7 @@ class ServerTls:
         if named is not None:
             keys = secret_of(secrets, named, "session_ticket_keys_sds_secret_config").session_ticket_keys
             if keys is None:
-                raise TlsError("session_ticket_keys_sds_secret_config", f"unknown secret {named.name}")
+                raise SecretError("session_ticket_keys_sds_secret_config", f"unknown secret {named.name}")
         if keys is None:
             return b""
         _needs_openssl("session_ticket_keys")

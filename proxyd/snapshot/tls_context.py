@@ -54,7 +54,11 @@ class TlsError(ValueError):
         self.field: Final = field
 
 
-class SecretNotReadyError(TlsError):
+class SecretError(TlsError):
+    """A secret that is named and is not there, or is another kind of secret."""
+
+
+class SecretNotReadyError(SecretError):
     """A secret of a file that could not be read yet."""
 
 
@@ -101,7 +105,7 @@ class Identity:
             return TlsError(
                 f"{self._field}.private_key", f"is not the key of the certificate in {self.source}"
             )
-        if reason in ("BAD_DECRYPT", "BAD_PASSWORD_READ") or "PASSWORD" in reason:
+        if not reason and b"ENCRYPTED" in self._key:
             return TlsError(f"{self._field}.password", "does not open the private key")
         if b"PRIVATE KEY-----" not in self._key:
             return TlsError(f"{self._field}.private_key", "has no private key in PEM form")
@@ -123,7 +127,7 @@ def identities(common: CommonTlsContext, secrets: Secrets) -> list[Identity]:
         field = f"common_tls_context.tls_certificate_sds_secret_configs[{index}]"
         certificate = secret_of(secrets, config, field).tls_certificate
         if certificate is None:
-            raise TlsError(field, f"the secret {config.name} is no tls_certificate")
+            raise SecretError(field, f"the secret {config.name} is no tls_certificate")
         found.append(Identity(certificate, field))
     return found
 
@@ -139,7 +143,7 @@ def validation_of(common: CommonTlsContext, secrets: Secrets) -> CertificateVali
     field = "common_tls_context.validation_context_sds_secret_config"
     found = secret_of(secrets, config, field).validation_context
     if found is None:
-        raise TlsError(field, f"the secret {config.name} is no validation_context")
+        raise SecretError(field, f"the secret {config.name} is no validation_context")
     return found if combined is None else _merge(combined.default_validation_context, found)
 
 
@@ -150,7 +154,7 @@ def secret_of(secrets: Secrets, config: SdsSecretConfig, field: str) -> Secret:
         return secret
     if config.sds_config is not None:
         raise SecretNotReadyError(field, f"the secret {config.name} is not there yet")
-    raise TlsError(field, f"unknown secret {config.name}")
+    raise SecretError(field, f"unknown secret {config.name}")
 
 
 def _merge(

@@ -28,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "conformance" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.timeout(120))
+            # Some clients offer what nobody should any more.
+            item.add_marker(pytest.mark.filterwarnings("ignore:ssl.TLSVersion.:DeprecationWarning"))
             case = _case_of(item)
             if case is not None and case.name in OWED:
                 item.add_marker(pytest.mark.xfail(reason=OWED[case.name], strict=True))
@@ -85,7 +87,7 @@ def agree_tls(tls_laboratory: TlsLaboratory) -> AgreeTls:
     def compare(case: TlsCase) -> None:
         envoy, proxyd = (tls_laboratory.observed[kind][case.name] for kind in ("envoy", "proxyd"))
         assert ("responses[0].status" in envoy) == case.accepted, f"Envoy: {envoy}"
-        assert case.accepted or envoy["tls.refused"] != "silence", f"Envoy: {envoy}"
+        assert case.accepted or envoy.get("tls.refused") != "silence", f"Envoy: {envoy}"
         _compare(case, envoy, proxyd)
 
     return compare

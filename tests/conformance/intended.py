@@ -129,6 +129,10 @@ INTENDED = (
         ("log[0].sni",),
     ),
     Intended(
+        "A filter chain with server_names is found without the TLS inspector, too: Envoy never finds it then",
+        ("sni-uninspected-name",),
+    ),
+    Intended(
         "Python cannot send an alert of its own choice over TLS 1.3, whose alerts are encrypted: the "
         "connection closes; over TLS 1.2 the alert is Envoy's",
         (

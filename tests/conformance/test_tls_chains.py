@@ -49,6 +49,7 @@ TLS_LISTENERS = {
         (_chain("one", "server_names: [one.example.com]", "one"), _chain("any", "", "server")),
         inspect=True,
     ),
+    "sni-uninspected": TlsListener((_chain("one", "server_names: [one.example.com]", "one"),)),
     "transport": TlsListener(
         (
             _chain("encrypted", "transport_protocol: tls"),
@@ -115,6 +116,7 @@ CASES = (
     tls("sni-any-known", "sni-any", sni="one.example.com"),
     tls("sni-any-unknown", "sni-any", sni="else.example.com"),
     tls("sni-any-none", "sni-any"),
+    tls("sni-uninspected-name", "sni-uninspected", False, sni="one.example.com"),
     tls("transport-tls", "transport"),
     tls("transport-plain", "transport", plain=b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"),
     tls("alpn-acme", "alpn", alpn=("acme/1",)),
