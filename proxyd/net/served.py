@@ -73,6 +73,7 @@ class ServedListener:
         self.connections: Final = connections
         self.chains: Final = chains
         self._plain: Final[bool] = snapshot.plain
+        self._logged: Final[bool] = bool(connections.access_loggers)
         listeners: list[HttpListener] = [*chains]
         self._chooser: Final = Chooser(snapshot, listeners, connections, wheel, inspector)
 
@@ -80,9 +81,7 @@ class ServedListener:
         """Who speaks to the next connection: HTTP at once where nothing has to be looked at."""
         if not self._plain:
             return Accepting(self._chooser)
-        if self.connections.access_loggers:
-            return LoggedDownstream(self.chains[0])
-        return Http1Downstream(self.chains[0])
+        return LoggedDownstream(self.chains[0]) if self._logged else Http1Downstream(self.chains[0])
 
     def log_paths(self) -> set[str]:
         """The access logs that it writes to."""

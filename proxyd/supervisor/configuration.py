@@ -15,7 +15,7 @@ from proxyd.snapshot.checks import check_snapshot, tls_warnings
 from proxyd.snapshot.formatter import FormatError
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot, compile_access_logs
 from proxyd.stats.metrics import Registry
-from proxyd.supervisor.certificates import used_contexts
+from proxyd.supervisor.certificates import UsedContext, used_contexts
 from proxyd.supervisor.problems import StartError
 from proxyd.supervisor.resource_round import assemble
 from proxyd.supervisor.resources import Assembly, Key, State
@@ -52,7 +52,7 @@ class Configuration:
             )
         except (SnapshotError, FormatError) as error:
             raise ConfigErrors([Mistake(origin, 0, 0, "", str(error))]) from None
-        self.tls_contexts: Final = used_contexts(self.bootstrap)
+        self._contexts: tuple[Bootstrap, list[UsedContext]] | None = None
         self.warnings: Final[list[str]] = list(tls_warnings(self.bootstrap))
         self.proto_json: Final[dict[str, Any]] = to_proto_json(bootstrap)
 
@@ -60,6 +60,15 @@ class Configuration:
     def bootstrap(self) -> Bootstrap:
         """What workers run: static and dynamic resources, and the runtime."""
         return self.assembly.bootstrap
+
+    @property
+    def tls_contexts(self) -> list[UsedContext]:
+        """The TLS contexts in use: the same list until an update brings another configuration."""
+        known = self._contexts
+        bootstrap = self.bootstrap
+        if known is None or known[0] is not bootstrap:
+            known = self._contexts = (bootstrap, used_contexts(bootstrap))
+        return known[1]
 
     @property
     def admin_address(self) -> tuple[str, int] | None:

@@ -342,6 +342,7 @@ class Supervisor:
         """A change in place has come to this."""
         assert self.configuration is not None
         self.configuration.assembly = assembly
+        self.vitals.certificates_used(self.configuration.tls_contexts)
         self.loaded_at = time.time()
 
     async def _tell_admin_address(self) -> None:
