@@ -153,6 +153,11 @@ class _Round:
             result = REJECTED if isinstance(errors, WrongKindError) else FAILURE
             self._failed(key, before, result, _texts(errors.mistakes))
             return
+        if key.kind == SDS and not response.found:  # Envoy forgives this of routes and hosts alone
+            self._failed(
+                key, before, REJECTED, (f"{key.file}: it holds no secret, expected {quote(key.name)}",)
+            )
+            return
         found = judge(key, response.found)
         self._take(key, before, response.version_info, found)
 

@@ -187,3 +187,20 @@ def test_a_listener_that_cannot_be_had_is_left_out_or_stays_as_it_was(tmp_path: 
     assert next(state for key, state in refused.states.items() if key.kind == "lds").resources.keys() == {
         "http"
     }
+
+
+def test_a_file_of_a_secret_that_holds_none_is_refused(tmp_path: Path) -> None:
+    sds = ResourceFile(tmp_path / "sds.json")
+    config = {"name": "served", "sds_config": source(sds.path)}
+    waits = listener()
+    waits["filter_chains"][0]["transport_socket"] = {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {"tls_certificate_sds_secret_configs": [config]},
+        },
+    }
+    house = House(tmp_path, waits)
+    (outcome,) = house.round(sds.path).outcomes
+    assert (outcome.key.scope, outcome.result) == ("sds.served.", REJECTED)
+    assert outcome.reasons == (f'{sds.path}: it holds no secret, expected "served"',)
