@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
+import urllib.parse
 
 import pytest
 from cryptography import x509
 
 from tests.net.certificates import DAY, NOW, Authority
-from tests.net.tls_house import TlsHouse, certificates, chain, client, server
+from tests.net.tls_house import TlsHouse, certificates, chain, client, get, server
 
 V12 = ssl.TLSVersion.TLSv1_2
 V13 = ssl.TLSVersion.TLSv1_3
@@ -338,5 +339,73 @@ def test_protocols_and_versions_are_agreed(authority):
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
             why = await refused(house, client(**exactly(V12)))
             assert why == "TLSV1_ALERT_PROTOCOL_VERSION"
+
+    asyncio.run(main())
+
+
+def test_other_names_of_a_clients_certificate(authority):
+    async def main():
+        upn = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x04me@x")
+        matcher = {"san_type": "OTHER_NAME", "oid": "1.3.6.1.4.1.311.20.2.3", "matcher": {"exact": "me@x"}}
+        context = mutual(authority, match_typed_subject_alt_names=[matcher])
+        async with TlsHouse(chain(context, body="x")) as house:
+            assert await house.get(client(pair=authority.issue("a", others=[upn]))) == (200, "x")
+            await refused(house, client(pair=authority.issue("me@x")))
+            assert house.count("ssl.fail_verify_san") == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("mode", "with_certificate", "without"),
+    [
+        ("SANITIZE", None, None),
+        ("FORWARD_ONLY", "Hash=old", None),
+        ("APPEND_FORWARD", "Hash=old,{own}", None),
+        ("SANITIZE_SET", "{own}", None),
+        ("ALWAYS_FORWARD_ONLY", "Hash=old", "Hash=old"),
+    ],
+)
+def test_what_is_forwarded_of_a_clients_certificate(authority, mode, with_certificate, without):
+    async def main():
+        pair = authority.issue("localhost", "spiffe://test/proxy")
+        who = authority.issue("b.example", "c.example", "spiffe://a/b")
+        trust = {"trusted_ca": {"inline_string": authority.certificate}}
+        details = {"subject": True, "cert": True, "chain": True, "dns": True, "uri": True}
+        manager = {"forward_client_cert_details": mode, "set_current_client_cert_details": details}
+        pem = urllib.parse.quote(who.certificate, safe="")
+        own = (
+            f'By=spiffe://test/proxy;Hash={who.sha256};Cert="{pem}";Chain="{pem}";'
+            r'Subject="CN=b.example,O=Test\, Inc.";URI=spiffe://a/b;DNS=b.example;DNS=c.example'
+        )
+        async with TlsHouse(chain(certificates(pair.config, validation_context=trust), manager)) as house:
+            for context, expected in ((client(pair=who), with_certificate), (client(), without)):
+                reader, writer = await house.connect(context)
+                for _ in range(2):
+                    _, body = await get(reader, writer, "x-forwarded-client-cert: Hash=old\r\n")
+                    told = [line[25:] for line in body.split("\r\n") if "client-cert" in line]
+                    assert told == ([] if expected is None else [expected.replace("{own}", own)])
+                writer.close()
+
+    asyncio.run(main())
+
+
+def test_hosts_that_demand_tls_are_content(authority):
+    async def main():
+        pair = authority.issue("localhost")
+        hosts = [
+            {
+                "name": "all",
+                "domains": ["*"],
+                "require_tls": "ALL",
+                "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 204}}],
+            }
+        ]
+        manager = {"route_config": {"virtual_hosts": hosts}, "use_remote_address": True}
+        async with TlsHouse(chain(certificates(pair.config), manager)) as house:
+            reader, writer = await house.connect(client())
+            writer.write(b"GET https://a/ HTTP/1.1\r\nhost: a\r\nx-forwarded-proto: http\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+            writer.close()
 
     asyncio.run(main())

@@ -292,3 +292,19 @@ def test_log_tells_of_both_sides(authority, tmp_path):
         )
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("hostname", ["named.example", ""])
+def test_endpoints_are_asked_for_by_their_own_names(authority, hostname):
+    async def main():
+        asked: list[str | None] = []
+        origin_tls = server(authority.issue("named.example", "fixed.example"))
+        origin_tls.sni_callback = lambda _, name, __: asked.append(name)
+        tls = upstream(
+            sni="fixed.example", auto_host_sni=True, auto_sni_san_validation=True, common=trusting(authority)
+        )
+        async with TlsHouse(chain(), upstream=tls, origin_tls=origin_tls, hostname=hostname) as house:
+            assert (await house.get())[0] == 200
+        assert asked == [hostname or "fixed.example"]
+
+    asyncio.run(main())

@@ -79,6 +79,7 @@ class TlsHouse:
         cluster: dict[str, Any] | None = None,
         secrets: list[dict[str, Any]] | None = None,
         tickets: TicketSecret | None = None,
+        hostname: str = "",
         **listener: Any,
     ) -> None:
         self._chains = chains
@@ -88,6 +89,7 @@ class TlsHouse:
         self._cluster = cluster or {}
         self._secrets = secrets or []
         self._tickets = tickets
+        self._hostname = hostname
         self._listener = listener
         self.registry = Registry()
         self.drained = asyncio.Event()
@@ -107,7 +109,13 @@ class TlsHouse:
             "name": "origin",
             "load_assignment": {
                 "cluster_name": "origin",
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(origin_port)}}]}],
+                "endpoints": [
+                    {
+                        "lb_endpoints": [
+                            {"endpoint": {"address": address(origin_port), "hostname": self._hostname}}
+                        ]
+                    }
+                ],
             },
             **self._cluster,
         }
