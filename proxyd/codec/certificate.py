@@ -182,6 +182,11 @@ class Certificate:
         return [name.value for name in self.names if name.kind == kind]
 
 
+def preload() -> None:
+    """Import what reading certificates needs: while a configuration is loaded, not in the first handshake."""
+    import cryptography.x509  # noqa: F401
+
+
 def split_pem(text: bytes) -> list[bytes]:
     """The DER of every certificate in a PEM text, in its order. Raises ValueError."""
     found: list[bytes] = []

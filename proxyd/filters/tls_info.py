@@ -9,7 +9,7 @@ from proxyd.codec.certificate import Certificate
 class TlsInfo:
     """One handshake that has ended well. ``peer`` and ``local`` are both sides' certificates."""
 
-    __slots__ = ("_chain", "_ssl", "cipher", "local", "peer", "server_name", "version")
+    __slots__ = ("_chain", "_ssl", "cipher", "group", "local", "peer", "server_name", "version")
 
     def __init__(
         self,
@@ -17,6 +17,7 @@ class TlsInfo:
         peer: Certificate | None,
         local: Certificate | None,
         server_name: str,
+        group: str = "",
     ) -> None:
         self._ssl: Final = connection
         cipher = connection.cipher()
@@ -25,6 +26,7 @@ class TlsInfo:
         self.peer: Final = peer
         self.local: Final = local
         self.server_name: Final = server_name
+        self.group: Final = group  # the curve of the key exchange, where it is known
         self._chain: list[Certificate] | None = None
 
     @property

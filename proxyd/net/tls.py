@@ -129,6 +129,11 @@ class TlsTransport:
         if not self._group:
             self._group = agreed_group(self.server_flight(sent, received))
 
+    @property
+    def group_name(self) -> str:
+        """The curve that was agreed on, where it is known."""
+        return GROUP_NAMES.get(self._group, "")
+
     def _refuse(self, connection: ssl.SSLObject, failure: TlsFailure) -> None:
         """The peer must not take the handshake for ended: what would tell it so was not sent yet."""
         assert self._outgoing is not None
@@ -151,7 +156,7 @@ class TlsTransport:
             stats.count("ciphers", cipher[0])
         stats.count("versions", connection.version() or "unknown")
         if self._group:
-            stats.count("curves", GROUP_NAMES.get(self._group, "unknown_ssl_curve"))
+            stats.count("curves", self.group_name or "unknown_ssl_curve")
 
     def _count_error(self, error: ssl.SSLError) -> None:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -198,7 +203,7 @@ class TlsTransport:
         ended = False
         failure: TlsFailure | None = None
         try:
-            while incoming.pending or connection.pending():
+            while incoming.pending:  # a whole record fits into one reading, so OpenSSL keeps nothing back
                 data = connection.read(_MAX_READ)
                 if not data:
                     ended = True

@@ -80,7 +80,7 @@ class TlsClient(TlsTransport):
 
     def on_handshake(self) -> None:
         assert self._ssl is not None
-        self.info = TlsInfo(self._ssl, self._peer, self._tls.certificate, self._server_name)
+        self.info = TlsInfo(self._ssl, self._peer, self._tls.certificate, self._server_name, self.group_name)
         self._upstream.tls = self.info
         self._upstream.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
         if not self.done.done():

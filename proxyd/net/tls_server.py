@@ -111,7 +111,9 @@ class TlsServer(TlsTransport):
         self._disarm()
         assert self._ssl is not None
         info = self._http.info
-        info.tls = self.info = TlsInfo(self._ssl, self._peer, self._certificate, self._server_name)
+        info.tls = self.info = TlsInfo(
+            self._ssl, self._peer, self._certificate, self._server_name, self.group_name
+        )
 
     def server_flight(self, sent: bytes, received: bytes) -> bytes:
         return sent

@@ -7,7 +7,7 @@ neighbours, and Envoy's lists of the ``x-envoy-*`` headers that command a proxy.
 import ipaddress
 from typing import Final
 
-from proxyd.codec.certificate import DNS, URI
+from proxyd.codec.certificate import DNS, URI, preload
 from proxyd.config.core import CidrRange, Node
 from proxyd.config.http_connection_manager import (
     ForwardClientCertDetails,
@@ -106,6 +106,8 @@ class ClientCertSnapshot:
         self.keeps: Final[bool] = mode is ForwardClientCertDetails.FORWARD_ONLY
         self.appends: Final[bool] = mode is ForwardClientCertDetails.APPEND_FORWARD
         self.tells: Final[bool] = self.appends or mode is ForwardClientCertDetails.SANITIZE_SET
+        if self.tells:
+            preload()
         details = config.set_current_client_cert_details or SetCurrentClientCertDetails()
         self.subject: Final[bool] = bool(details.subject)
         self.cert: Final[bool] = details.cert

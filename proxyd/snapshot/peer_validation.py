@@ -7,7 +7,7 @@ the other side hears that it has.
 import hashlib
 from typing import Final
 
-from proxyd.codec.certificate import DNS, IP_ADDRESS, Certificate, SubjectAltName
+from proxyd.codec.certificate import DNS, IP_ADDRESS, Certificate, SubjectAltName, preload
 from proxyd.config.core import StringMatcher as StringMatcherConfig
 from proxyd.config.tls import CertificateValidationContext, SanType, SubjectAltNameMatcher
 from proxyd.snapshot.matchers import StringMatcher
@@ -69,6 +69,8 @@ class PeerValidation:
         )
         self._spkis: Final = frozenset(config.verify_certificate_spki)
         # Nothing is asked, so nothing need be looked at.
+        if self._sans or self._spkis:
+            preload()
         self.empty: Final[bool] = not (self._sans or self._hashes or self._spkis)
 
     def judge(self, certificate: Certificate) -> int:

@@ -87,6 +87,7 @@ _BOTH: Final[dict[str, _Told]] = {
     "PEER_SUBJECT": _peer(lambda certificate: certificate.subject),
     "PEER_URI_SAN": _peer(_names(URI)),
     "TLS_CIPHER": lambda tls: tls.cipher,
+    "TLS_GROUP": lambda tls: tls.group,
     "TLS_SESSION_ID": lambda tls: tls.session_id,
     "TLS_VERSION": lambda tls: tls.version,
 }

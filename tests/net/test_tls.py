@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
+import urllib.parse
 
 import pytest
 from cryptography import x509
 
 from tests.net.certificates import DAY, NOW, Authority
-from tests.net.tls_house import TlsHouse, certificates, chain, client, server
+from tests.net.tls_house import TlsHouse, certificates, chain, client, get, run, server
 
 V12 = ssl.TLSVersion.TLSv1_2
 V13 = ssl.TLSVersion.TLSv1_3
@@ -39,7 +40,7 @@ def test_request_over_tls_is_forwarded(authority, version):
             assert house.count("ssl.curves.X25519") == 1
             assert house.count("http.test.downstream_cx_ssl_total") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 @BOTH
@@ -65,7 +66,7 @@ def test_cluster_over_tls_is_reached(authority, version):
             assert house.count("cluster.origin.ssl.handshake") == 1
             assert house.count("cluster.origin.upstream_cx_connect_fail") == 0
 
-    asyncio.run(main())
+    run(main())
 
 
 def mutual(authority: Authority, **context: object) -> dict[str, object]:
@@ -96,7 +97,7 @@ def test_client_without_certificate_is_refused(authority, version):
             assert house.count("ssl.fail_verify_no_cert") == 1
             assert house.count("ssl.handshake") == 0
 
-    asyncio.run(main())
+    run(main())
 
 
 @BOTH
@@ -107,7 +108,7 @@ def test_client_of_another_authority_is_refused(authority, version):
             assert await refused(house, client(pair=stranger, **exactly(version))) == "TLSV1_ALERT_UNKNOWN_CA"
             assert house.count("ssl.fail_verify_error") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 @BOTH
@@ -142,7 +143,7 @@ def test_names_of_a_clients_certificate(authority, version, names, san_type, mat
             assert house.count("ssl.fail_verify_san") == int(not good)
             assert house.count("ssl.handshake") == int(good)
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize("field", ["verify_certificate_hash", "verify_certificate_spki"])
@@ -162,7 +163,7 @@ def test_hashes_of_a_clients_certificate(authority, field, trusts):
             await refused(house, client())
             assert house.count("ssl.fail_verify_no_cert") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_untrusted_clients_are_accepted_where_that_is_said(authority):
@@ -180,7 +181,7 @@ def test_untrusted_clients_are_accepted_where_that_is_said(authority):
             assert f"x-forwarded-client-cert: Hash={stranger.sha256};DNS=client\r\n" in body
             assert "x-forwarded-client-cert" not in (await house.get(client()))[1]
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize(("validation", "good"), [({}, False), ({"allow_expired_certificate": True}, True)])
@@ -193,7 +194,7 @@ def test_expired_certificates(authority, validation, good):
             else:
                 assert await refused(house, client(pair=expired)) == "SSLV3_ALERT_CERTIFICATE_EXPIRED"
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_revoked_certificates_are_refused(authority):
@@ -204,7 +205,7 @@ def test_revoked_certificates_are_refused(authority):
             assert (await house.get(client(pair=good)))[0] == 200
             assert await refused(house, client(pair=revoked)) == "SSLV3_ALERT_CERTIFICATE_REVOKED"
 
-    asyncio.run(main())
+    run(main())
 
 
 # As Envoy counts, see tests/conformance.
@@ -221,7 +222,7 @@ def test_depth_of_a_chain_is_limited(authority, depth, good):
                 await refused(house, who)
                 assert house.count("ssl.fail_verify_error") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 # Which certificate, which chain
@@ -256,7 +257,7 @@ def test_certificate_is_chosen_by_name_and_key(authority):
             writer.close()
             assert serial_of(writer) == rsa.x509.serial_number
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_chains_are_chosen_by_server_name_protocol_and_alpn(authority):
@@ -287,7 +288,7 @@ def test_chains_are_chosen_by_server_name_protocol_and_alpn(authority):
             assert house.count("tls_inspector.tls_not_found") == 1
             assert house.count("downstream_pre_cx_active") == 0
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_the_default_chain_takes_what_no_other_matches(authority):
@@ -298,7 +299,7 @@ def test_the_default_chain_takes_what_no_other_matches(authority):
             assert await house.get(client(), "a.b") == (200, "tls")
             assert await house.get() == (200, "default")
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_names_are_demanded_where_that_is_said(authority):
@@ -309,7 +310,7 @@ def test_names_are_demanded_where_that_is_said(authority):
             await refused(house, nameless(client()))
             assert house.count("ssl.connection_error") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 def nameless(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -339,4 +340,72 @@ def test_protocols_and_versions_are_agreed(authority):
             why = await refused(house, client(**exactly(V12)))
             assert why == "TLSV1_ALERT_PROTOCOL_VERSION"
 
-    asyncio.run(main())
+    run(main())
+
+
+def test_other_names_of_a_clients_certificate(authority):
+    async def main():
+        upn = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x04me@x")
+        matcher = {"san_type": "OTHER_NAME", "oid": "1.3.6.1.4.1.311.20.2.3", "matcher": {"exact": "me@x"}}
+        context = mutual(authority, match_typed_subject_alt_names=[matcher])
+        async with TlsHouse(chain(context, body="x")) as house:
+            assert await house.get(client(pair=authority.issue("a", others=[upn]))) == (200, "x")
+            await refused(house, client(pair=authority.issue("me@x")))
+            assert house.count("ssl.fail_verify_san") == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("mode", "with_certificate", "without"),
+    [
+        ("SANITIZE", None, None),
+        ("FORWARD_ONLY", "Hash=old", None),
+        ("APPEND_FORWARD", "Hash=old,{own}", None),
+        ("SANITIZE_SET", "{own}", None),
+        ("ALWAYS_FORWARD_ONLY", "Hash=old", "Hash=old"),
+    ],
+)
+def test_what_is_forwarded_of_a_clients_certificate(authority, mode, with_certificate, without):
+    async def main():
+        pair = authority.issue("localhost", "spiffe://test/proxy")
+        who = authority.issue("b.example", "c.example", "spiffe://a/b")
+        trust = {"trusted_ca": {"inline_string": authority.certificate}}
+        details = {"subject": True, "cert": True, "chain": True, "dns": True, "uri": True}
+        manager = {"forward_client_cert_details": mode, "set_current_client_cert_details": details}
+        pem = urllib.parse.quote(who.certificate, safe="")
+        own = (
+            f'By=spiffe://test/proxy;Hash={who.sha256};Cert="{pem}";Chain="{pem}";'
+            r'Subject="CN=b.example,O=Test\, Inc.";URI=spiffe://a/b;DNS=b.example;DNS=c.example'
+        )
+        async with TlsHouse(chain(certificates(pair.config, validation_context=trust), manager)) as house:
+            for context, expected in ((client(pair=who), with_certificate), (client(), without)):
+                reader, writer = await house.connect(context)
+                for _ in range(2):
+                    _, body = await get(reader, writer, "x-forwarded-client-cert: Hash=old\r\n")
+                    told = [line[25:] for line in body.split("\r\n") if "client-cert" in line]
+                    assert told == ([] if expected is None else [expected.replace("{own}", own)])
+                writer.close()
+
+    run(main())
+
+
+def test_hosts_that_demand_tls_are_content(authority):
+    async def main():
+        pair = authority.issue("localhost")
+        hosts = [
+            {
+                "name": "all",
+                "domains": ["*"],
+                "require_tls": "ALL",
+                "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 204}}],
+            }
+        ]
+        manager = {"route_config": {"virtual_hosts": hosts}, "use_remote_address": True}
+        async with TlsHouse(chain(certificates(pair.config), manager)) as house:
+            reader, writer = await house.connect(client())
+            writer.write(b"GET https://a/ HTTP/1.1\r\nhost: a\r\nx-forwarded-proto: http\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+            writer.close()
+
+    run(main())

@@ -7,7 +7,7 @@ import pytest
 
 from proxyd.snapshot.tickets import PERIOD_S, TicketSecret, ticket_key
 from tests.net.certificates import Authority
-from tests.net.tls_house import TlsHouse, certificates, chain, client
+from tests.net.tls_house import TlsHouse, certificates, chain, client, run
 
 V12 = ssl.TLSVersion.TLSv1_2
 V13 = ssl.TLSVersion.TLSv1_3
@@ -87,7 +87,7 @@ def test_another_process_with_the_same_secret_resumes(pair, version):
             assert await who.get(two)
             assert two.count("ssl.session_reused") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 @BOTH
@@ -105,7 +105,7 @@ def test_session_without_certificate_is_not_resumed_where_one_is_demanded(author
             assert strict.count("ssl.fail_verify_no_cert") == 1
             assert await who.get(free)  # the session itself is good
 
-    asyncio.run(main())
+    run(main())
 
 
 @BOTH
@@ -117,7 +117,7 @@ def test_session_with_certificate_is_resumed_with_it(authority, pair, version):
             assert await who.get(two)
             assert two.count("ssl.no_certificate") == 0
 
-    asyncio.run(main())
+    run(main())
 
 
 @BOTH
@@ -133,7 +133,7 @@ def test_sessions_end_with_the_secret(pair, version):
             assert not await who.get(house)
             assert await who.get(house)
 
-    asyncio.run(main())
+    run(main())
 
 
 @BOTH
@@ -146,7 +146,7 @@ def test_tickets_can_be_turned_off(pair, version):
             for _ in range(2):
                 assert not await who.get(house)
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_secret_goes_on_alike_everywhere_and_never_back():

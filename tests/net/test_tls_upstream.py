@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.net.certificates import Authority
-from tests.net.tls_house import TlsHouse, address, certificates, chain, client, get, server
+from tests.net.tls_house import TlsHouse, address, certificates, chain, client, get, run, server
 
 V12 = ssl.TLSVersion.TLSv1_2
 V13 = ssl.TLSVersion.TLSv1_3
@@ -82,7 +82,7 @@ def test_host_that_is_not_what_it_should_be(authority, trusted, validation, word
             assert house.count("cluster.origin.ssl.handshake") == 0
             assert house.count("cluster.origin.upstream_cx_connect_fail") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 ALERT = "TLS_error:|{}:SSL_routines:OPENSSL_internal:{}:TLS_error_end"
@@ -136,7 +136,7 @@ def test_sidecar_that_refuses_our_certificate(authority, version, shown, validat
                 told = "fail_verify_error" if shown == "stranger" else "fail_verify_san"
                 assert sidecar.count(f"ssl.{told}") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_host_without_tls():
@@ -151,7 +151,7 @@ def test_host_without_tls():
             reason = "TLS_error:|268435703:SSL_routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end"
             assert (status, body.split("\n")[1]) == (503, reason)
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize("version", [V12, V13], ids=["tls1.2", "tls1.3"])
@@ -164,7 +164,7 @@ def test_certificate_is_shown_to_the_host(authority, version):
             assert (await house.get())[0] == 200
             assert house.count("cluster.origin.ssl.curves.X25519") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_versions_end_at_1_2_unless_told_otherwise(authority):
@@ -174,7 +174,7 @@ def test_versions_end_at_1_2_unless_told_otherwise(authority):
             assert (await house.get())[0] == 200
             assert house.count("cluster.origin.ssl.versions.TLSv1.2") == 1
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize(("most", "reused"), [(None, 1), (0, 0)])
@@ -191,7 +191,7 @@ def test_sessions_are_resumed(authority, version, most, reused):
             assert house.count("cluster.origin.ssl.handshake") == 2
             assert house.count("cluster.origin.ssl.session_reused") == reused
 
-    asyncio.run(main())
+    run(main())
 
 
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -234,7 +234,7 @@ def test_each_request_asks_for_its_own_host(authority):
             (host,) = house.server._clusters["origin"]._hosts
             assert set(host.pool._pools) == {"a.example", "b.example", "::1"}
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_connecting_and_shaking_hands_have_one_time_limit(authority):
@@ -254,7 +254,7 @@ def test_connecting_and_shaking_hands_have_one_time_limit(authority):
             assert house.count("cluster.origin.upstream_cx_connect_timeout") == 1
             await silent.wait()
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_log_tells_of_both_sides(authority, tmp_path):
@@ -291,4 +291,20 @@ def test_log_tells_of_both_sides(authority, tmp_path):
             f"{who.x509.not_valid_after_utc:%Y-%m-%dT%H:%M:%S}.000Z {cipher} tls chain\n"
         )
 
-    asyncio.run(main())
+    run(main())
+
+
+@pytest.mark.parametrize("hostname", ["named.example", ""])
+def test_endpoints_are_asked_for_by_their_own_names(authority, hostname):
+    async def main():
+        asked: list[str | None] = []
+        origin_tls = server(authority.issue("named.example", "fixed.example"))
+        origin_tls.sni_callback = lambda _, name, __: asked.append(name)
+        tls = upstream(
+            sni="fixed.example", auto_host_sni=True, auto_sni_san_validation=True, common=trusting(authority)
+        )
+        async with TlsHouse(chain(), upstream=tls, origin_tls=origin_tls, hostname=hostname) as house:
+            assert (await house.get())[0] == 200
+        assert asked == [hostname or "fixed.example"]
+
+    run(main())

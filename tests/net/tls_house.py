@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Self
 
 from proxyd.config.load import load_text
@@ -14,6 +14,7 @@ from proxyd.snapshot.build import compile_snapshot
 from proxyd.snapshot.checks import check_snapshot
 from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
+from proxyd.system import native
 from tests.net.playbook import HCM, ROUTER
 
 DOWNSTREAM = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
@@ -79,6 +80,7 @@ class TlsHouse:
         cluster: dict[str, Any] | None = None,
         secrets: list[dict[str, Any]] | None = None,
         tickets: TicketSecret | None = None,
+        hostname: str = "",
         **listener: Any,
     ) -> None:
         self._chains = chains
@@ -88,6 +90,7 @@ class TlsHouse:
         self._cluster = cluster or {}
         self._secrets = secrets or []
         self._tickets = tickets
+        self._hostname = hostname
         self._listener = listener
         self.registry = Registry()
         self.drained = asyncio.Event()
@@ -107,7 +110,13 @@ class TlsHouse:
             "name": "origin",
             "load_assignment": {
                 "cluster_name": "origin",
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(origin_port)}}]}],
+                "endpoints": [
+                    {
+                        "lb_endpoints": [
+                            {"endpoint": {"address": address(origin_port), "hostname": self._hostname}}
+                        ]
+                    }
+                ],
             },
             **self._cluster,
         }
@@ -162,6 +171,12 @@ class TlsHouse:
             writer.close()
 
 
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a test on the loop that workers have."""
+    with asyncio.Runner(loop_factory=native.new_event_loop) as runner:
+        runner.run(main)
+
+
 async def get(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: str = ""
 ) -> tuple[int, str]:
@@ -192,8 +207,6 @@ def server(pair: Any, trust: str | None = None, **versions: Any) -> ssl.SSLConte
 
 
 def _with(context: ssl.SSLContext, pair: Any, versions: dict[str, Any]) -> ssl.SSLContext:
-    from proxyd.system import native
-
     if pair is not None:
         with native.private_file(pair.chain.encode()) as chain, native.private_file(pair.key.encode()) as key:
             context.load_cert_chain(chain, key)
