@@ -171,11 +171,6 @@ class _Round:
     def _take(self, key: Key, before: State, version: str, found: list[Found]) -> None:
         resources: dict[str, Resource] = {}
         problems: dict[str, Problem] = {}
-        if key.kind == SDS and not found:
-            self._failed(
-                key, before, REJECTED, (f"{key.file}: an SDS file holds one Secret, this holds none",)
-            )
-            return
         single = key.kind in (RDS, EDS, SDS)
         if single and not found:
             resources = before.resources
