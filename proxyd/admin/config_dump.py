@@ -1,11 +1,11 @@
 """/config_dump: the running configuration, as Envoy's *ConfigDump messages, without its secrets."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from proxyd.admin.context import AdminContext
+from proxyd.admin.context import AdminContext, DynamicView
 from proxyd.admin.endpoint import BadParameterError
 from proxyd.admin.messages import AdminReply, AdminRequest, json_document, text
 from proxyd.stats.selection import PatternError, compile_pattern
@@ -48,12 +48,13 @@ _FIELDS: Final[dict[str, dict[str, str]]] = {
 }
 # In the elements of the repeated fields above: where the configured message is.
 _ELEMENT_KEYS: Final = ("cluster", "listener", "route_config")
+_DYNAMIC_KEYS: Final = ("active_state", "error_state", "client_status")
 
 
 async def config_dump(context: AdminContext, request: AdminRequest) -> AdminReply:
     """Everything, or the field ``resource``, or the fields of ``mask``; ``name_regex`` picks by name."""
     parameters = request.parameters()
-    dumps = _dumps(context.bootstrap(), context.config_loaded_at())
+    dumps = _dumps(context)
     _keep_named(dumps, parameters.get("name_regex", ""))
     resource = parameters.get("resource", "")
     mask = [path for path in parameters.get("mask", "").split(",") if path]
@@ -85,10 +86,10 @@ def redact(value: Any, hide: bool = False) -> Any:
     return _REDACTED if hide and isinstance(value, str) else value
 
 
-def _dumps(bootstrap: Mapping[str, Any], loaded_at: float) -> dict[str, dict[str, Any]]:
+def _dumps(context: AdminContext) -> dict[str, dict[str, Any]]:
     """The dumps by the name of their message, in Envoy's order."""
-    shown: dict[str, Any] = redact(bootstrap)
-    updated = datetime.fromtimestamp(loaded_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    shown: dict[str, Any] = redact(context.bootstrap())
+    updated = _time(context.config_loaded_at())
     static = shown.get("static_resources") or {}
     clusters = static.get("clusters") or []
     listeners = static.get("listeners") or []
@@ -96,26 +97,89 @@ def _dumps(bootstrap: Mapping[str, Any], loaded_at: float) -> dict[str, dict[str
     def elements(key: str, kind: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{key: {"@type": _TYPES + kind, **message}, "last_updated": updated} for message in messages]
 
+    dynamic = context.dynamic()
+    versions = context.dynamic_versions()
+    dynamic_listeners = [each for each in dynamic if each.kind == "lds"]
+    written = [*listeners, *(redact(each.message) for each in dynamic_listeners if each.message is not None)]
     contents: dict[str, dict[str, Any]] = {
         "BootstrapConfigDump": {"bootstrap": shown, "last_updated": updated},
         "ClustersConfigDump": {
+            "version_info": versions.get("cds", ""),
             "static_clusters": elements("cluster", "config.cluster.v3.Cluster", clusters),
+            "dynamic_active_clusters": _dynamic(dynamic, "cds", "cluster", "config.cluster.v3.Cluster"),
         },
         "ListenersConfigDump": {
+            "version_info": versions.get("lds", ""),
             "static_listeners": elements("listener", "config.listener.v3.Listener", listeners),
+            "dynamic_listeners": [_dynamic_listener(each) for each in dynamic_listeners],
         },
         "ScopedRoutesConfigDump": {},
         "RoutesConfigDump": {
             "static_route_configs": elements(
-                "route_config", "config.route.v3.RouteConfiguration", _route_configs(listeners)
+                "route_config", "config.route.v3.RouteConfiguration", _route_configs(written)
+            ),
+            "dynamic_route_configs": _dynamic(
+                dynamic, "rds", "route_config", "config.route.v3.RouteConfiguration"
             ),
         },
-        "SecretsConfigDump": {},
+        "SecretsConfigDump": {"dynamic_active_secrets": _dynamic_secrets(dynamic)},
     }
     return {
         name: {"@type": f"{_TYPES}admin.v3.{name}", **{key: value for key, value in fields.items() if value}}
         for name, fields in contents.items()
     }
+
+
+def _time(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _dynamic(dynamic: Sequence[DynamicView], kind: str, key: str, message: str) -> list[dict[str, Any]]:
+    """The resources of one kind; of one that was never in force the error alone."""
+    return [{**_state(each, key, message), **_error(each, message)} for each in dynamic if each.kind == kind]
+
+
+def _dynamic_listener(view: DynamicView) -> dict[str, Any]:
+    message = "config.listener.v3.Listener"
+    state = _state(view, "listener", message)
+    return {
+        "name": view.name,
+        **({"active_state": state} if view.message is not None else {}),
+        **_error(view, message),
+    }
+
+
+def _dynamic_secrets(dynamic: Sequence[DynamicView]) -> list[dict[str, Any]]:
+    message = "extensions.transport_sockets.tls.v3.Secret"
+    return [
+        {"name": each.name, **_state(each, "secret", message), **_error(each, message)}
+        for each in dynamic
+        if each.kind == "sds"
+    ]
+
+
+def _state(view: DynamicView, key: str, message: str) -> dict[str, Any]:
+    if view.message is None:
+        return {}
+    version = {"version_info": view.version_info} if view.version_info else {}
+    shown = {"@type": _TYPES + message, **redact(view.message)}
+    return {**version, key: shown, "last_updated": _time(view.updated)}
+
+
+def _error(view: DynamicView, message: str) -> dict[str, Any]:
+    """Envoy's UpdateFailureState."""
+    error = view.error
+    if error is None:
+        return {}
+    state: dict[str, Any] = {}
+    if error.message is not None:
+        state["failed_configuration"] = {"@type": _TYPES + message, **redact(error.message)}
+    state["last_update_attempt"] = _time(error.when)
+    state["details"] = error.details
+    if error.version_info:
+        state["version_info"] = error.version_info
+    return {"error_state": state}
 
 
 def _route_configs(listeners: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -147,7 +211,8 @@ def _keep_named(dumps: dict[str, dict[str, Any]], expression: str) -> None:
 
 
 def _name_of(element: Mapping[str, Any]) -> str:
-    return str(next((element[key].get("name", "") for key in _ELEMENT_KEYS if key in element), ""))
+    named = (element[key].get("name", "") for key in _ELEMENT_KEYS if key in element)
+    return str(element.get("name") or next(named, ""))
 
 
 def _one_resource(dumps: Mapping[str, dict[str, Any]], resource: str, mask: list[str]) -> AdminReply:
@@ -159,7 +224,7 @@ def _one_resource(dumps: Mapping[str, dict[str, Any]], resource: str, mask: list
             raise BadParameterError(
                 f"{resource} is not a repeated field. Use ?mask={resource} to get only this field"
             )
-        allowed = (*_ELEMENT_KEYS, "name", "version_info", "last_updated")
+        allowed = (*_ELEMENT_KEYS, *_DYNAMIC_KEYS, "name", "version_info", "last_updated")
         if any(path.partition(".")[0] not in allowed for path in mask):
             raise BadParameterError(f"FieldMask {','.join(mask)} could not be successfully used.")
         kind = f"{_TYPES}admin.v3.{name}.{element}"

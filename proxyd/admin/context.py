@@ -80,6 +80,28 @@ class ClusterView:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorView:
+    """Why the last attempt to update a resource was in vain. Times in seconds since the epoch."""
+
+    details: str
+    when: float
+    version_info: str = ""
+    message: Mapping[str, object] | None = None  # proto JSON of what was not taken, where it could be read
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicView:
+    """A resource of a file: the one in force, or the reason why there is none, or both."""
+
+    kind: str  # lds, cds, rds, eds
+    name: str
+    version_info: str = ""
+    message: Mapping[str, object] | None = None  # proto JSON
+    updated: float = 0.0  # seconds since the epoch
+    error: ErrorView | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerView:
     """The server as a whole."""
 
@@ -127,8 +149,17 @@ class AdminContext(Protocol):
     def clusters(self) -> Sequence[ClusterView]:
         """The clusters of the current generation, in the order of the configuration."""
 
+    def certificates(self) -> Sequence[Mapping[str, object]]:
+        """The certificates of each TLS context in use, as proto JSON of Envoy's admin.v3.Certificate."""
+
     def bootstrap(self) -> Mapping[str, object]:
         """The running configuration as proto JSON (snake_case): a whole Bootstrap. Not redacted."""
+
+    def dynamic(self) -> Sequence[DynamicView]:
+        """The resources of files. A file that cannot be read at all has an entry of its own, by its path."""
+
+    def dynamic_versions(self) -> Mapping[str, str]:
+        """The version_info of the files of listeners (lds) and clusters (cds)."""
 
     def config_loaded_at(self) -> float:
         """When it was loaded: seconds since the epoch."""

@@ -45,9 +45,9 @@ async def init_dump(context: AdminContext, _request: AdminRequest) -> AdminReply
     return json_document({"unready_targets_dumps": [{"name": "workers", "target_names": starting}]})
 
 
-async def certs(_context: AdminContext, _request: AdminRequest) -> AdminReply:
-    """Certificates in use. No listener or cluster can have one yet."""
-    return json_document({"certificates": []})
+async def certs(context: AdminContext, _request: AdminRequest) -> AdminReply:
+    """Certificates in use, and how long they are good."""
+    return json_document({"certificates": list(context.certificates())})
 
 
 async def memory(context: AdminContext, _request: AdminRequest) -> AdminReply:

@@ -20,10 +20,14 @@ TYPE_KEY: Final = "@type"
 
 
 def bind(
-    struct: type[Message], node: Node, environment: Environment[str, str]
+    struct: type[Message], node: Node, environment: Environment[str, str], path: str = ""
 ) -> tuple[Message, list[Mistake]]:
-    """The tree as a message, and the mistakes in it in no particular order."""
+    """The tree as a message, and the mistakes in it in no particular order.
+
+    ``path`` is where the tree stands in its text, for a part of one.
+    """
     binder = _Binder(Reader(environment))
+    binder.reader.trail.append(path)
     return binder.message(schema_of(struct), node), binder.reader.mistakes
 
 
@@ -36,7 +40,7 @@ class _Binder:
 
     def message(self, schema: Schema, node: Node) -> Message:
         if not isinstance(node, Mapping):
-            self.reader.note(node, f"expected a mapping, got {describe(node)}")
+            self.reader.note(node, f"expected a mapping, got {describe(node)}", unreadable=True)
             return blank(schema.struct)
         values: dict[str, Any] = {}
         keys: dict[str, Scalar] = {}
@@ -195,7 +199,9 @@ class _Binder:
             self.reader.refuse(place, f"{TYPE_KEY} is required")
         if struct not in field.choices:
             fitting = ", ".join(choice.__name__ for choice in field.choices)
-            self.reader.refuse(place, f"{struct.__name__} cannot stand here (expected: {fitting})")
+            self.reader.refuse(
+                place, f"{struct.__name__} cannot stand here (expected: {fitting})", unreadable=False
+            )
         return self.message(schema_of(struct), node)
 
     def _struct_of(self, node: Node) -> type[Message]:
@@ -207,7 +213,7 @@ class _Binder:
         if (struct := registry.by_type(proto)) is not None:
             return struct
         if facts.is_message(proto):
-            self.reader.refuse(node, f"{proto} is {NOT_SUPPORTED}")
+            self.reader.refuse(node, f"{proto} is {NOT_SUPPORTED}", unreadable=False)
         near = facts.nearest_message(proto)
         hint = f" (did you mean {near}?)" if near else ""
         return self.reader.refuse(node, f"unknown type {proto}{hint}")

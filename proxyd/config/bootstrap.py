@@ -7,8 +7,10 @@ from msgspec import Meta
 from proxyd.config.access_log import AccessLog
 from proxyd.config.cluster import Cluster
 from proxyd.config.core import Address, Node, StringMatcher
+from proxyd.config.discovery import DynamicResources
 from proxyd.config.listener import Listener
 from proxyd.config.message import DURATION, JsonObject, Message, NonEmpty, Oneof
+from proxyd.config.tls import Secret
 
 
 class Admin(Message, frozen=True, kw_only=True):
@@ -55,6 +57,7 @@ class StaticResources(Message, frozen=True, kw_only=True):
 
     listeners: tuple[Listener, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 class Bootstrap(Message, frozen=True, kw_only=True):
@@ -65,5 +68,6 @@ class Bootstrap(Message, frozen=True, kw_only=True):
     node: Node | None = None
     admin: Admin | None = None
     static_resources: StaticResources = StaticResources()
+    dynamic_resources: DynamicResources | None = None
     layered_runtime: LayeredRuntime | None = None
     stats_flush_interval: Annotated[float, Meta(ge=0.001, lt=300), DURATION] | None = None

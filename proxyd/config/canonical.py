@@ -46,7 +46,10 @@ class _Printer:
 
     def _field(self, field: Field, value: Any) -> Any:
         if field.secret and self.redact:
-            return REDACTED
+            return _redacted(self._plain(field, value))
+        return self._plain(field, value)
+
+    def _plain(self, field: Field, value: Any) -> Any:
         if field.shape is Shape.LIST:
             return [self._value(field, item) for item in value]
         if field.shape is Shape.MAP:
@@ -68,6 +71,15 @@ class _Printer:
                 return str(value)
             case _:
                 return value
+
+
+def _redacted(tree: Any) -> Any:
+    """As in Envoy, of a secret its shape is left."""
+    if isinstance(tree, dict):
+        return {key: _redacted(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_redacted(item) for item in tree]
+    return REDACTED
 
 
 class _Dumper(yaml.SafeDumper):

@@ -5,33 +5,50 @@ when fields have mistakes of their own: a blank where a name should be is no rea
 """
 
 import ipaddress
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster_checks import check_cluster
-from proxyd.config.finding import Finding
+from proxyd.config.core import Address
+from proxyd.config.discovery import ConfigSource, PathConfigSource, WatchedDirectory
+from proxyd.config.finding import Finding, messages
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
+from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
+from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_secret_files, check_tls
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
     """Everything that is wrong with the whole."""
     resources = bootstrap.static_resources
+    dynamic = bootstrap.dynamic_resources
     yield from _runtime(bootstrap)
     yield from _addresses(bootstrap)
+    if dynamic is not None:
+        yield from check_sources("dynamic_resources", dynamic)
     if bootstrap.admin is not None:
         yield from _access_logs("admin.access_log", bootstrap.admin.access_log)
     yield from _unique("static_resources.listeners", "listener", [each.name for each in resources.listeners])
     yield from _unique("static_resources.clusters", "cluster", [each.name for each in resources.clusters])
     for index, cluster in enumerate(resources.clusters):
-        yield from check_cluster(f"static_resources.clusters[{index}]", cluster)
+        path = f"static_resources.clusters[{index}]"
+        yield from check_cluster(path, cluster)
+        yield from check_sources(path, cluster)
+    yield from _unique("static_resources.secrets", "secret", [each.name for each in resources.secrets])
+    secrets = {secret.name: secret for secret in resources.secrets}
+    yield from check_tls("static_resources", resources, secrets)
+    yield from check_secret_files("static_resources", resources, dict.fromkeys(secrets, ""))
     names = dict.fromkeys(cluster.name for cluster in resources.clusters)
+    later = dynamic is not None and dynamic.cds_config is not None
     for index, listener in enumerate(resources.listeners):
-        yield from _listener(f"static_resources.listeners[{index}]", listener, names)
+        path = f"static_resources.listeners[{index}]"
+        yield from check_listener(path, listener, names, later)
+        yield from check_sources(path, listener)
 
 
 def _unique(path: str, what: str, names: list[str]) -> Iterator[Finding]:
@@ -57,10 +74,20 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
     if bootstrap.admin is not None and bootstrap.admin.address is not None:
         places.append(("admin.address", bootstrap.admin.address))
     for index, listener in enumerate(bootstrap.static_resources.listeners):
-        path = f"static_resources.listeners[{index}]"
-        places.append((f"{path}.address", listener.address))
-        for number, additional in enumerate(listener.additional_addresses):
-            places.append((f"{path}.additional_addresses[{number}].address", additional.address))
+        places += addresses(f"static_resources.listeners[{index}].", listener)
+    yield from check_addresses(places)
+
+
+def addresses(path: str, listener: Listener) -> list[tuple[str, Address]]:
+    """The addresses of a listener, each with its field path behind ``path``."""
+    places = [(f"{path}address", listener.address)]
+    for number, additional in enumerate(listener.additional_addresses):
+        places.append((f"{path}additional_addresses[{number}].address", additional.address))
+    return places
+
+
+def check_addresses(places: Iterable[tuple[str, Address]]) -> Iterator[Finding]:
+    """Whether each is an IP address and none is there twice."""
     taken: dict[tuple[object, int], str] = {}
     for path, address in places:
         socket = address.socket_address
@@ -76,22 +103,42 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
             yield Finding(f"{path}.socket_address", f"{where} is already listened on by {taken[key]}")
 
 
-def _listener(path: str, listener: Listener, clusters: Names) -> Iterator[Finding]:
-    if not listener.filter_chains:
+def check_sources(path: str, root: Message) -> Iterator[Finding]:
+    """As in Envoy, the file of a config source has to be there when it is named, and so has its directory."""
+    for place, message in messages(root, path):
+        if isinstance(message, PathConfigSource):
+            yield from _there(f"{place}.path", message.path)
+        elif isinstance(message, WatchedDirectory):
+            yield from _there(f"{place}.path", message.path, os.path.isdir)
+        elif isinstance(message, ConfigSource) and message.path is not None:
+            yield from _there(f"{place}.path", message.path)
+
+
+def _there(path: str, name: str, exists: Callable[[str], bool] = os.path.exists) -> Iterator[Finding]:
+    if name and ("\0" in name or not exists(name)):
+        what = "directory" if exists is os.path.isdir else "file"
+        yield Finding(
+            path, f"there is no {what} {quote(name)} (relative paths start at {quote(os.getcwd())})"
+        )
+
+
+def check_listener(path: str, listener: Listener, clusters: Names, later: bool = False) -> Iterator[Finding]:
+    """Everything that is wrong with one listener; ``later``: more clusters than those will come."""
+    if not listener.filter_chains and listener.default_filter_chain is None:
         yield Finding(path, "a listener needs a filter chain")
-    if len(listener.filter_chains) > 1:
-        yield Finding(f"{path}.filter_chains[1]", f"more than one filter chain is {NOT_SUPPORTED}")
-    for index, chain in enumerate(listener.filter_chains):
-        filters = f"{path}.filter_chains[{index}].filters"
+    yield from check_filter_chains(path, listener)
+    yield from _access_logs(f"{path}.access_log", listener.access_log)
+    for place, chain in chains(path, listener):
+        filters = f"{place}.filters"
         if not chain.filters:
             yield Finding(filters, f"a filter chain without filters is {NOT_SUPPORTED}")
         for number, each in enumerate(chain.filters):
             if number < len(chain.filters) - 1:
                 yield Finding(f"{filters}[{number}]", f"{each.name} has to be the last filter")
-            yield from _manager(f"{filters}[{number}].typed_config", each.typed_config, clusters)
+            yield from _manager(f"{filters}[{number}].typed_config", each.typed_config, clusters, later)
 
 
-def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iterator[Finding]:
+def _manager(path: str, manager: HttpConnectionManager, clusters: Names, later: bool) -> Iterator[Finding]:
     if not manager.http_filters:
         yield Finding(f"{path}.http_filters", "the last filter has to be envoy.filters.http.router")
     for index in range(len(manager.http_filters) - 1):
@@ -108,13 +155,10 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names) -> Iter
         yield Finding(f"{path}.strip_matching_host_port", "only one of it and strip_any_host_port can be set")
     internal = manager.internal_address_config
     for index, block in enumerate(internal.cidr_ranges if internal is not None else ()):
-        place = f"{path}.internal_address_config.cidr_ranges[{index}]"
-        if block.address_prefix and not is_ip(block.address_prefix):
-            yield Finding(f"{place}.address_prefix", f"{quote(block.address_prefix)} is not an IP address")
-        elif (block.prefix_len or 0) > 32 and ":" not in block.address_prefix:
-            yield Finding(f"{place}.prefix_len", "an IPv4 address has 32 bits")
+        yield from check_block(f"{path}.internal_address_config.cidr_ranges[{index}]", block)
     yield from _access_logs(f"{path}.access_log", manager.access_log)
-    yield from check_routes(f"{path}.route_config", manager.route_config, clusters)
+    if manager.route_config is not None:
+        yield from check_routes(f"{path}.route_config", manager.route_config, clusters, later)
 
 
 def _access_logs(path: str, logs: tuple[AccessLog, ...]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from proxyd.config import core
+from proxyd.config.discovery import EdsClusterConfig
 from proxyd.config.load_balancing import (
     LbPolicy,
     LeastRequestLbConfig,
@@ -23,6 +24,7 @@ from proxyd.config.message import (
     Seconds,
     UInt32,
 )
+from proxyd.config.tls import RawBuffer, UpstreamTlsContext
 
 
 class Endpoint(Message, frozen=True, kw_only=True):
@@ -85,11 +87,12 @@ class HttpProtocolOptions(
     proto: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
     common_http_protocol_options: core.HttpProtocolOptions | None = None
+    upstream_http_protocol_options: core.UpstreamHttpProtocolOptions | None = None
     explicit_http_config: Annotated[ExplicitHttpConfig | None, _UPSTREAM_PROTOCOL] = None
 
 
 class DiscoveryType(enum.IntEnum):
-    """``Cluster.DiscoveryType``: hosts are IP addresses (STATIC) or resolved again and again.
+    """``Cluster.DiscoveryType``: hosts are IP addresses (STATIC), in a file of their own (EDS), or names.
 
     With STRICT_DNS all addresses of all names are hosts; with LOGICAL_DNS there is one name and one host, and
     new connections go to the first address that the name had last.
@@ -98,6 +101,7 @@ class DiscoveryType(enum.IntEnum):
     STATIC = 0
     STRICT_DNS = 1
     LOGICAL_DNS = 2
+    EDS = 3
 
 
 class DnsLookupFamily(enum.IntEnum):
@@ -130,6 +134,15 @@ class UpstreamConnectionOptions(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = "envoy.config.cluster.v3.UpstreamConnectionOptions"
 
     tcp_keepalive: TcpKeepalive | None = None
+
+
+class TransportSocket(Message, frozen=True, kw_only=True):
+    """What is between TCP and HTTP."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.TransportSocket"
+
+    name: NonEmpty
+    typed_config: UpstreamTlsContext | RawBuffer
 
 
 _LB_CONFIG = Oneof("lb_config")
@@ -169,12 +182,14 @@ class Cluster(Message, frozen=True, kw_only=True):
     round_robin_lb_config: Annotated[RoundRobinLbConfig | None, _LB_CONFIG] = None
     load_balancing_policy: LoadBalancingPolicy | None = None
     load_assignment: ClusterLoadAssignment | None = None
+    eds_cluster_config: EdsClusterConfig | None = None
     dns_refresh_rate: _Interval | None = None
     dns_failure_refresh_rate: RefreshRate | None = None
     dns_jitter: Seconds | None = None
     dns_lookup_family: DnsLookupFamily = DnsLookupFamily.AUTO
     max_requests_per_connection: UInt32 | None = None
     upstream_connection_options: UpstreamConnectionOptions | None = None
+    transport_socket: TransportSocket | None = None
     typed_extension_protocol_options: dict[str, HttpProtocolOptions] = {}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType
+from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, ClusterLoadAssignment, DiscoveryType
 from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions
 from proxyd.config.finding import Finding
 from proxyd.config.load_balancing import LbPolicy
@@ -25,6 +25,7 @@ def check_cluster(path: str, cluster: Cluster) -> Iterator[Finding]:
     yield from _http_options(path, cluster)
     yield from _load_balancing(path, cluster)
     yield from _names(path, cluster)
+    yield from _eds(path, cluster)
     rate = cluster.dns_failure_refresh_rate
     if rate is not None and rate.max_interval is not None and rate.max_interval < rate.base_interval:
         yield Finding(f"{path}.dns_failure_refresh_rate.max_interval", "must not be less than base_interval")
@@ -88,6 +89,31 @@ def _load_balancing(path: str, cluster: Cluster) -> Iterator[Finding]:
             )
 
 
+def _eds(path: str, cluster: Cluster) -> Iterator[Finding]:
+    read = (f"{path}.type", f"{path}.cluster_type", f"{path}.eds_cluster_config")
+    eds = cluster.type is DiscoveryType.EDS
+    if eds and cluster.eds_cluster_config is None:
+        yield Finding(path, "EDS needs eds_cluster_config", read)
+    elif eds and cluster.load_assignment is not None:
+        yield Finding(
+            f"{path}.load_assignment", "has no effect: the hosts are those of eds_cluster_config", read
+        )
+    elif not eds and cluster.eds_cluster_config is not None:
+        yield Finding(f"{path}.eds_cluster_config", f"has no effect: type is {cluster.type.name}", read)
+
+
+def check_assignment(path: str, assignment: ClusterLoadAssignment) -> Iterator[Finding]:
+    """Hosts that nobody resolves are IP addresses; ``path`` is the assignment's."""
+    for locality, group in enumerate(assignment.endpoints):
+        for index, host in enumerate(group.lb_endpoints):
+            address = host.endpoint.address.socket_address.address
+            if address and not is_ip(address):
+                yield Finding(
+                    f"{path}.endpoints[{locality}].lb_endpoints[{index}].endpoint.address.socket_address.address",
+                    f"{quote(address)} is not an IP address: STATIC needs one, STRICT_DNS resolves names",
+                )
+
+
 def _names(path: str, cluster: Cluster) -> Iterator[Finding]:
     """STATIC hosts are IP addresses, and a LOGICAL_DNS cluster has one name."""
     read = (f"{path}.type", f"{path}.cluster_type")
@@ -98,15 +124,6 @@ def _names(path: str, cluster: Cluster) -> Iterator[Finding]:
             "LOGICAL_DNS needs a single endpoint",
             (*read, f"{path}.load_assignment"),
         )
-    if cluster.type is not DiscoveryType.STATIC:
-        return
-    for locality, group in enumerate(groups):
-        for index, host in enumerate(group.lb_endpoints):
-            address = host.endpoint.address.socket_address.address
-            if address and not is_ip(address):
-                place = f"{path}.load_assignment.endpoints[{locality}].lb_endpoints[{index}]"
-                yield Finding(
-                    f"{place}.endpoint.address.socket_address.address",
-                    f"{quote(address)} is not an IP address: STATIC needs one, STRICT_DNS resolves names",
-                    read,
-                )
+    if cluster.type is DiscoveryType.STATIC and cluster.load_assignment is not None:
+        for finding in check_assignment(f"{path}.load_assignment", cluster.load_assignment):
+            yield finding._replace(rests_on=read)

@@ -91,6 +91,10 @@ class DataSource(Message, frozen=True, kw_only=True):
     environment_variable: Annotated[NonEmpty | None, _SPECIFIER] = None
     loaded: Annotated[bytes, COMPUTED] = b""
 
+    def __repr__(self) -> str:
+        """Without the data: they may be a key, and this may be printed anywhere."""
+        return f"DataSource(filename={self.filename!r}, environment_variable={self.environment_variable!r})"
+
     @property
     def contents(self) -> bytes:
         """The data themselves, wherever they were."""
@@ -169,6 +173,25 @@ class ProperCaseWords(Message, frozen=True, kw_only=True):
 
 
 _HEADER_FORMAT = Oneof("header_format", required=True)
+
+
+_MaybeHeader = Annotated[
+    str, Meta(pattern=r"^[-!#$%&'*+.^_`|~0-9A-Za-z:]*\Z", extra={"says": "must be a header name"})
+]
+
+
+class UpstreamHttpProtocolOptions(Message, frozen=True, kw_only=True):
+    """What each request decides about the TLS of the connection that carries it.
+
+    ``auto_sni`` takes the request's authority, or the header ``override_auto_sni_header``, as SNI;
+    ``auto_san_validation`` looks for the same among the host's DNS names.
+    """
+
+    proto: ClassVar[str] = "envoy.config.core.v3.UpstreamHttpProtocolOptions"
+
+    auto_sni: bool = False
+    auto_san_validation: bool = False
+    override_auto_sni_header: _MaybeHeader = ""
 
 
 class HeaderKeyFormat(Message, frozen=True, kw_only=True):

@@ -3,11 +3,13 @@
 import os
 import stat
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from proxyd.config.core import DataSource
+from proxyd.config.finding import messages
+from proxyd.config.message import Message
 
 MAX_BYTES: Final = 16 << 20
 
@@ -32,6 +34,44 @@ def load(source: DataSource, environment: Mapping[str, str]) -> DataSource:
             raise ValueError(f"the environment variable {source.environment_variable} is not set")
         return msgspec.structs.replace(source, loaded=os.fsencode(value))
     return source
+
+
+_Message = TypeVar("_Message", bound=Message)
+
+
+def files(root: Message) -> set[str]:
+    """The paths of all files whose contents ``root`` holds."""
+    return {
+        message.filename
+        for _, message in messages(root)
+        if isinstance(message, DataSource) and message.filename is not None
+    }
+
+
+def read_again(root: _Message) -> _Message:
+    """The message with the present contents of its files; the same object where none has changed.
+
+    Raises ValueError with the words for the operator.
+    """
+    if isinstance(root, DataSource):
+        if root.filename is None:
+            return root
+        fresh = load(root, {})
+        return root if fresh == root else fresh  # type: ignore[return-value]  # of the same class
+    changes: dict[str, Any] = {}
+    for name in root.__struct_fields__:
+        value = getattr(root, name)
+        if isinstance(value, Message):
+            fresh_value: Any = read_again(value)
+        elif isinstance(value, tuple) and any(isinstance(item, Message) for item in value):
+            fresh_value = tuple(read_again(item) if isinstance(item, Message) else item for item in value)
+            if all(new is old for new, old in zip(fresh_value, value, strict=True)):
+                continue
+        else:
+            continue
+        if fresh_value is not value:
+            changes[name] = fresh_value
+    return msgspec.structs.replace(root, **changes) if changes else root
 
 
 def read_file(path: str) -> bytes:

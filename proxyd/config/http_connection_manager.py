@@ -12,6 +12,7 @@ from proxyd.config.core import (
     HttpProtocolOptions,
     SchemeHeaderTransformation,
 )
+from proxyd.config.discovery import Rds
 from proxyd.config.local_reply import LocalReplyConfig
 from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, Oneof, Seconds, UInt32
 from proxyd.config.route import RouteConfiguration
@@ -56,8 +57,7 @@ class ServerHeaderTransformation(enum.IntEnum):
 class ForwardClientCertDetails(enum.IntEnum):
     """``HttpConnectionManager.ForwardClientCertDetails``: what becomes of ``x-forwarded-client-cert``.
 
-    A connection without a client's certificate has nothing to say there: every mode but ALWAYS_FORWARD_ONLY
-    takes the header away.
+    Of a connection without a client's certificate every mode but ALWAYS_FORWARD_ONLY takes the header away.
     """
 
     SANITIZE = 0
@@ -65,6 +65,21 @@ class ForwardClientCertDetails(enum.IntEnum):
     APPEND_FORWARD = 2
     SANITIZE_SET = 3
     ALWAYS_FORWARD_ONLY = 4
+
+
+class SetCurrentClientCertDetails(Message, frozen=True, kw_only=True):
+    """What ``x-forwarded-client-cert`` tells of this connection's client besides its certificate's hash and
+    the URIs of both certificates. Default of subject: false."""
+
+    proto: ClassVar[str] = (
+        "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails"
+    )
+
+    subject: bool | None = None
+    cert: bool = False
+    chain: bool = False
+    dns: bool = False
+    uri: bool = False
 
 
 class PathWithEscapedSlashesAction(enum.IntEnum):
@@ -98,6 +113,9 @@ class UpgradeConfig(Message, frozen=True, kw_only=True):
     enabled: bool | None = None
 
 
+_ROUTES = Oneof("route_specifier", required=True)
+
+
 class HttpConnectionManager(
     Message,
     frozen=True,
@@ -111,14 +129,16 @@ class HttpConnectionManager(
     max_request_headers_kb 60, stream_idle_timeout 300 s, drain_timeout 5 s, delayed_close_timeout 1 s; the
     other timeouts are off. A connection whose idle_timeout or max_connection_duration has passed takes one
     more request for drain_timeout, and answers it with ``connection: close``. A client on a loopback address
-    stands in ``x-forwarded-for`` as this machine's first other IPv4 address.
+    stands in ``x-forwarded-for`` as this machine's first other IPv4 address. With ``rds`` the route table is
+    in a file; proxyd itself puts what is there into ``route_config`` before a worker sees it.
     """
 
     proto: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
     codec_type: CodecType = CodecType.AUTO
     stat_prefix: NonEmpty
-    route_config: RouteConfiguration
+    route_config: Annotated[RouteConfiguration | None, _ROUTES] = None
+    rds: Annotated[Rds | None, _ROUTES] = None
     http_filters: tuple[HttpFilter, ...] = ()
     access_log: tuple[AccessLog, ...] = ()
     server_name: HeaderText = ""
@@ -131,6 +151,7 @@ class HttpConnectionManager(
     append_x_forwarded_port: bool = False
     add_user_agent: bool | None = None
     forward_client_cert_details: ForwardClientCertDetails = ForwardClientCertDetails.SANITIZE
+    set_current_client_cert_details: SetCurrentClientCertDetails | None = None
     via: HeaderText = ""
     generate_request_id: bool | None = None
     preserve_external_request_id: bool = False

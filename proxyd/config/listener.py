@@ -1,10 +1,15 @@
 """Listeners: where clients connect, and what is done with their bytes."""
 
-from typing import ClassVar
+import enum
+from typing import Annotated, ClassVar
 
-from proxyd.config.core import Address, TrafficDirection
+from msgspec import Meta
+
+from proxyd.config.access_log import AccessLog
+from proxyd.config.core import Address, CidrRange, TrafficDirection
 from proxyd.config.http_connection_manager import HttpConnectionManager
-from proxyd.config.message import Message, NonEmpty, UInt32
+from proxyd.config.message import UINT32, Message, NonEmpty, Seconds, UInt32
+from proxyd.config.tls import DownstreamTlsContext, RawBuffer
 
 
 class Filter(Message, frozen=True, kw_only=True):
@@ -16,13 +21,80 @@ class Filter(Message, frozen=True, kw_only=True):
     typed_config: HttpConnectionManager
 
 
+class TransportSocket(Message, frozen=True, kw_only=True):
+    """What is between TCP and the filters."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.TransportSocket"
+
+    name: NonEmpty
+    typed_config: DownstreamTlsContext | RawBuffer
+
+
+class ConnectionSourceType(enum.IntEnum):
+    """``FilterChainMatch.ConnectionSourceType``: clients on this machine, or elsewhere."""
+
+    ANY = 0
+    SAME_IP_OR_LOOPBACK = 1
+    EXTERNAL = 2
+
+
+_Port = Annotated[int, Meta(ge=1, le=65535), UINT32]
+
+
+class FilterChainMatch(Message, frozen=True, kw_only=True):
+    """Which connections a chain is for. Of several chains the one that is more specific is taken, looked at
+    in this order: destination_port, prefix_ranges, server_names (exact, then the longest ``*.suffix``),
+    transport_protocol, application_protocols, direct_source_prefix_ranges, source_type,
+    source_prefix_ranges, source_ports."""
+
+    proto: ClassVar[str] = "envoy.config.listener.v3.FilterChainMatch"
+
+    destination_port: _Port | None = None
+    prefix_ranges: tuple[CidrRange, ...] = ()
+    direct_source_prefix_ranges: tuple[CidrRange, ...] = ()
+    source_type: ConnectionSourceType = ConnectionSourceType.ANY
+    source_prefix_ranges: tuple[CidrRange, ...] = ()
+    source_ports: tuple[_Port, ...] = ()
+    server_names: tuple[str, ...] = ()
+    transport_protocol: str = ""
+    application_protocols: tuple[str, ...] = ()
+
+
 class FilterChain(Message, frozen=True, kw_only=True):
-    """What a connection goes through."""
+    """What a connection goes through. ``transport_socket_connect_timeout`` is for the handshake; none if
+    unset or 0."""
 
     proto: ClassVar[str] = "envoy.config.listener.v3.FilterChain"
 
+    filter_chain_match: FilterChainMatch | None = None
     filters: tuple[Filter, ...] = ()
+    transport_socket: TransportSocket | None = None
+    transport_socket_connect_timeout: Seconds | None = None
     name: str = ""
+
+
+class TlsInspector(
+    Message,
+    frozen=True,
+    kw_only=True,
+    tag_field="@type",
+    tag="type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+):
+    """Reads the first message of TLS before a filter chain is chosen; added where a chain asks for it."""
+
+    proto: ClassVar[str] = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+
+    close_connection_on_client_hello_parsing_errors: bool = False
+    max_client_hello_size: Annotated[int, Meta(ge=256, le=16384), UINT32] | None = None
+
+
+class ListenerFilter(Message, frozen=True, kw_only=True):
+    """What looks at a connection before a filter chain is chosen."""
+
+    proto: ClassVar[str] = "envoy.config.listener.v3.ListenerFilter"
+
+    name: NonEmpty
+    typed_config: TlsInspector
 
 
 class AdditionalAddress(Message, frozen=True, kw_only=True):
@@ -37,7 +109,8 @@ class Listener(Message, frozen=True, kw_only=True):
     """One listener.
 
     Defaults of what is ``None``: per_connection_buffer_limit_bytes 1 MiB, enable_reuse_port true,
-    tcp_backlog_size the system's limit.
+    tcp_backlog_size the system's limit, listener_filters_timeout 15 s (0 for none). ``access_log`` has a line
+    for each connection.
     """
 
     proto: ClassVar[str] = "envoy.config.listener.v3.Listener"
@@ -47,7 +120,12 @@ class Listener(Message, frozen=True, kw_only=True):
     additional_addresses: tuple[AdditionalAddress, ...] = ()
     stat_prefix: str = ""
     filter_chains: tuple[FilterChain, ...] = ()
+    default_filter_chain: FilterChain | None = None
     per_connection_buffer_limit_bytes: UInt32 | None = None
+    listener_filters: tuple[ListenerFilter, ...] = ()
+    listener_filters_timeout: Seconds | None = None
+    continue_on_listener_filters_timeout: bool = False
     traffic_direction: TrafficDirection = TrafficDirection.UNSPECIFIED
     tcp_backlog_size: UInt32 | None = None
     enable_reuse_port: bool | None = None
+    access_log: tuple[AccessLog, ...] = ()

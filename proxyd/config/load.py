@@ -73,10 +73,10 @@ def _load(
     root = trees[0] if len(trees) == 1 else merge(Bootstrap, *trees)
     bootstrap, mistakes = bind(Bootstrap, root, environment)
     assert isinstance(bootstrap, Bootstrap)
-    mistaken = [mistake.path for mistake in mistakes]
-    mistakes += _whole(check(bootstrap), root, mistaken)
+    fields = tuple(mistakes)
+    mistakes += findings_as_mistakes(check(bootstrap), root, fields)
     if further is not None:
-        mistakes += _whole(further(bootstrap), root, mistaken)
+        mistakes += findings_as_mistakes(further(bootstrap), root, fields)
     if mistakes:
         order = {text.name: 0}
         mistakes.sort(key=lambda mistake: (order.get(mistake.file, 1), mistake.line, mistake.column))
@@ -84,15 +84,20 @@ def _load(
     return bootstrap
 
 
-def _whole(findings: Iterable[Finding], root: Node, known: list[str]) -> Iterator[Mistake]:
-    """Mistakes of the whole, but for those that follow from a mistake of a field."""
-    mistaken = set(known)
+def findings_as_mistakes(
+    findings: Iterable[Finding], root: Node, known: Iterable[Mistake], root_path: str = ""
+) -> Iterator[Mistake]:
+    """Mistakes of the whole, but for those that follow from a mistake of a field, which are ``known``.
+
+    ``root`` stands at ``root_path``, with which all paths begin.
+    """
+    mistaken = {mistake.path for mistake in known}
     above = {ancestor for path in mistaken for ancestor in lineage(path)}
     for finding in findings:
         path = finding.path
         if path in above or not mistaken.isdisjoint(lineage(path)) or not above.isdisjoint(finding.rests_on):
             continue
-        node = locate(root, path)
+        node = locate(root, path[len(root_path) :])
         yield Mistake(node.source, node.line, node.column, path, finding.message)
 
 

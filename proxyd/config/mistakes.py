@@ -10,13 +10,18 @@ MAX_KNOWN: Final = 2000  # among more words, looking for the nearest takes longe
 
 
 class Mistake(NamedTuple):
-    """One mistake. Lines and columns count from 1; ``line`` is 0 when it is about a file as a whole."""
+    """One mistake. Lines and columns count from 1; ``line`` is 0 when it is about a file as a whole.
+
+    ``unreadable``: the text itself is wrong (no YAML, a word for a number), not what it says. Envoy counts
+    the two differently where files change.
+    """
 
     file: str
     line: int
     column: int
     path: str
     message: str
+    unreadable: bool = False
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file

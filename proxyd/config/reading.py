@@ -34,14 +34,14 @@ class Reader:
         self.mistakes: Final[list[Mistake]] = []
         self.trail: Final[list[str]] = []  # the path in pieces: ".name", "[0]"
 
-    def note(self, node: Node, message: str) -> None:
+    def note(self, node: Node, message: str, unreadable: bool = False) -> None:
         """Add a mistake about the node, at the path where reading is."""
         path = "".join(self.trail).removeprefix(".")
-        self.mistakes.append(Mistake(node.source, node.line, node.column, path, message))
+        self.mistakes.append(Mistake(node.source, node.line, node.column, path, message, unreadable))
 
-    def refuse(self, node: Node, message: str) -> NoReturn:
+    def refuse(self, node: Node, message: str, unreadable: bool = True) -> NoReturn:
         """Add a mistake and give up on the value."""
-        self.note(node, message)
+        self.note(node, message, unreadable)
         raise Refused
 
     def text(self, node: Scalar) -> tuple[str, bool]:
@@ -79,7 +79,8 @@ class Reader:
             substituted = field.kind is Kind.STRING and "${" in node.text
             return _READERS[field.kind](text, plain and not substituted)
         except ValueError as error:
-            self.refuse(node, str(error))
+            # To Envoy a word that no enum has is an unknown field, not a text that cannot be read.
+            self.refuse(node, str(error), unreadable=field.kind is not Kind.ENUM)
 
     def _duration_message(self, node: Mapping) -> float:
         """``{seconds: 1, nanos: 500000000}``, which Envoy takes as well."""
@@ -123,8 +124,9 @@ class Reader:
 
 def _read_enum(field: Field, text: str) -> Any:
     enumeration = field.choices[0]
-    if text.upper() in enumeration.__members__:  # Envoy takes any case
-        return enumeration[text.upper()]
+    for name, member in enumeration.__members__.items():
+        if name.upper() == text.upper():  # Envoy takes any case
+            return member
     known = facts.enum_values(field.proto, field.name)
     if text.isascii() and text.isdecimal() and len(text) < 12:
         number = int(text)
@@ -132,8 +134,9 @@ def _read_enum(field: Field, text: str) -> Any:
             return enumeration(number)
         text = next((name for name, value in known.items() if value == number), text)
     supported = ", ".join(enumeration.__members__)
-    if text.upper() in known:
-        raise ValueError(f"{text.upper()} is {NOT_SUPPORTED} (supported: {supported})")
+    meant = next((name for name in known if name.upper() == text.upper()), None)
+    if meant is not None:
+        raise ValueError(f"{meant} is {NOT_SUPPORTED} (supported: {supported})")
     # A name that would be refused is of no help where one that is accepted is near as well.
     hint = did_you_mean(text, enumeration.__members__) or did_you_mean(text, known)
     raise ValueError(f"unknown value {quote(text)}{hint or f' (supported: {supported})'}")

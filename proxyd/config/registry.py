@@ -5,8 +5,10 @@ from typing import Final
 from proxyd.config.access_log import FileAccessLog, StderrAccessLog, StdoutAccessLog
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, HttpProtocolOptions
 from proxyd.config.http_connection_manager import HttpConnectionManager, Router
+from proxyd.config.listener import TlsInspector
 from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
 from proxyd.config.message import Message
+from proxyd.config.tls import DownstreamTlsContext, RawBuffer, UpstreamTlsContext
 
 # Envoy goes by ``@type`` alone. Where it is missing, proxyd goes by the extension's well-known name.
 _BY_NAME: Final[dict[str, type[Message]]] = {
@@ -14,14 +16,19 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.access_loggers.stderr": StderrAccessLog,
     "envoy.access_loggers.stdout": StdoutAccessLog,
     "envoy.filters.http.router": Router,
+    "envoy.filters.listener.tls_inspector": TlsInspector,
     "envoy.filters.network.http_connection_manager": HttpConnectionManager,
     "envoy.load_balancing_policies.least_request": LeastRequest,
     "envoy.load_balancing_policies.random": Random,
     "envoy.load_balancing_policies.round_robin": RoundRobin,
+    "envoy.transport_sockets.raw_buffer": RawBuffer,
     HTTP_OPTIONS_KEY: HttpProtocolOptions,
 }
 
-_BY_PROTO: Final = {struct.proto: struct for struct in _BY_NAME.values()}
+# The name that these share does not say which of them is meant.
+_UNNAMED: Final[tuple[type[Message], ...]] = (DownstreamTlsContext, UpstreamTlsContext)
+
+_BY_PROTO: Final = {struct.proto: struct for struct in (*_BY_NAME.values(), *_UNNAMED)}
 
 
 def by_name(name: str) -> type[Message] | None:

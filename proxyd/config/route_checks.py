@@ -1,7 +1,7 @@
 """What no single field of a route table can tell: domains, clusters, weights, bodies, headers to change."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxyd.config.core import DataSource, HeaderValueOption
 from proxyd.config.finding import Finding
@@ -20,6 +20,14 @@ _MAX_WEIGHT: Final = 0xFFFFFFFF
 
 Names = dict[str, None]  # in their order, quickly found
 
+
+class _Known(NamedTuple):
+    """The clusters that exist, and whether there will be more."""
+
+    clusters: Names
+    later: bool
+
+
 _Level = ClusterWeight | Route | VirtualHost | RouteConfiguration
 # Where a message ends and what is of one hop is decided in one place, and that is not a route table.
 _NOT_TO_ADD: Final = frozenset(
@@ -29,10 +37,15 @@ _NOT_TO_ADD: Final = frozenset(
 _NOT_TO_REMOVE: Final = frozenset(("content-length", "upgrade"))
 
 
-def check_routes(path: str, config: RouteConfiguration, clusters: Names) -> Iterator[Finding]:
-    """Everything that is wrong with a route table as a whole; ``clusters`` are those that exist."""
+def check_routes(
+    path: str, config: RouteConfiguration, clusters: Names, later: bool = False
+) -> Iterator[Finding]:
+    """Everything that is wrong with a route table as a whole; ``clusters`` are those that exist.
+
+    ``later``: others will come, too late for a table that is checked now.
+    """
     yield from _headers(path, config)
-    known = clusters if config.validate_clusters is not False else None
+    known = _Known(clusters, later) if config.validate_clusters is not False else None
     size = config.max_direct_response_body_size_bytes
     first: dict[str, str] = {}
     for index, host in enumerate(config.virtual_hosts):
@@ -61,7 +74,7 @@ def _domain_mistake(domain: str) -> str | None:
     return None
 
 
-def _action(path: str, action: RouteAction, clusters: Names | None) -> Iterator[Finding]:
+def _action(path: str, action: RouteAction, clusters: _Known | None) -> Iterator[Finding]:
     yield from _cluster(f"{path}.cluster", action.cluster or "", clusters)
     if action.prefix_rewrite and action.regex_rewrite is not None:
         yield Finding(f"{path}.regex_rewrite", "only one of prefix_rewrite and regex_rewrite can be set")
@@ -69,7 +82,7 @@ def _action(path: str, action: RouteAction, clusters: Names | None) -> Iterator[
         yield from _weights(f"{path}.weighted_clusters", action.weighted_clusters, clusters)
 
 
-def _weights(path: str, weighted: WeightedCluster, clusters: Names | None) -> Iterator[Finding]:
+def _weights(path: str, weighted: WeightedCluster, clusters: _Known | None) -> Iterator[Finding]:
     for index, cluster in enumerate(weighted.clusters):
         place = f"{path}.clusters[{index}]"
         yield from _headers(place, cluster)
@@ -86,10 +99,15 @@ def _weights(path: str, weighted: WeightedCluster, clusters: Names | None) -> It
         yield Finding(f"{path}.total_weight", f"the weights sum up to {total}", every)
 
 
-def _cluster(path: str, name: str, clusters: Names | None) -> Iterator[Finding]:
+def _cluster(path: str, name: str, known: _Known | None) -> Iterator[Finding]:
+    if not name or known is None:
+        return
+    clusters = known.clusters
     # A cluster whose own name could not be read may be the one that is meant.
-    if name and clusters is not None and name not in clusters and "" not in clusters:
+    if name not in clusters and "" not in clusters:
         hint = did_you_mean(name, clusters)
+        if not hint and known.later:
+            hint = " (those of cds_config are read later: set validate_clusters to false)"
         yield Finding(path, f"unknown cluster {quote(name)}{hint}", ("dynamic_resources",))
 
 

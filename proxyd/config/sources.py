@@ -60,17 +60,18 @@ def gather(sources: Sources) -> tuple[Text, Text | None]:
     if sources.listen is not None or sources.upstreams:
         return Text(COMMAND_LINE, to_yaml(_from_options(sources))), overlay
     if sources.config_path is not None:
-        return _read(sources.config_path), overlay
+        return read_text(sources.config_path), overlay
     for path in (LOCAL_PATH, sources.system_path):
         if path is not None and os.path.lexists(path):
-            return _read(path), overlay
+            return read_text(path), overlay
     if overlay is not None:
         return overlay, None
     default = importlib.resources.files("proxyd.config").joinpath("default.yaml")
     return Text(EMBEDDED, default.read_text(encoding="utf-8")), None
 
 
-def _read(path: str) -> Text:
+def read_text(path: str) -> Text:
+    """A file that holds text. Raises ConfigErrors with one mistake."""
     try:
         return Text(path, read_file(path).decode())
     except UnicodeDecodeError as error:

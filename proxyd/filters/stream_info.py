@@ -2,6 +2,7 @@
 
 from proxyd.codec.headers import Headers
 from proxyd.filters.connection_info import NO_CONNECTION, ConnectionInfo
+from proxyd.filters.tls_info import TlsInfo
 
 
 class WireBytes:
@@ -31,7 +32,7 @@ class StreamInfo:
         "response_headers", "response_start", "response_trailers", "route_name", "scheme", "start",
         "start_time",
         "upstream_cluster", "upstream_first_tx", "upstream_host", "upstream_last_tx",
-        "upstream_local_address", "upstream_transport_failure_reason", "wire",
+        "upstream_local_address", "upstream_tls", "upstream_transport_failure_reason", "wire",
     )  # fmt: skip
 
     def __init__(self, headers: Headers | None = None) -> None:
@@ -65,6 +66,7 @@ class StreamInfo:
         self.upstream_host: str = ""
         self.upstream_cluster: str = ""
         self.upstream_local_address: str = ""
+        self.upstream_tls: TlsInfo | None = None
         self.route_name: str = ""
         self.connection: ConnectionInfo = NO_CONNECTION
         self.downstream_remote_address: str = ""  # the connection's, or who forwarded headers say it is

@@ -119,6 +119,13 @@ class AccessLogs:
             self._files[path] = file
         return file
 
+    def close_unused(self, used: "set[str]") -> None:
+        """Close the files that nobody logs to any more once they are written; does not block."""
+        for path in self._files.keys() - used:
+            file = self._files.pop(path)
+            file.hand_over()
+            file.writer.put(Request(CLOSE))
+
     def open_standard(self, stream: int) -> LogFile:
         """The sink of standard output (1) or standard error (2)."""
         return self.open_file("/dev/stdout" if stream == 1 else "/dev/stderr")
@@ -179,6 +186,11 @@ class AccessLogger:
         self._filter: Final = log_filter
         self._formatter: Final = formatter
         self._file: Final = file
+
+    @property
+    def path(self) -> str:
+        """The sink's."""
+        return self._file.path
 
     def log(self, info: StreamInfo) -> None:
         """Log a request that has ended, if its filter lets it pass."""

@@ -1,11 +1,12 @@
 """Live clusters: their hosts, and which one is next."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from proxyd.net.balance import Balancer, balancer
-from proxyd.net.pool import Host, PoolOwner
+from proxyd.net.host import Host
+from proxyd.net.pool import PoolOwner
 from proxyd.net.timers import TimerWheel
 from proxyd.net.upstream import format_address
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
@@ -26,6 +27,7 @@ class Cluster(PoolOwner):
         self._hosts: list[Host] = []
         self._leaving: set[Host] = set()  # named by no host set any more, but not idle yet
         self._balancer: Balancer | None = None  # None without hosts
+        self._on_gone: Callable[[Cluster], None] | None = None
         self.update_hosts(config.hosts)
 
     def choose(self) -> Host | None:
@@ -89,8 +91,20 @@ class Cluster(PoolOwner):
     def _new_host(self, entry: HostEntry, counted_as: str) -> Host:
         return Host(self, entry, HostStats(self._registry, self.config.name, counted_as))
 
+    def retire(self, on_gone: "Callable[[Cluster], None]") -> None:
+        """Another has this one's place, or none has: finish what is under way, then say so.
+
+        Requests that have chosen this cluster may still be sent to its hosts, for the last time.
+        """
+        self._on_gone = on_gone
+        self._leaving.update(self._hosts)
+        for host in list(self._leaving):
+            host.pool.close()
+
     def on_drained(self, host: Host) -> None:
         self._leaving.discard(host)
+        if self._on_gone is not None and not self._leaving:
+            self._on_gone(self)
 
     def abort(self) -> None:
         """Close every connection at once."""

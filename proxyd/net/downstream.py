@@ -33,7 +33,7 @@ from proxyd.errors import (
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import WireBytes
 from proxyd.net.bugs import report_bug
-from proxyd.net.listener import HttpListener
+from proxyd.net.listener import Connection, HttpListener
 from proxyd.net.stream import DownstreamStream, Stream
 from proxyd.net.timers import NEVER, Timed
 from proxyd.net.upstream import format_address
@@ -60,7 +60,7 @@ class QueuedRequest:
         self.failure: Failure | None = None
 
 
-class Http1Downstream(Timed, RequestEvents, DownstreamStream):
+class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (

@@ -374,8 +374,9 @@ class Exchange(Stream):
         self.upstream_first_tx = now
         if self.wire is not None:
             upstream.count_bytes(self.wire)
-        if self._manager.config.logs_upstream_local:
+        if self._manager.config.logs_upstream:
             self.upstream_local_address = upstream.local_address()
+            self.upstream_tls = upstream.tls_info()
         path = self.path
         if self._tunnel != _NO_TUNNEL:
             upstream.ask_tunnel()

@@ -17,6 +17,7 @@ from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.net.request_id import RequestIds
 from proxyd.snapshot.forwarding import (
+    CLIENT_CERT,
     FORWARDED_FOR,
     FORWARDED_PORT,
     FORWARDED_PROTO,
@@ -75,15 +76,20 @@ def is_referer(value: bytes) -> bool:
     return _RELATIVE.fullmatch(value) is not None
 
 
+def _scheme_of(connection: ConnectionInfo) -> bytes:
+    return b"http" if connection.tls is None else b"https"
+
+
 class _Said:
     """What is known of one connection: the headers its requests get where they bring none of their own."""
 
-    __slots__ = ("block", "found", "internal", "items", "owner", "scheme", "with_items")
+    __slots__ = ("block", "default_scheme", "found", "internal", "items", "owner", "scheme", "with_items")
 
-    def __init__(self, owner: "Forwarding", internal: bool, scheme: bytes) -> None:
+    def __init__(self, owner: "Forwarding", internal: bool, scheme: bytes, default_scheme: bytes) -> None:
         self.owner: Final = owner
         self.internal: Final = internal
         self.scheme: Final = scheme  # for each of them; empty where a target's own counts
+        self.default_scheme: Final = scheme or default_scheme  # where the target has none
         self.items: list[tuple[bytes, bytes]] = []
         self.block: HeaderBlock | None = None  # of the last request, and which kinds of headers it brought
         self.found: int = 0
@@ -128,7 +134,7 @@ class Forwarding:
                 return self._prepare(info, connection, found)
             headers.items += said.items
         if said.scheme or not info.scheme:
-            info.scheme = said.scheme or b"http"
+            info.scheme = said.default_scheme
         if self._generate:
             request_id = self._request_ids.next()
             info.request_id = request_id
@@ -148,7 +154,8 @@ class Forwarding:
     def _say(self, connection: ConnectionInfo) -> _Said:
         """What is said of every request of a connection that says nothing itself."""
         info = StreamInfo()
-        said = _Said(self, self._prepare(info, connection, 0), self._options.scheme)
+        scheme = self._options.scheme
+        said = _Said(self, self._prepare(info, connection, 0), scheme, _scheme_of(connection))
         said.items = [item for item in info.request_headers.items if item[0] != b"x-request-id"]
         return said
 
@@ -177,7 +184,7 @@ class Forwarding:
                 address = self._local_address if remote in _LOOPBACK else remote.encode()
                 forwarded_for = forwarded_for + b"," + address if forwarded_for else address
             if not trusted or proto is None:
-                proto = b"http"
+                proto = _scheme_of(connection)
             if options.append_port and (not trusted or port is None):
                 port = connection.local_address.rpartition(":")[2].encode()
         else:
@@ -187,13 +194,13 @@ class Forwarding:
                 client = last_address(forwarded_for, options.trusted_hops)
                 alone = bool(client) and options.trusted_hops == 0 and b"," not in forwarded_for
         if proto is None:
-            proto = b"http"
+            proto = _scheme_of(connection)
         if options.scheme:
             proto = options.scheme
             info.scheme = proto
         elif not info.scheme:
             lower = proto.lower()
-            info.scheme = lower if lower in _SCHEMES else b"http"
+            info.scheme = lower if lower in _SCHEMES else _scheme_of(connection)
         if not proto:
             info.scheme = b""  # as in Envoy, such a request has no route
         if client:
@@ -209,6 +216,10 @@ class Forwarding:
             drop |= NOT_FROM_EDGE
         if options.add_user_agent and not said.get(USER_AGENT):
             drop |= USER_AGENT
+        details = options.client_cert
+        client_cert = self._client_cert(connection)
+        if client_cert or not details.keeps or connection.tls is None or connection.tls.peer is None:
+            drop |= CLIENT_CERT
         items = info.request_headers.items
         if found & drop:
             kinds = self._kinds
@@ -225,11 +236,24 @@ class Forwarding:
             items.append((b"x-envoy-external-address", client.encode()))
         if options.add_user_agent:
             self._add_user_agent(items, drop)
+        if client_cert:
+            before = said.get(CLIENT_CERT) if details.appends else None
+            value = before + b"," + client_cert if before else client_cert
+            items.append((b"x-forwarded-client-cert", value))
         if options.via:
             via = said.get(VIA)
             items.append((b"via", via + b", " + options.via if via else options.via))
         self._set_request_id(info, items, said.get(REQUEST_ID), at_edge)
         return internal
+
+    def _client_cert(self, connection: ConnectionInfo) -> bytes:
+        """What ``x-forwarded-client-cert`` says of the client itself; the same for all its requests."""
+        tls = connection.tls
+        if tls is None or tls.peer is None or not self._options.client_cert.tells:
+            return b""
+        if connection.client_cert is None:
+            connection.client_cert = self._options.client_cert.element(tls)
+        return connection.client_cert
 
     def _add_user_agent(self, items: list[tuple[bytes, bytes]], drop: int) -> None:
         options = self._options

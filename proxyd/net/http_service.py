@@ -15,7 +15,7 @@ from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import HttpDate
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.limits import ConnectionLimit
-from proxyd.net.listener import HttpListener
+from proxyd.net.listener import Connections, HttpListener
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.http_connection_manager import HttpConnectionOptions
@@ -199,10 +199,11 @@ class HttpService(StreamFactory):
         self._listener: Final = HttpListener(
             HttpConnectionOptions(),
             self,
-            ListenerStats(registry, stat_prefix, stat_prefix, 0),
+            Connections(
+                ListenerStats(registry, stat_prefix, stat_prefix, 0), ConnectionLimit(MAX_CONNECTIONS), []
+            ),
             self.stats,
             self._wheel,
-            ConnectionLimit(MAX_CONNECTIONS),
         )
         self._server: asyncio.AbstractServer | None = None
 
@@ -222,6 +223,6 @@ class HttpService(StreamFactory):
         if self._server is not None:
             self._server.close()
             self._server = None
-        for connection in list(self._listener.connections):
+        for connection in list(self._listener.connections.all):
             connection.abort()
         self._wheel.close()

@@ -77,28 +77,45 @@ class LimitTable:
 class ConnectionLimit:
     """How many connections one listener may have. Without shared memory the limit is this process's own."""
 
-    def __init__(self, most: int, cells: memoryview | None = None, row: int = -1, column: int = -1) -> None:
-        """``most`` is -1 for no limit."""
+    def __init__(
+        self,
+        most: int,
+        cells: memoryview | None = None,
+        row: int = -1,
+        column: int = -1,
+        before: "ConnectionLimit | None" = None,
+    ) -> None:
+        """``most`` is -1 for no limit. ``before`` is that of the listener whose place this one takes.
+
+        Its connections count as well until they have closed.
+        """
         self._most: Final = most
         self._cells: Final = cells
         self._own: Final = row * COLUMNS + column
         self._column: Final = column
+        self._open: Final[list[int]] = [0] if before is None else before._open  # shared: the one number
 
-    def admits(self, own: int) -> bool:
-        """Whether one more may come while this process has ``own``."""
+    def admits(self) -> bool:
+        """Whether one more may come."""
         most = self._most
         if most < 0:
             return True
         cells = self._cells
         if cells is None:
-            return own < most
+            return self._open[0] < most
         return sum(cells[COLUMNS + self._column : (1 + cells[0]) * COLUMNS : COLUMNS]) < most
 
-    def store(self, own: int) -> None:
-        """This process has ``own`` connections now."""
-        cells = self._cells
-        if cells is not None:
-            cells[self._own] = own
+    def opened(self) -> None:
+        """This process has one connection more."""
+        self._open[0] += 1
+        if self._cells is not None:
+            self._cells[self._own] = self._open[0]
+
+    def closed(self) -> None:
+        """This process has one connection less."""
+        self._open[0] -= 1
+        if self._cells is not None:
+            self._cells[self._own] = self._open[0]
 
 
 class LimitRow:
@@ -107,22 +124,24 @@ class LimitRow:
     def __init__(self, memory: memoryview, row: int, columns: Sequence[int]) -> None:
         self._cells: Final = memory.cast("B").cast("q")
         self._row: Final = row
-        self._columns: Final = columns
+        self.columns: Sequence[int] = columns
 
-    def limit(self, listener: int, most: int) -> ConnectionLimit:
+    def limit(self, listener: int, most: int, before: ConnectionLimit | None = None) -> ConnectionLimit:
         """The limit of a listener; without one its connections are counted all the same.
+
+        ``before`` is that of a listener of the same name whose place it takes.
 
         A reload may set a limit, and what older workers still have counts then.
 
         Raises:
             ValueError: there is no room to count them, and there is a limit.
         """
-        column = self._columns[listener]
+        column = self.columns[listener]
         if self._row == _NONE or column == _NONE:
             if most >= 0:
                 raise ValueError(
                     f"a connection limit can hold over {ROWS} workers and {COLUMNS} listeners at most, "
                     "those that drain included"
                 )
-            return ConnectionLimit(most)
-        return ConnectionLimit(most, self._cells, self._row, column)
+            return ConnectionLimit(most, before=before)
+        return ConnectionLimit(most, self._cells, self._row, column, before)

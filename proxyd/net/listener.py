@@ -1,49 +1,101 @@
 """What the connections of one listener share, and how many of them there are."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from mypy_extensions import trait
+
+from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.net.access_log import AccessLogger
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.stream import StreamFactory
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.http_connection_manager import HttpConnectionOptions
 from proxyd.stats.scopes import HttpStats, ListenerStats
 
-if TYPE_CHECKING:
-    from proxyd.net.downstream import Http1Downstream
+
+@trait
+class Connection:
+    """A connection of a client, as its listener and whoever ends it know it."""
+
+    __slots__ = ()
+
+    def connection_info(self) -> ConnectionInfo:
+        raise NotImplementedError
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is under way; then its response is the last."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way."""
+        raise NotImplementedError
+
+
+class Connections:
+    """All connections of one listener, whatever filter chain they go through."""
+
+    def __init__(
+        self, stats: ListenerStats, limit: ConnectionLimit, access_loggers: list[AccessLogger]
+    ) -> None:
+        self.stats: Final = stats
+        self.all: Final[set[Connection]] = set()
+        self.access_loggers: Final = access_loggers  # of connections, not of requests
+        self._accepted: int = 0
+        self.limit: Final = limit
+
+    def enter(self, connection: Connection) -> bool:
+        """Take a new connection in, or refuse it because the limit is reached."""
+        if not self.limit.admits():
+            self.stats.downstream_cx_overflow.value += 1
+            return False
+        self.all.add(connection)
+        self.limit.opened()
+        return True
+
+    def leave(self, connection: Connection) -> bool:
+        """It is gone, or another object stands for it from now on; False where it never was here."""
+        if connection not in self.all:
+            return False
+        self.all.discard(connection)
+        self.limit.closed()
+        return True
+
+    def number(self) -> int:
+        """The next connection's."""
+        self._accepted += 1
+        return self._accepted
+
+    def on_closed(self) -> None:
+        """A connection less; a worker that drains looks whether it was the last."""
 
 
 class HttpListener:
-    """A listener that speaks HTTP: admits connections, counts them, and knows whether it drains."""
+    """One filter chain of a listener that speaks HTTP: counts connections, and knows whether it drains."""
 
     def __init__(
         self,
         options: HttpConnectionOptions,
         factory: StreamFactory,
-        stats: ListenerStats,
+        connections: Connections,
         http_stats: HttpStats,
         wheel: TimerWheel,
-        limit: ConnectionLimit,
     ) -> None:
         self.options: Final = options
         self.factory: Final = factory
-        self.stats: Final = stats
+        self.connections: Final = connections
         self.http_stats: Final = http_stats
         self.wheel: Final = wheel
-        self.connections: Final[set[Http1Downstream]] = set()
         self.drain_close: bool = False  # every response ends its connection
-        self.accepted: int = 0
-        self._limit: Final = limit
+        self.members: Final[set[Connection]] = set()  # those that go through this chain
 
-    def admit(self, connection: "Http1Downstream") -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Take a new connection in, or refuse it because the limit is reached."""
-        stats = self.stats
-        if not self._limit.admits(len(self.connections)):
-            stats.downstream_cx_overflow.value += 1
+        connections = self.connections
+        if not connections.enter(connection):
             return False
-        self.accepted += 1
-        self.connections.add(connection)
-        self._limit.store(len(self.connections))
-        connection.info.id = self.accepted
+        self.members.add(connection)
+        connection.connection_info().id = connections.number()
+        stats = connections.stats
         stats.downstream_cx_total.value += 1
         stats.downstream_cx_active.value += 1
         stats.worker_downstream_cx_total.value += 1
@@ -53,16 +105,19 @@ class HttpListener:
         http.downstream_cx_active.value += 1
         http.downstream_cx_http1_total.value += 1
         http.downstream_cx_http1_active.value += 1
+        if self.options.tls:
+            http.downstream_cx_ssl_total.value += 1
+            http.downstream_cx_ssl_active.value += 1
         return True
 
-    def forget(self, connection: "Http1Downstream", local: bool, busy: bool, seconds: float) -> None:
+    def forget(self, connection: Connection, local: bool, busy: bool, seconds: float) -> None:
         """A connection has closed, by our doing (``local``) or the client's, perhaps amid a request."""
-        if connection not in self.connections:
+        connections = self.connections
+        if not connections.leave(connection):
             return
-        self.connections.discard(connection)
-        self._limit.store(len(self.connections))
+        self.members.discard(connection)
         length = int(seconds * 1e6)
-        stats = self.stats
+        stats = connections.stats
         stats.downstream_cx_active.value -= 1
         stats.downstream_cx_destroy.value += 1
         stats.worker_downstream_cx_active.value -= 1
@@ -72,6 +127,8 @@ class HttpListener:
         http.downstream_cx_http1_active.value -= 1
         http.downstream_cx_destroy.value += 1
         http.downstream_cx_length_ms.record(length)
+        if self.options.tls:
+            http.downstream_cx_ssl_active.value -= 1
         if local:
             http.downstream_cx_destroy_local.value += 1
         else:
@@ -82,7 +139,4 @@ class HttpListener:
                 http.downstream_cx_destroy_local_active_rq.value += 1
             else:
                 http.downstream_cx_destroy_remote_active_rq.value += 1
-        self.on_closed()
-
-    def on_closed(self) -> None:
-        """A connection less; a worker that drains looks whether it was the last."""
+        connections.on_closed()

@@ -4,15 +4,23 @@ import asyncio
 import os
 import time
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from proxyd.errors import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_OVERFLOW, Failure
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream
 from proxyd.net.timers import Timed, TimerWheel
-from proxyd.net.upstream import ConnectionOwner, Http1Upstream, format_address
-from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
-from proxyd.stats.scopes import ClusterStats, HostStats
+from proxyd.net.tls_client import TlsClient
+from proxyd.net.upstream import ConnectionOwner, Http1Upstream
+from proxyd.snapshot.clusters import ClusterSnapshot
+from proxyd.snapshot.tls import ClientTls
+from proxyd.stats.scopes import ClusterStats
+
+if TYPE_CHECKING:
+    from proxyd.net.host import Host
+
+# Envoy's words.
+_NOT_READY: Final = "TLS_error: Secret is not supplied by SDS"
 
 
 class PoolOwner:
@@ -83,9 +91,11 @@ class Pool(ConnectionOwner):
     Idle connections are used last in, first out, so that surplus ones reach their idle timeout.
     """
 
-    def __init__(self, cluster: PoolOwner, host: "Host") -> None:
+    def __init__(self, cluster: PoolOwner, host: "Host", name: str = "") -> None:
+        """``name`` is whom the host has to be, where the cluster speaks TLS."""
         self._cluster: Final = cluster
         self._host: Final = host
+        self.name: Final = name
         self._idle: list[Http1Upstream] = []
         self._all: set[Http1Upstream] = set()
         self._attempts: set[ConnectAttempt] = set()
@@ -210,8 +220,13 @@ class Pool(ConnectionOwner):
         host.stats.cx_total.value += 1
         host.stats.cx_active.value += 1
         try:
-            await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
-            connected = not connection.closing
+            if config.waits:
+                reason = _NOT_READY
+            elif config.tls is None:
+                await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
+            else:
+                reason = await self._connect_tls(config.tls, connection, ip)
+            connected = not connection.closing and not reason
         except OSError as error:
             reason = error_text(error)
         except asyncio.CancelledError:
@@ -227,6 +242,21 @@ class Pool(ConnectionOwner):
             self._offer(connection, now)
         else:
             self._connect_failed(attempt, reason, now)
+
+    async def _connect_tls(self, tls: ClientTls, connection: Http1Upstream, ip: str) -> str:
+        """Connect and shake hands; why that failed, empty where it did not."""
+        cluster = self._cluster
+        layer = TlsClient(cluster.loop, connection, tls, self.name)
+        try:
+            await cluster.loop.create_connection(lambda: layer, ip, self._host.port)  # type: ignore[type-var]  # a protocol by shape
+            failure = await layer.done
+        except BaseException:
+            layer.abort()
+            raise
+        if failure is None:
+            return ""
+        connection.closing = True
+        return failure.words
 
     def _connect_failed(self, attempt: ConnectAttempt, reason: str, now: float) -> None:
         cluster = self._cluster
@@ -335,30 +365,6 @@ class Pool(ConnectionOwner):
                 stats.upstream_cx_destroy_local_with_active_rq.value += 1
             else:
                 stats.upstream_cx_destroy_remote_with_active_rq.value += 1
-
-
-class Host:
-    """One endpoint of a cluster with its pool; lives as long as host sets name it and then until it is idle.
-
-    A LOGICAL_DNS cluster's host changes its address, and has connections to former ones.
-    """
-
-    def __init__(self, cluster: PoolOwner, entry: HostEntry, stats: HostStats) -> None:
-        self.ip: str = entry.ip
-        self.port: Final = entry.port
-        self.hostname: str = entry.hostname
-        self.weight: int = entry.weight
-        self.address: str = format_address(entry.ip, entry.port)
-        self.stats: Final = stats
-        self.pool: Final = Pool(cluster, self)
-
-    def update(self, entry: HostEntry) -> None:
-        """Take over what a newer host set says."""
-        self.hostname = entry.hostname
-        self.weight = entry.weight
-        if self.ip != entry.ip:
-            self.ip = entry.ip
-            self.address = format_address(entry.ip, entry.port)
 
 
 def error_text(error: OSError) -> str:

@@ -1,52 +1,39 @@
-"""The data plane of one process: accepts on the sockets it is lent, proxies, drains."""
+"""The data plane of one process: accepts on the sockets it is lent, proxies, changes in place, drains."""
 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+from proxyd.config.filled import chain_as_written, cluster_as_written, frame
+from proxyd.net.acceptor import Acceptor
 from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
 from proxyd.net.cluster import Cluster
 from proxyd.net.connection_manager import ConnectionManager, HttpDate
-from proxyd.net.downstream import Http1Downstream
-from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.limits import ConnectionLimit, LimitRow
-from proxyd.net.listener import HttpListener
+from proxyd.net.listener import Connection, Connections
 from proxyd.net.log_writer import Request
 from proxyd.net.request_id import RequestIds
+from proxyd.net.served import ServedChain, ServedConnections, ServedListener
 from proxyd.net.timers import TimerWheel
-from proxyd.snapshot.build import ListenerSnapshot, Snapshot
-from proxyd.snapshot.clusters import HostEntry
+from proxyd.snapshot.build import Snapshot
+from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
+from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
-from proxyd.stats.scopes import AccessLogStats
+from proxyd.stats.scopes import AccessLogStats, TlsInspectorStats
 
 logger = logging.getLogger("main")
 
 
-class ServedListener(HttpListener):
-    """A listener of a configuration; tells the server of each connection that closes."""
+class Change:
+    """What another configuration is to a server: everything that could fail has been done."""
 
-    def __init__(
-        self,
-        snapshot: ListenerSnapshot,
-        manager: ConnectionManager,
-        wheel: TimerWheel,
-        server: "Server",
-        limit: ConnectionLimit,
-    ) -> None:
-        super().__init__(
-            snapshot.manager.connection,
-            ExchangeFactory(manager),
-            snapshot.stats,
-            snapshot.manager.stats,
-            wheel,
-            limit,
-        )
-        self._server: Final = server
-
-    def on_closed(self) -> None:
-        self._server.on_connection_closed()
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot: Final = snapshot
+        self.listeners: Final[list[ServedListener]] = []  # in the order of the snapshot
+        self.kept: Final[list[tuple[ServedChain, FilterChainSnapshot]]] = []  # to go on as these say
 
 
 class Server:
@@ -71,50 +58,175 @@ class Server:
             ValueError: a connection limit cannot be kept.
         """
         self._loop: Final = loop
+        self._registry: Final = registry
         self._on_idle: Final = on_idle
+        self._local_address: Final = local_address
+        self._limits: Final = limits
         self._wheel: Final = TimerWheel(loop)
         self._logs: Final = AccessLogs(AccessLogStats(registry))
-        self._clusters: Final = {
-            name: Cluster(config, loop, self._wheel, registry) for name, config in snapshot.clusters.items()
-        }
-        self._accepting: list[tuple[ServedListener, asyncio.AbstractServer, socket.socket]] = []
-        self._taken: Final[set[asyncio.Task[None]]] = set()
+        self._inspector: Final = TlsInspectorStats(registry)
+        self._clusters: Final[dict[str, Cluster]] = {}  # shared by all connection managers
+        self._retired: Final[set[Cluster]] = set()  # not in force any more, with requests under way
+        self._acceptors: Final[dict[int, Acceptor]] = {}  # by the number of the socket
+        self._taken: Final[set[asyncio.Task[None]]] = set()  # queued connections on their way in
         self._draining: bool = False
+        self._drain_close: bool = False
         self._idle_told: bool = False
-        request_ids = RequestIds()
-        date = HttpDate()
-        self._listeners: Final[list[ServedListener]] = []
-        for index, listener in enumerate(snapshot.listeners):
-            manager = ConnectionManager(
-                listener.manager,
-                self._clusters,
-                open_loggers(self._logs, listener.manager.access_logs),
-                request_ids,
-                date,
-                local_address,
-            )
-            most = listener.connection_limit
-            limit = ConnectionLimit(most) if limits is None else limits.limit(index, most)
-            self._listeners.append(ServedListener(listener, manager, self._wheel, self, limit))
+        self._logs_changed: bool = False
+        self._request_ids: Final = RequestIds()
+        self._date: Final = HttpDate()
+        self._listeners: list[ServedListener] = []
+        self._former: Final[set[ServedChain]] = set()  # not in force any more, with connections left
+        self.snapshot: Snapshot = Snapshot([], {})
+        self.commit(self.prepare(snapshot), 0.0)
 
-    @property
-    def connections(self) -> int:
-        """Downstream connections now open."""
-        return sum(len(listener.connections) for listener in self._listeners)
+    # -- the configuration
+
+    def prepare(self, snapshot: Snapshot) -> Change:
+        """Get ready for another configuration; what has not changed goes on as it is.
+
+        Raises as the constructor does, and then nothing has changed.
+        """
+        change = Change(snapshot)
+        present = {listener.snapshot.key: listener for listener in self._listeners}
+        for index, compiled in enumerate(snapshot.listeners):
+            live = present.get(compiled.key)
+            if live is None or live.snapshot is not compiled:
+                live = self._prepare_listener(index, compiled, live, change)
+            change.listeners.append(live)
+        return change
+
+    def _prepare_listener(
+        self, index: int, compiled: ListenerSnapshot, before: ServedListener | None, change: Change
+    ) -> ServedListener:
+        """A listener whose chains alone have changed keeps its connections, and the chains that have not."""
+        if before is not None and frame(before.snapshot.written) == frame(compiled.written):
+            connections = before.connections
+            known = list(before.chains)
+        else:
+            known = []
+            most = compiled.connection_limit
+            former = None if before is None else before.connections.limit
+            limit = (
+                ConnectionLimit(most, before=former)
+                if self._limits is None
+                else self._limits.limit(index, most, former)
+            )
+            loggers = open_loggers(self._logs, compiled.access_logs)
+            connections = ServedConnections(compiled, limit, loggers, self)
+        chains: list[ServedChain] = []
+        for chain in compiled.chains:
+            written = chain_as_written(chain.written)
+            same = next((each for each in known if each.written == written), None)
+            if same is None:
+                same = self._new_chain(chain, connections)
+            else:
+                known.remove(same)
+                change.kept.append((same, chain))
+            chains.append(same)
+        return ServedListener(compiled, chains, connections, self._wheel, self._inspector)
+
+    def _new_chain(self, chain: FilterChainSnapshot, connections: Connections) -> ServedChain:
+        manager = ConnectionManager(
+            chain.manager,
+            self._clusters,
+            open_loggers(self._logs, chain.manager.access_logs),
+            self._request_ids,
+            self._date,
+            self._local_address,
+        )
+        return ServedChain(chain, manager, connections, self._wheel)
+
+    def commit(self, change: Change, drain_seconds: float) -> set[str]:
+        """Put a change in force. Requests under way finish on what they began with.
+
+        Connections of listeners and chains that have changed or gone end with their next response, at the
+        latest after ``drain_seconds``. Where the sockets go is said by ``place`` afterwards. Returns the
+        names of clusters that are new or have changed: those that are resolved have to be told their hosts.
+        """
+        fresh = self._replace_clusters(change.snapshot)
+        for chain, compiled in change.kept:
+            chain.manager.config.take_routes(compiled.manager)
+        staying = {chain for listener in change.listeners for chain in listener.chains}
+        for chain in staying:
+            chain.drain_close = self._drain_close
+        for listener in self._listeners:
+            gone = [chain for chain in listener.chains if chain not in staying]
+            for chain in gone:
+                chain.drain_close = True
+            if gone:
+                self._loop.call_later(drain_seconds, self._cut, gone)
+                self._former.update(gone)
+        self._listeners = change.listeners
+        self.snapshot = change.snapshot
+        self._logs_changed = True
+        self._forget_former()
+        return fresh
+
+    def abandon(self, change: Change) -> None:
+        """Forget a change that does not come into force."""
+        self._logs_changed = True
+
+    def _replace_clusters(self, snapshot: Snapshot) -> set[str]:
+        clusters = self._clusters
+        fresh: set[str] = set()
+        for name, live in list(clusters.items()):
+            config = snapshot.clusters.get(name)
+            if config is live.config:
+                continue
+            if config is not None and _same_but_for_tls(live.config, config):
+                live.config.take_tls(config)
+                snapshot.clusters[name] = live.config
+            else:
+                del clusters[name]
+                self._retired.add(live)
+                live.retire(self._retired.discard)
+        for name, config in snapshot.clusters.items():
+            if name not in clusters:
+                clusters[name] = Cluster(config, self._loop, self._wheel, self._registry)
+                fresh.add(name)
+        return fresh
+
+    def _cut(self, chains: list[ServedChain]) -> None:
+        for chain in chains:
+            for connection in list(chain.members):
+                connection.abort()
+
+    def _forget_former(self) -> None:
+        for chain in [each for each in self._former if not each.members]:
+            self._former.discard(chain)
+            self._logs_changed = True
+
+    def _all_connections(self) -> list[Connection]:
+        served = {listener.connections for listener in self._listeners}
+        served.update(chain.connections for chain in self._former)
+        return [connection for connections in served for connection in connections.all]
+
+    # -- the sockets
 
     async def listen(self, listener_index: int, sock: socket.socket, backlog: int = 65535) -> None:
         """Start to accept on a bound socket, which from now on belongs to this server.
 
         ``backlog`` is set on the socket, for all who share it.
         """
-        listener = self._listeners[listener_index]
-        copy = sock.dup()  # the loop closes its own when it stops accepting, what is queued is taken after
-        server = await self._loop.create_server(
-            lambda: Http1Downstream(listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
-            sock=sock,
-            backlog=backlog,
-        )
-        self._accepting.append((listener, server, copy))
+        await self.accept(sock.fileno(), listener_index, sock, backlog)
+
+    async def accept(self, number: int, listener_index: int, sock: socket.socket, backlog: int) -> None:
+        """The same for a socket that ``place`` can name by its number."""
+        acceptor = Acceptor(self._listeners[listener_index], sock.dup())
+        self._acceptors[number] = acceptor
+        await acceptor.start(self._loop, sock, backlog)
+
+    def place(self, sockets: Sequence[tuple[int, int]]) -> None:
+        """Say which sockets (their numbers) serve which listeners (indexes); others accept no more."""
+        wanted = dict(sockets)
+        for number, acceptor in list(self._acceptors.items()):
+            index = wanted.get(number, -1)
+            if index >= 0:
+                acceptor.listener = self._listeners[index]
+            else:
+                del self._acceptors[number]
+                self._stop(acceptor)
 
     def stop_accepting(self, listeners: Collection[int] | None = None) -> None:
         """Accept what is queued by now and no more; the sockets stay open in the supervisor.
@@ -122,47 +234,34 @@ class Server:
         ``listeners`` are the indexes of those to stop, all by default.
         """
         stopped = None if listeners is None else [self._listeners[index] for index in listeners]
-        accepting, self._accepting = self._accepting, []
-        for listener, server, sock in accepting:
-            if stopped is not None and listener not in stopped:
-                self._accepting.append((listener, server, sock))
-                continue
-            server.close()
-            sock.setblocking(False)
-            self._take_queued(listener, sock)
-            sock.close()
+        for number, acceptor in list(self._acceptors.items()):
+            if stopped is None or acceptor.listener in stopped:
+                del self._acceptors[number]
+                self._stop(acceptor)
 
-    def _take_queued(self, listener: ServedListener, sock: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = sock.accept()
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError as error:
-                logger.warning("while the last connections were accepted: %s", error)
-                return
-            connection.setblocking(False)
-            task = self._loop.create_task(self._serve(listener, connection))
+    def _stop(self, acceptor: Acceptor) -> None:
+        for connection in acceptor.stop():
+            task = self._loop.create_task(acceptor.take(self._loop, connection))
             self._taken.add(task)
             task.add_done_callback(self._on_taken)
-
-    async def _serve(self, listener: ServedListener, connection: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(  # type: ignore[type-var]
-                lambda: Http1Downstream(listener),  # a protocol by shape
-                connection,
-            )
-        except OSError:
-            connection.close()
 
     def _on_taken(self, task: "asyncio.Task[None]") -> None:
         self._taken.discard(task)
         self.on_connection_closed()
 
+    # -- its life
+
+    @property
+    def connections(self) -> int:
+        """Downstream connections now open."""
+        return len(self._all_connections())
+
     def set_drain_close(self, on: bool) -> None:
         """Whether every response is to end its connection, while new ones are still accepted."""
+        self._drain_close = on
         for listener in self._listeners:
-            listener.drain_close = on
+            for chain in listener.chains:
+                chain.drain_close = on
 
     def drain(self, close_idle: bool) -> None:
         """Accept no more and let each connection end with its next response.
@@ -178,12 +277,13 @@ class Server:
 
     def close_idle(self) -> None:
         """Close the connections that carry no request now."""
-        for listener in self._listeners:
-            for connection in list(listener.connections):
-                connection.close_if_idle()
+        for connection in self._all_connections():
+            connection.close_if_idle()
 
     def on_connection_closed(self) -> None:
-        """A connection less: where all are gone and a drain was asked for, say so."""
+        """A connection less: forget what ended with it; the last one of a drain is told."""
+        if self._former:
+            self._forget_former()
         if self._draining and not self._idle_told and not self._taken and not self.connections:
             self._idle_told = True
             self._on_idle()
@@ -191,17 +291,27 @@ class Server:
     def close(self) -> None:
         """End everything at once."""
         self.stop_accepting()
-        for listener in self._listeners:
-            for connection in list(listener.connections):
-                connection.abort()
-        for cluster in self._clusters.values():
+        for connection in self._all_connections():
+            connection.abort()
+        for cluster in [*self._clusters.values(), *self._retired]:
             cluster.abort()
         self._wheel.close()
         self._logs.close()
 
     def flush_logs(self) -> None:
         """Hand the collected access log lines over; to be called every second."""
+        if self._logs_changed:
+            self._logs_changed = False
+            used = {path for listener in self._listeners for path in listener.log_paths()}
+            self._logs.close_unused(used.union(*(chain.log_paths() for chain in self._former)))
         self._logs.flush_all()
+
+    def set_tickets(self, tickets: TicketSecret) -> None:
+        """The secret of session tickets is another from now on."""
+        for listener in self._listeners:
+            for chain in listener.snapshot.chains:
+                if chain.tls is not None:
+                    chain.tls.set_tickets(tickets)
 
     def begin_reopen_logs(self, others: list[Request] | None = None) -> Reopening:
         """Open every access log again; the result's ``reasons`` blocks and belongs on another thread.
@@ -215,3 +325,10 @@ class Server:
         live = self._clusters.get(cluster)
         if live is not None:
             live.update_hosts(hosts)
+
+
+def _same_but_for_tls(one: ClusterSnapshot, other: ClusterSnapshot) -> bool:
+    """Whether two snapshots of a cluster differ in what files and secrets hold, and in nothing else."""
+    if one.tls is None or other.tls is None:
+        return False
+    return cluster_as_written(one.written) == cluster_as_written(other.written)

@@ -11,6 +11,7 @@ from proxyd.codec.http1 import RequestHead, ResponseHead
 from proxyd.errors import Failure
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo, WireBytes
+from proxyd.filters.tls_info import TlsInfo
 
 
 @trait
@@ -148,6 +149,10 @@ class UpstreamStream:
 
     def local_address(self) -> str:
         """``ip:port`` of this side of the connection."""
+        raise NotImplementedError
+
+    def tls_info(self) -> TlsInfo | None:
+        """What is known of the connection's TLS; None where it has none."""
         raise NotImplementedError
 
 

@@ -20,6 +20,7 @@ from proxyd.codec.http1 import (
 )
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.filters.stream_info import WireBytes
+from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
@@ -77,6 +78,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         "closing",
         "leased",
         "requests",
+        "tls",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +120,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self.born: float = time.monotonic()
         self.requests: int = 0
         self.leased: bool = False  # kept by the pool
+        self.tls: TlsInfo | None = None
         self.closing: bool = False  # no request may be given to it any more
 
     # -- the pool's side
@@ -345,6 +348,9 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
             if name is not None:
                 self._local_address = format_address(name[0], name[1])
         return self._local_address
+
+    def tls_info(self) -> TlsInfo | None:
+        return self.tls
 
     # -- the reader's side
 

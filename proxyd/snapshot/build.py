@@ -6,97 +6,127 @@ Compiling is pure: no sockets, no tasks, no files. What can fail about a configu
 from typing import Final
 
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.cluster import Cluster
 from proxyd.config.core import Node
+from proxyd.config.filled import chains
 from proxyd.config.listener import Listener
-from proxyd.snapshot.clusters import BUFFER_LIMIT, ClusterSnapshot
+from proxyd.config.tls import Secret
+from proxyd.snapshot.clusters import ClusterSnapshot
+from proxyd.snapshot.filter_chains import DuplicateMatchError
 from proxyd.snapshot.formatter import FormatError
-from proxyd.snapshot.http_connection_manager import ConnectionManagerSnapshot
+from proxyd.snapshot.listeners import ListenerSnapshot, RuntimeNumberError
 from proxyd.snapshot.router import RouterError
 from proxyd.snapshot.runtime import Runtime, compile_runtime
+from proxyd.snapshot.tickets import TicketSecret
+from proxyd.snapshot.tls import TlsError, TlsSettings
 from proxyd.stats.metrics import Registry
-from proxyd.stats.scopes import ListenerStats
 
-_CONNECTION_LIMIT: Final = "envoy.resource_limits.listener.{}.connection_limit"
+__all__ = ["Compiler", "ListenerSnapshot", "Snapshot", "SnapshotError", "compile_snapshot", "listener_key"]
 
 
 class SnapshotError(ValueError):
     """A configuration that is well-formed and cannot run; the text names the resource and the reason."""
 
 
-class ListenerSnapshot:
-    """One compiled listener with its single filter chain."""
-
-    def __init__(
-        self,
-        config: Listener,
-        registry: Registry,
-        worker: int,
-        runtime: Runtime,
-        node: Node | None,
-    ) -> None:
-        socket_address = config.address.socket_address
-        address = socket_address.address
-        if ":" in address:
-            address = f"[{address}]"
-        self.address: Final = f"{address}:{socket_address.port_value}"
-        self.name: Final = config.name or self.address
-        stat_address = config.stat_prefix or self.address
-        self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)
-        limit = config.per_connection_buffer_limit_bytes
-        self.buffer_limit: Final[int] = BUFFER_LIMIT if limit is None else limit
-        # -1 for none. It is all workers' together, and nothing can name a listener without a name.
-        self.connection_limit: Final[int] = (
-            _whole_number(runtime, _CONNECTION_LIMIT.format(config.name)) if config.name else -1
-        )
-        self.manager: Final = ConnectionManagerSnapshot(
-            config.filter_chains[0].filters[0].typed_config,
-            stat_address,
-            self.buffer_limit,
-            registry,
-            runtime,
-            node,
-        )
-        self.manager.connection.filter_chain_name = config.filter_chains[0].name
-
-
 class Snapshot:
     """A whole compiled configuration; ``listeners`` in the order of ``static_resources.listeners``."""
 
-    def __init__(self, listeners: list[ListenerSnapshot], clusters: dict[str, ClusterSnapshot]) -> None:
+    def __init__(
+        self,
+        listeners: list[ListenerSnapshot],
+        clusters: dict[str, ClusterSnapshot],
+        secrets: tuple[Secret, ...] = (),
+    ) -> None:
         self.listeners: Final = listeners
         self.clusters: Final = clusters
+        self.secrets: Final = secrets
+        self.keyed: Final = {listener.key: listener for listener in listeners}
 
 
-def compile_snapshot(bootstrap: Bootstrap, registry: Registry, worker: int) -> Snapshot:
-    """Compile for worker number ``worker``.
+def listener_key(listener: Listener, index: int) -> str:
+    """By which a listener is known again: its name. One without is static, and stays where it stands."""
+    return listener.name or f"#{index}"
+
+
+class Compiler:
+    """Compiles resources one by one. All its methods raise SnapshotError."""
+
+    def __init__(
+        self,
+        bootstrap: Bootstrap,
+        registry: Registry,
+        worker: int,
+        tickets: TicketSecret | None = None,
+        before: Snapshot | None = None,
+    ) -> None:
+        """Of ``bootstrap`` the runtime, the node and the secrets count.
+
+        What has not changed since ``before``, a snapshot of the same runtime and node, is taken from there.
+        """
+        self._registry: Final = registry
+        self._worker: Final = worker
+        self._before: Final = before
+        self._node: Final[Node | None] = bootstrap.node
+        self._runtime: Final[Runtime] = compile_runtime(bootstrap)
+        secrets = bootstrap.static_resources.secrets
+        self._settings: Final = TlsSettings({secret.name: secret for secret in secrets}, tickets)
+        self._same_secrets: Final[bool] = before is not None and before.secrets == secrets
+
+    def cluster(self, cluster: Cluster) -> ClusterSnapshot:
+        before = self._before
+        if before is not None and (self._same_secrets or cluster.transport_socket is None):
+            known = before.clusters.get(cluster.name)
+            if known is not None and known.written == cluster:
+                return known
+        try:
+            return ClusterSnapshot(cluster, self._registry, self._runtime, self._settings)
+        except TlsError as error:
+            raise SnapshotError(f"cluster {cluster.name}: {error.field}: {error}") from None
+
+    def listener(self, listener: Listener, index: int = 0) -> ListenerSnapshot:
+        """``index`` is its place in the configuration, for a listener without a name."""
+        key = listener_key(listener, index)
+        before = self._before
+        if before is not None and (self._same_secrets or not _has_tls(listener)):
+            known = before.keyed.get(key)
+            if known is not None and known.written == listener:
+                return known
+        name = listener.name or listener.address.socket_address.address
+        try:
+            return ListenerSnapshot(
+                listener, self._registry, self._worker, self._runtime, self._node, self._settings, key
+            )
+        except (RouterError, FormatError) as error:
+            raise SnapshotError(f"listener {name}: {error}") from error
+        except RuntimeNumberError as error:
+            raise SnapshotError(str(error)) from None
+        except TlsError as error:
+            raise SnapshotError(f"listener {name}: {error.field}: {error}") from None
+        except DuplicateMatchError as error:
+            raise SnapshotError(
+                f"listener {name}: filter_chains[{error.second}] has the same filter_chain_match as "
+                f"filter_chains[{error.first}]"
+            ) from None
+
+
+def compile_snapshot(
+    bootstrap: Bootstrap,
+    registry: Registry,
+    worker: int,
+    tickets: TicketSecret | None = None,
+    before: Snapshot | None = None,
+) -> Snapshot:
+    """Compile for worker number ``worker``; see TlsSettings for ``tickets``, Compiler for ``before``.
 
     Raises:
         SnapshotError: something in it cannot run; the text says what and why.
     """
     resources = bootstrap.static_resources
-    runtime = compile_runtime(bootstrap)
-    clusters: dict[str, ClusterSnapshot] = {}
-    listeners: list[ListenerSnapshot] = []
-    if resources is None:
-        return Snapshot(listeners, clusters)
-    for cluster in resources.clusters:
-        clusters[cluster.name] = ClusterSnapshot(cluster, registry, runtime)
-    for listener in resources.listeners:
-        try:
-            listeners.append(ListenerSnapshot(listener, registry, worker, runtime, bootstrap.node))
-        except (RouterError, FormatError) as error:
-            name = listener.name or listener.address.socket_address.address
-            raise SnapshotError(f"listener {name}: {error}") from error
-    return Snapshot(listeners, clusters)
+    compiler = Compiler(bootstrap, registry, worker, tickets, before)
+    clusters = {cluster.name: compiler.cluster(cluster) for cluster in resources.clusters}
+    listeners = [compiler.listener(listener, index) for index, listener in enumerate(resources.listeners)]
+    return Snapshot(listeners, clusters, resources.secrets)
 
 
-def _whole_number(runtime: Runtime, key: str) -> int:
-    """The number under ``key``, which text may stand for, or -1 where there is none."""
-    value = runtime.get(key)
-    if value is None:
-        return -1
-    if not isinstance(value, bool):
-        text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
-        if text.isascii() and text.isdigit():
-            return int(text)
-    raise SnapshotError(f"layered_runtime: {key} is {value!r}, not a whole number")
+def _has_tls(listener: Listener) -> bool:
+    return any(chain.transport_socket is not None for chain in chains(listener))

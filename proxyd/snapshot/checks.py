@@ -1,8 +1,10 @@
 """Mistakes that show only when a configuration is compiled, told with the path of the field they are in."""
 
+import ssl
 from collections.abc import Iterator
 
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.cluster import Cluster
 from proxyd.config.core import (
     HeaderValueOption,
     RegexMatchAndSubstitute,
@@ -11,14 +13,87 @@ from proxyd.config.core import (
     SubstitutionFormatString,
 )
 from proxyd.config.finding import Finding, messages
+from proxyd.config.listener import FilterChain
+from proxyd.config.message import Message
+from proxyd.config.tls import DownstreamTlsContext, Secret, UpstreamTlsContext
 from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
+from proxyd.snapshot.peer_validation import PeerValidation
 from proxyd.snapshot.regex import RegexError, Substitution, compile_regex
+from proxyd.snapshot.tls import ClientTls, Secrets, ServerTls, TlsError, TlsSettings
+from proxyd.snapshot.tls_context import Identity, SecretError, set_trust
+from proxyd.stats.metrics import Registry
+from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
 
 
-def check_texts(bootstrap: Bootstrap) -> Iterator[Finding]:
-    """Every format that names an operator wrongly, every expression that RE2 does not take."""
-    for path, message in messages(bootstrap):
+def check_snapshot(bootstrap: Bootstrap) -> Iterator[Finding]:
+    """Everything of the kind."""
+    yield from check_resource(bootstrap, "", {each.name: each for each in bootstrap.static_resources.secrets})
+
+
+def check_resource(root: Message, root_path: str, secrets: Secrets) -> Iterator[Finding]:
+    """The same of one resource, which stands at ``root_path`` of its text."""
+    yield from check_texts(root, root_path)
+    for path, message in messages(root, root_path):
+        yield from check_tls_contexts(path, message, secrets)
+
+
+def tls_warnings(bootstrap: Bootstrap) -> Iterator[str]:
+    """What can run and may not be what was meant."""
+    for cluster in bootstrap.static_resources.clusters:
+        socket = cluster.transport_socket
+        if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+            continue
+        common = socket.typed_config.common_tls_context
+        if common is None or (
+            common.validation_context is None
+            and common.validation_context_sds_secret_config is None
+            and common.combined_validation_context is None
+        ):
+            yield (
+                f"cluster {cluster.name}: its hosts are not verified, anybody can stand in for them: "
+                "set validation_context.trusted_ca"
+            )
+
+
+def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterator[Finding]:
+    """What OpenSSL has against the certificates, keys and algorithms of a cluster or a filter chain."""
+    settings = TlsSettings(secrets)
+    try:
+        if isinstance(message, Cluster):
+            path = f"{path}.transport_socket.typed_config"
+            if message.transport_socket is not None:
+                config = message.transport_socket.typed_config
+                if isinstance(config, UpstreamTlsContext):
+                    ClientTls(config, message, settings, TlsStats(Registry(None), CLUSTER, ""))
+        elif isinstance(message, FilterChain) and message.transport_socket is not None:
+            path = f"{path}.transport_socket.typed_config"
+            context = message.transport_socket.typed_config
+            if isinstance(context, DownstreamTlsContext):
+                ServerTls(context, settings, TlsStats(Registry(None), LISTENER, ""))
+    except SecretError:
+        return  # told by the loader, or there later
+    except TlsError as error:
+        yield Finding(f"{path}.{error.field}", str(error))
+    except (RegexError, AssertionError):
+        return  # told for the expression; what is missing has been told by the loader
+
+
+def compile_secret(secret: Secret) -> None:
+    """Find out whether a secret can be used. Raises TlsError, RegexError."""
+    if secret.tls_certificate is not None:
+        Identity(secret.tls_certificate, "tls_certificate").use(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    if secret.validation_context is not None:
+        PeerValidation(secret.validation_context)
+        set_trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), secret.validation_context, "validation_context")
+
+
+def check_texts(root: Message, root_path: str = "") -> Iterator[Finding]:
+    """Every format that names an operator wrongly, every expression that RE2 does not take.
+
+    ``root_path`` is where ``root`` stands in its text.
+    """
+    for path, message in messages(root, root_path):
         if isinstance(message, RegexMatcher):
             yield from _regex(path, message)
         elif isinstance(message, RegexMatchAndSubstitute):

@@ -2,11 +2,20 @@
 
 from typing import Final, NamedTuple
 
-from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, DiscoveryType, TcpKeepalive
+from proxyd.config.cluster import (
+    HTTP_OPTIONS_KEY,
+    Cluster,
+    ClusterLoadAssignment,
+    DiscoveryType,
+    TcpKeepalive,
+)
+from proxyd.config.tls import UpstreamTlsContext
 from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.snapshot.runtime import Runtime
+from proxyd.snapshot.tls import ClientTls, SecretNotReadyError, TlsSettings
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ClusterStats
+from proxyd.stats.tls_scopes import CLUSTER, TlsStats
 
 # Envoy's defaults (config.cluster.v3.Cluster, CircuitBreakers.Thresholds, HttpProtocolOptions).
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -39,7 +48,11 @@ class KeepAlive(NamedTuple):
 class ClusterSnapshot:
     """One compiled cluster. Times in seconds, 0.0 for none."""
 
-    def __init__(self, config: Cluster, registry: Registry, runtime: Runtime) -> None:
+    def __init__(
+        self, config: Cluster, registry: Registry, runtime: Runtime, settings: TlsSettings | None = None
+    ) -> None:
+        """Raises TlsError, RegexError."""
+        self.written: Cluster = config
         self.name: Final = config.name
         self.stat_name: Final = config.alt_stat_name or config.name
         self.stats: Final = ClusterStats(registry, self.stat_name)
@@ -72,13 +85,36 @@ class ClusterSnapshot:
         self.max_response_headers: Final[int] = count or MAX_RESPONSE_HEADERS
         connecting = config.upstream_connection_options
         self.keep_alive: Final = keep_alive(None if connecting is None else connecting.tcp_keepalive)
+        # Other contents of the same files, or of secrets, are for connections from then on.
+        self.waits: bool = False  # for a secret: until it is there, no connection can be made
+        self.tls: ClientTls | None = None
+        try:
+            self.tls = _tls(config, registry, settings or TlsSettings({}), self.stat_name)
+        except SecretNotReadyError:
+            self.waits = True
         self.hosts: Final[list[HostEntry]] = [] if self.resolved else endpoints(config)
+
+    def take_tls(self, other: "ClusterSnapshot") -> None:
+        """Use another's certificates and trust from now on; the two differ in nothing else."""
+        self.tls = other.tls
+        self.written = other.written
+
+
+def _tls(config: Cluster, registry: Registry, settings: TlsSettings, stat_name: str) -> ClientTls | None:
+    """None where HTTP goes over bare TCP."""
+    socket = config.transport_socket
+    if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+        return None
+    return ClientTls(socket.typed_config, config, settings, TlsStats(registry, CLUSTER, stat_name))
 
 
 def endpoints(config: Cluster) -> list[HostEntry]:
     """Every endpoint in file order, as written there: the ``ip`` may still be a name to resolve."""
-    if config.load_assignment is None:
-        return []
+    return [] if config.load_assignment is None else assigned(config.load_assignment)
+
+
+def assigned(assignment: ClusterLoadAssignment) -> list[HostEntry]:
+    """Every endpoint of an assignment in file order."""
     return [
         HostEntry(
             item.endpoint.address.socket_address.address,
@@ -86,7 +122,7 @@ def endpoints(config: Cluster) -> list[HostEntry]:
             item.endpoint.hostname,
             item.load_balancing_weight or 1,
         )
-        for locality in config.load_assignment.endpoints
+        for locality in assignment.endpoints
         for item in locality.lb_endpoints
     ]
 

@@ -7,8 +7,14 @@ neighbours, and Envoy's lists of the ``x-envoy-*`` headers that command a proxy.
 import ipaddress
 from typing import Final
 
+from proxyd.codec.certificate import DNS, URI, preload
 from proxyd.config.core import CidrRange, Node
-from proxyd.config.http_connection_manager import ForwardClientCertDetails, HttpConnectionManager
+from proxyd.config.http_connection_manager import (
+    ForwardClientCertDetails,
+    HttpConnectionManager,
+    SetCurrentClientCertDetails,
+)
+from proxyd.filters.tls_info import TlsInfo
 
 # What a request header is to a manager; each is one bit.
 NEVER: Final = 1 << 0  # no request goes on with it
@@ -21,6 +27,7 @@ REQUEST_ID: Final = 1 << 6
 VIA: Final = 1 << 7
 USER_AGENT: Final = 1 << 8
 REFERER: Final = 1 << 9  # goes on if it is one
+CLIENT_CERT: Final = 1 << 10
 
 _ALWAYS: Final[dict[bytes, int]] = {
     b"x-forwarded-for": FORWARDED_FOR,
@@ -91,6 +98,43 @@ class AddressRanges:
         return any(number >> shift == prefix for shift, prefix in blocks)
 
 
+class ClientCertSnapshot:
+    """What becomes of ``x-forwarded-client-cert`` where a client has shown a certificate."""
+
+    def __init__(self, config: HttpConnectionManager) -> None:
+        mode = config.forward_client_cert_details
+        self.keeps: Final[bool] = mode is ForwardClientCertDetails.FORWARD_ONLY
+        self.appends: Final[bool] = mode is ForwardClientCertDetails.APPEND_FORWARD
+        self.tells: Final[bool] = self.appends or mode is ForwardClientCertDetails.SANITIZE_SET
+        if self.tells:
+            preload()
+        details = config.set_current_client_cert_details or SetCurrentClientCertDetails()
+        self.subject: Final[bool] = bool(details.subject)
+        self.cert: Final[bool] = details.cert
+        self.chain: Final[bool] = details.chain
+        self.dns: Final[bool] = details.dns
+        self.uri: Final[bool] = details.uri
+
+    def element(self, tls: TlsInfo) -> bytes:
+        """What is told of the client on this connection; empty without its certificate."""
+        peer = tls.peer
+        if peer is None:
+            return b""
+        parts = [] if tls.local is None else [f"By={uri}" for uri in tls.local.names_of(URI)]
+        parts.append(f"Hash={peer.sha256}")
+        if self.cert:
+            parts.append(f'Cert="{peer.escaped_pem}"')
+        if self.chain:
+            parts.append(f'Chain="{"".join(each.escaped_pem for each in tls.peer_chain)}"')
+        if self.subject:
+            parts.append(f'Subject="{peer.subject}"')
+        if self.uri:
+            parts += [f"URI={uri}" for uri in peer.names_of(URI)] or ["URI="]
+        if self.dns:
+            parts += [f"DNS={name}" for name in peer.names_of(DNS)]
+        return ";".join(parts).encode()
+
+
 class ForwardingSnapshot:
     """The compiled options."""
 
@@ -122,5 +166,9 @@ class ForwardingSnapshot:
             self.kinds[b"x-envoy-downstream-service-cluster"] = NEVER
             if self.service_node:
                 self.kinds[b"x-envoy-downstream-service-node"] = NEVER
-        if config.forward_client_cert_details is not ForwardClientCertDetails.ALWAYS_FORWARD_ONLY:
+        mode = config.forward_client_cert_details
+        self.client_cert: Final = ClientCertSnapshot(config)
+        if mode is ForwardClientCertDetails.SANITIZE:
             self.kinds[b"x-forwarded-client-cert"] = NEVER
+        elif mode is not ForwardClientCertDetails.ALWAYS_FORWARD_ONLY:
+            self.kinds[b"x-forwarded-client-cert"] = CLIENT_CERT

@@ -13,6 +13,7 @@ from proxyd.config.http_connection_manager import (
     PathWithEscapedSlashesAction,
     ServerHeaderTransformation,
 )
+from proxyd.config.route import RouteConfiguration
 from proxyd.errors import REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT, STREAM_IDLE_REQUEST, Failure
 from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
@@ -92,6 +93,7 @@ class HttpConnectionOptions:
         self.buffer_limit: int = 1024 * 1024
         self.counts_wire_bytes: bool = False  # for each request, as a format asks for it
         self.filter_chain_name: str = ""
+        self.tls: bool = False
 
 
 class AccessLogSnapshot:
@@ -117,17 +119,24 @@ class ConnectionManagerSnapshot:
         registry: Registry,
         runtime: Runtime,
         node: Node | None,
+        tls: bool = False,
     ) -> None:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
-        self.router: Final[Router] = compile_router(config.route_config, runtime)
+        # With rds what the file says has been put there; an update of the file replaces it.
+        self.router: Router = compile_router(config.route_config or RouteConfiguration(), runtime)
         self.connection: Final = _connection_options(config, buffer_limit)
+        if tls:
+            self.connection.tls = True
+            self.connection.refuse_https = False
         if self.connection.underscores != ALLOW:
             self.connection.underscore_stats = UnderscoreStats(registry)
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
         # What costs something is found out only where a format names it.
         written = msgspec.json.encode(config)
-        self.logs_upstream_local: Final[bool] = b"%UPSTREAM_LOCAL_" in written
+        self.logs_upstream: bool = any(
+            part in written for part in (b"%UPSTREAM_LOCAL_", b"%UPSTREAM_TLS_", b"%UPSTREAM_PEER_")
+        )
         self.connection.counts_wire_bytes = b"_WIRE_BYTES_" in written
         self.server_name: Final[bytes] = (config.server_name or "envoy").encode()
         self.server_header: Final[int] = _SERVER_HEADER[config.server_header_transformation]
@@ -166,6 +175,12 @@ class ConnectionManagerSnapshot:
         self.max_stream_duration: Final[float] = duration or 0.0
         times = (self.stream_idle_timeout, self.request_timeout, self.max_stream_duration)
         self.least_timeout: Final[float] = min((time for time in times if time > 0.0), default=NO_TIMEOUT)
+
+    def take_routes(self, other: "ConnectionManagerSnapshot") -> None:
+        """Route by another's table from now on; the two differ in nothing else."""
+        self.router = other.router
+        self.logs_upstream = other.logs_upstream
+        self.connection.counts_wire_bytes = other.connection.counts_wire_bytes
 
 
 def _set_head_timeout(options: HttpConnectionOptions, config: HttpConnectionManager) -> None:

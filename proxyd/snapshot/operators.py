@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from proxyd import errors
+from proxyd.codec.certificate import preload
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.snapshot.sources import (
     Constant,
@@ -34,12 +35,19 @@ from proxyd.snapshot.sources import (
     without_port,
 )
 from proxyd.snapshot.time_format import DEFAULT_LOCAL_TIME, DEFAULT_TIME, TimeFormat
+from proxyd.snapshot.tls_operators import CONNECTION_FACTS, TLS_FACTS, TLS_TIMES, TlsFact, ValidityTime
 
 _HOSTNAME: Final = socket.gethostname()
 
 
 class FormatError(ValueError):
     """A format that cannot be compiled; the text names the operator and what is wrong with it."""
+
+
+class ConnectionEnd(StreamInfo):
+    """Not a request: a connection as a whole, for a listener's own access log."""
+
+    __slots__ = ()
 
 
 def compile_operator(name: str, parameter: str | None, limit: int) -> Source:
@@ -56,6 +64,14 @@ def compile_operator(name: str, parameter: str | None, limit: int) -> Source:
             raise FormatError(f"%{name}% takes neither a parameter nor a length")
         begin, end = _DURATIONS[name]
         return Duration(_MOMENTS[begin], _MOMENTS[end])
+    if name in TLS_FACTS:
+        if parameter is not None or limit >= 0:
+            raise FormatError(f"%{name}% takes neither a parameter nor a length")
+        if "_PEER_" in name or "_LOCAL_" in name:
+            preload()
+        return TlsFact(*TLS_FACTS[name])
+    if name in TLS_TIMES:
+        return _validity_time(name, parameter or "", limit)
     if name in _ABSENT or name in _ABSENT_WITH_PARAMETER:
         if name in _ABSENT_WITH_PARAMETER and not parameter:
             raise FormatError(f"%{name}% must say of what, as %{name}(NAMESPACE)%")
@@ -64,7 +80,7 @@ def compile_operator(name: str, parameter: str | None, limit: int) -> Source:
         return _WITH_PARAMETER[name](name, parameter or "", limit)
     if name in _UNSUPPORTED:
         raise FormatError(f"%{name}% is not supported by proxyd")
-    known = [*_FACTS, *_DURATIONS, *_WITH_PARAMETER]
+    known = [*_FACTS, *_DURATIONS, *_WITH_PARAMETER, *TLS_FACTS, *TLS_TIMES]
     near = get_close_matches(name, known, 1)
     hint = f"; did you mean %{near[0]}%?" if near else ""
     raise FormatError(f"%{name}% is no operator{hint}")
@@ -102,6 +118,16 @@ def _time(name: str, parameter: str, limit: int) -> Source:
     spec = parameter or (DEFAULT_LOCAL_TIME if local else DEFAULT_TIME)
     try:
         return StartTime(TimeFormat(spec, local), name.startswith("EMIT"))
+    except ValueError as error:
+        raise FormatError(f"%{name}({parameter})%: {error}") from None
+
+
+def _validity_time(name: str, parameter: str, limit: int) -> Source:
+    if limit >= 0:
+        raise FormatError(f"%{name}% takes no length")
+    side, end = TLS_TIMES[name]
+    try:
+        return ValidityTime(side, end, parameter)
     except ValueError as error:
         raise FormatError(f"%{name}({parameter})%: {error}") from None
 
@@ -155,7 +181,8 @@ def _upstream_peer(info: StreamInfo) -> str:
 
 
 _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
-    "ACCESS_LOG_TYPE": lambda _: "DownstreamEnd",
+    **CONNECTION_FACTS,
+    "ACCESS_LOG_TYPE": lambda info: "NotSet" if isinstance(info, ConnectionEnd) else "DownstreamEnd",
     "BYTES_RECEIVED": lambda info: info.bytes_received,
     "BYTES_SENT": lambda info: info.bytes_sent,
     "CONNECTION_ID": lambda info: info.connection.id,
@@ -241,24 +268,10 @@ _WITH_PARAMETER: Final[dict[str, Callable[[str, str, int], Source]]] = {
     "TRAILER": _trailer,
 }
 
-# Operators about what proxyd has none of: TLS, metadata, filter state, traces, virtual clusters. As in Envoy
-# where there is none, they stand for nothing.
+# Operators about what proxyd has none of: metadata, filter state, traces, virtual clusters. As in Envoy where
+# there is none, they stand for nothing.
 _ABSENT_NAMES: Final = """
-    DOWNSTREAM_LOCAL_DNS_SAN DOWNSTREAM_LOCAL_EMAIL_SAN DOWNSTREAM_LOCAL_IP_SAN
-    DOWNSTREAM_LOCAL_OTHERNAME_SAN DOWNSTREAM_LOCAL_SUBJECT DOWNSTREAM_LOCAL_URI_SAN
-    DOWNSTREAM_PEER_CERT DOWNSTREAM_PEER_CERT_V_END DOWNSTREAM_PEER_CERT_V_START
-    DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1 DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256
-    DOWNSTREAM_PEER_CHAIN_SERIALS DOWNSTREAM_PEER_DNS_SAN DOWNSTREAM_PEER_EMAIL_SAN
-    DOWNSTREAM_PEER_FINGERPRINT_1 DOWNSTREAM_PEER_FINGERPRINT_256 DOWNSTREAM_PEER_IP_SAN
-    DOWNSTREAM_PEER_ISSUER DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256 DOWNSTREAM_PEER_ISSUER_SERIAL
-    DOWNSTREAM_PEER_OTHERNAME_SAN DOWNSTREAM_PEER_SERIAL DOWNSTREAM_PEER_SUBJECT DOWNSTREAM_PEER_URI_SAN
-    DOWNSTREAM_TLS_CIPHER DOWNSTREAM_TLS_GROUP DOWNSTREAM_TLS_SESSION_ID DOWNSTREAM_TLS_VERSION
-    DOWNSTREAM_TRANSPORT_FAILURE_REASON REQUESTED_SERVER_NAME SPAN_ID TLS_JA3_FINGERPRINT
-    TLS_JA4_FINGERPRINT TRACE_ID UPSTREAM_LOCAL_DNS_SAN UPSTREAM_LOCAL_IP_SAN UPSTREAM_LOCAL_URI_SAN
-    UPSTREAM_PEER_CERT UPSTREAM_PEER_CERT_V_END UPSTREAM_PEER_CERT_V_START UPSTREAM_PEER_DNS_SAN
-    UPSTREAM_PEER_IP_SAN UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT UPSTREAM_PEER_URI_SAN
-    UPSTREAM_TLS_CIPHER UPSTREAM_TLS_GROUP UPSTREAM_TLS_SESSION_ID UPSTREAM_TLS_VERSION
-    VIRTUAL_CLUSTER_NAME
+    SPAN_ID TLS_JA3_FINGERPRINT TLS_JA4_FINGERPRINT TRACE_ID VIRTUAL_CLUSTER_NAME
 """
 _ABSENT: Final = frozenset(_ABSENT_NAMES.split())
 _ABSENT_WITH_PARAMETER: Final = frozenset(

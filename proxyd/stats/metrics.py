@@ -163,6 +163,7 @@ class Registry:
             self.gauges.pop(name, None)
             self.histograms.pop(name, None)
             self.zeros.pop(name, None)
+            self.texts.pop(name, None)
 
     def publish(self) -> None:
         """Copy what has changed to the block; to be called at least every 100 ms, and before exit."""

@@ -61,6 +61,9 @@ class ListenerStats:
         self.downstream_cx_overflow: Final = scope.counter("downstream_cx_overflow")
         self.downstream_cx_overload_reject: Final = scope.counter("downstream_cx_overload_reject")
         self.downstream_cx_total: Final = scope.counter("downstream_cx_total")
+        self.downstream_cx_transport_socket_connect_timeout: Final = scope.counter(
+            "downstream_cx_transport_socket_connect_timeout"
+        )
         self.downstream_global_cx_overflow: Final = scope.counter("downstream_global_cx_overflow")
         self.downstream_listener_filter_error: Final = scope.counter("downstream_listener_filter_error")
         self.downstream_listener_filter_remote_close: Final = scope.counter(
@@ -76,6 +79,20 @@ class ListenerStats:
         self.worker_downstream_cx_active: Final = scope.gauge(f"worker_{worker}.downstream_cx_active")
         self.worker_downstream_cx_total: Final = scope.counter(f"worker_{worker}.downstream_cx_total")
         scope.zero_counters(_LISTENER_ZERO_COUNTERS)
+
+
+class TlsInspectorStats:
+    """``tls_inspector.``: what the first bytes of connections were, of all listeners together."""
+
+    def __init__(self, registry: Registry) -> None:
+        scope = Scope(registry, "tls_inspector.")
+        self.alpn_found: Final = scope.counter("alpn_found")
+        self.alpn_not_found: Final = scope.counter("alpn_not_found")
+        self.client_hello_too_large: Final = scope.counter("client_hello_too_large")
+        self.sni_found: Final = scope.counter("sni_found")
+        self.sni_not_found: Final = scope.counter("sni_not_found")
+        self.tls_found: Final = scope.counter("tls_found")
+        self.tls_not_found: Final = scope.counter("tls_not_found")
 
 
 class ListenerHttpStats:
@@ -129,6 +146,8 @@ class HttpStats:
         self.downstream_cx_protocol_error: Final = scope.counter("downstream_cx_protocol_error")
         self.downstream_cx_rx_bytes_buffered: Final = scope.gauge("downstream_cx_rx_bytes_buffered")
         self.downstream_cx_rx_bytes_total: Final = scope.counter("downstream_cx_rx_bytes_total")
+        self.downstream_cx_ssl_active: Final = scope.gauge("downstream_cx_ssl_active")
+        self.downstream_cx_ssl_total: Final = scope.counter("downstream_cx_ssl_total")
         self.downstream_cx_total: Final = scope.counter("downstream_cx_total")
         self.downstream_cx_tx_bytes_buffered: Final = scope.gauge("downstream_cx_tx_bytes_buffered")
         self.downstream_cx_tx_bytes_total: Final = scope.counter("downstream_cx_tx_bytes_total")
@@ -341,12 +360,12 @@ def _status_classes(scope: Scope) -> list[Counter]:
 
 
 _LISTENER_ZERO_COUNTERS: Final = """
-    downstream_cx_transport_socket_connect_timeout extension_config_missing
+    extension_config_missing
     network_extension_config_missing
 """
 
 _HTTP_ZERO_COUNTERS: Final = """
-    downstream_cx_http2_total downstream_cx_http3_total downstream_cx_ssl_total
+    downstream_cx_http2_total downstream_cx_http3_total
     downstream_rq_http2_total downstream_rq_http3_total
     downstream_rq_overload_close
     downstream_rq_rejected_via_ip_detection downstream_rq_too_many_premature_resets
@@ -357,7 +376,6 @@ _HTTP_ZERO_COUNTERS: Final = """
 """
 _HTTP_ZERO_GAUGES: Final = """
     downstream_cx_http1_soft_drain downstream_cx_http2_active downstream_cx_http3_active
-    downstream_cx_ssl_active
 """
 
 _CLUSTER_ZERO_COUNTERS: Final = """

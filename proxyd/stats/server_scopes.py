@@ -54,6 +54,7 @@ class ListenerManagerStats:
         self.listener_added: Final = scope.counter("listener_added")
         self.listener_create_failure: Final = scope.counter("listener_create_failure")
         self.listener_create_success: Final = scope.counter("listener_create_success")
+        self.listener_in_place_updated: Final = scope.counter("listener_in_place_updated")
         self.listener_modified: Final = scope.counter("listener_modified")
         self.listener_removed: Final = scope.counter("listener_removed")
         self.listener_stopped: Final = scope.counter("listener_stopped")
@@ -61,7 +62,6 @@ class ListenerManagerStats:
         self.total_listeners_draining: Final = scope.gauge("total_listeners_draining")
         self.total_listeners_warming: Final = scope.gauge("total_listeners_warming")
         self.workers_started: Final = scope.gauge("workers_started")
-        scope.zero_counters(_LISTENER_MANAGER_ZERO_COUNTERS)
         scope.zero_gauges(_LISTENER_MANAGER_ZERO_GAUGES)
 
 
@@ -117,6 +117,50 @@ class ClusterUpdateStats:
         self._registry.forget(self._names)
 
 
+class SubscriptionStats:
+    """``<scope>``: what becomes of a file of resources. ``kind``: lds, cds, rds, eds, sds.
+
+    ``update_error`` is proxyd's own: why the last attempt failed, in part or as a whole.
+    """
+
+    def __init__(self, registry: Registry, prefix: str, kind: str) -> None:
+        scope = Scope(registry, prefix)
+        self.update_attempt: Final = scope.counter("update_attempt")
+        self.update_failure: Final = scope.counter("update_failure")
+        self.update_rejected: Final = scope.counter("update_rejected")
+        self.update_success: Final = scope.counter("update_success")
+        self.update_time: Final = scope.gauge("update_time")
+        self.version: Final = scope.gauge("version")
+        self.version_text: Final = registry.text(prefix + "version_text")
+        self.update_error: Final = registry.text(prefix + "update_error")
+        self.update_duration: Final = scope.histogram("update_duration")
+        single = kind in ("rds", "eds", "sds")
+        self.key_rotation_failed: Final = scope.counter("key_rotation_failed") if kind == "sds" else None
+        reloads = kind in ("cds", "rds")
+        self.update_empty: Final = scope.counter("update_empty") if single else None
+        self._config_reload: Final = scope.counter("config_reload") if reloads else None
+        self._config_reload_time_ms: Final = scope.gauge("config_reload_time_ms") if reloads else None
+        scope.zero_counters("init_fetch_timeout")
+        self._registry: Final = registry
+        # Those of an EDS cluster that clusters with names have as well go with the cluster.
+        names = ["update_rejected", "update_time", "version_text", "update_error", "update_duration"]
+        names += ["init_fetch_timeout"]
+        if kind != "eds":
+            names += ["update_attempt", "update_failure", "update_success", "update_empty", "version"]
+            names += ["config_reload", "config_reload_time_ms", "key_rotation_failed"]
+        self._names: Final = [prefix + name for name in names]
+
+    def reloaded(self, now_ms: int) -> None:
+        """What was read is another configuration."""
+        if self._config_reload is not None and self._config_reload_time_ms is not None:
+            self._config_reload.value += 1
+            self._config_reload_time_ms.value = now_ms
+
+    def forget(self) -> None:
+        """Nobody asks for the file any more."""
+        self._registry.forget(self._names)
+
+
 class RuntimeStats:
     """``runtime.``: the layers of the runtime."""
 
@@ -151,9 +195,6 @@ _SERVER_ZERO_GAUGES: Final = """
     stats_recent_lookups
 """
 
-_LISTENER_MANAGER_ZERO_COUNTERS: Final = """
-    listener_in_place_updated
-"""
 _LISTENER_MANAGER_ZERO_GAUGES: Final = """
     total_filter_chains_draining workers_pinned
 """

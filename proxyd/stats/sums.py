@@ -21,18 +21,33 @@ class Scopes:
     """The clusters, listeners, connection managers and hosts that some tables speak of."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._marks: Final[set[str]] = set()
+        self._marks: set[str] = set()
         for name in names:
             kind, _, rest = name.partition(".")
             mark = _SCOPE_MARKS.get(kind)
             if mark is not None and rest.endswith(mark):
                 self._marks.add(name[: -len(mark)])
 
+    def __bool__(self) -> bool:
+        return bool(self._marks)
+
     def has(self, name: str) -> bool:
         """Whether the scope of this name exists; names outside such scopes always do."""
+        return name.partition(".")[0] not in _SCOPE_MARKS or self.holds(name)
+
+    def add(self, scopes: Iterable[str]) -> None:
+        """Speak of these, too: ``cluster.name``, ``http.prefix``, ``listener.address``."""
+        self._marks.update(scopes)
+
+    def remove(self, scopes: Iterable[str]) -> set[str]:
+        """Speak of these no more; those that it did."""
+        removed = self._marks.intersection(scopes)
+        self._marks -= removed
+        return removed
+
+    def holds(self, name: str) -> bool:
+        """Whether the name is of one of the scopes."""
         kind = name.partition(".")[0]
-        if kind not in _SCOPE_MARKS:
-            return True
         # Names of clusters have dots, so every beginning may be the scope's.
         end = name.find(".", len(kind) + 1)
         while end > 0:
@@ -83,6 +98,14 @@ class Sum:
         self.counters = {name: value for name, value in self.counters.items() if scopes.has(name)}
         self.histograms = {name: value for name, value in self.histograms.items() if scopes.has(name)}
         self.gauges_used = {name for name in self.gauges_used if scopes.has(name)}
+
+    def drop(self, scopes: Scopes) -> None:
+        """Forget every name of these scopes."""
+        if not scopes:
+            return
+        for table in (self.counters, self.gauges, self.zeros, self.histograms):
+            for name in [each for each in table if scopes.holds(each)]:
+                del table[name]
 
     def add_reader(self, reader: BlockReader) -> None:
         for entry in reader.entries():

@@ -6,6 +6,7 @@ supervisor's own count; so it never falls, whatever happens to workers. Gauges o
 
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from proxyd.stats.block import ZERO_COUNTER, BlockReader, Entry, LayoutMismatchError
@@ -63,6 +64,8 @@ class Totals:
         self._at_tick: dict[str, Distribution] = {}
         self._interval: dict[str, Distribution] = {}
         self._own_gauges_used: Final[set[str]] = set()
+        self._hidden: Final = Scopes(())  # taken out in place: workers still have the names
+        self._histograms_before: Final[dict[str, Distribution]] = {}  # of scopes that have come back
 
     def attach(self, worker_id: int, memory: memoryview) -> None:
         """Count a worker's block in; it may still be empty.
@@ -107,13 +110,36 @@ class Totals:
         scopes = Scopes([*names, *self.registry.counters])
         self._retired.keep(scopes)
         self._baseline = {name: value for name, value in self._baseline.items() if scopes.has(name)}
+        for name in [each for each in self._histograms_before if not scopes.has(each)]:
+            del self._histograms_before[name]
         self._at_tick = {name: value for name, value in self._at_tick.items() if scopes.has(name)}
         self._interval = {name: value for name, value in self._interval.items() if scopes.has(name)}
+
+    def hide(self, scopes: Iterable[str]) -> None:
+        """Clusters and the like are no more, though living workers have their names: do not show them.
+
+        ``scopes`` are beginnings of names: ``cluster.backend``, ``http.ingress``, ``listener.0.0.0.0_80``.
+        """
+        self._hidden.add(scopes)
+
+    def show(self, scopes: Iterable[str]) -> None:
+        """These are in force. What was hidden has come back, and counts from 0."""
+        back = Scopes(())
+        back.add(self._hidden.remove(scopes))
+        if not back:
+            return
+        total = self._total()
+        self._baseline.update({name: value for name, value in total.counters.items() if back.holds(name)})
+        before = {name: each for name, each in total.distributions().items() if back.holds(name)}
+        self._histograms_before.update(before)
+        for name in before:
+            self._at_tick.pop(name, None)
 
     def read(self) -> StatsView:
         """The totals now."""
         total = self._total()
         view = StatsView()
+        total.drop(self._hidden)
         for name, value in total.counters.items():
             if name.startswith(HIDDEN_PREFIXES):
                 view.hidden[name] = value
@@ -127,6 +153,8 @@ class Totals:
         for name, kind in total.zeros.items():
             (view.counters if kind == ZERO_COUNTER else view.gauges).setdefault(name, 0)
         for name, distribution in total.distributions().items():
+            if name in self._histograms_before:
+                distribution = distribution.minus(self._histograms_before[name])
             nothing = Distribution([], 0, distribution.scale)
             view.histograms[name] = HistogramView(distribution, self._interval.get(name, nothing))
             if distribution.count:

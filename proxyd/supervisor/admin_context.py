@@ -10,6 +10,8 @@ import msgspec
 from proxyd import __version__
 from proxyd.admin.context import (
     ClusterView,
+    DynamicView,
+    ErrorView,
     HostView,
     ListenerView,
     MemoryView,
@@ -17,10 +19,12 @@ from proxyd.admin.context import (
     ServerView,
     WorkerView,
 )
+from proxyd.config.canonical import to_proto_json
 from proxyd.snapshot.clusters import logical_host
 from proxyd.stats.view import StatsView
 from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
+from proxyd.supervisor.resources import CDS, LDS, STATIC, Problem
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.supervisor.vitals import flatten
 from proxyd.supervisor.worker_views import worker_views
@@ -47,18 +51,49 @@ class SupervisorContext:
         generation = self._supervisor.current
         if generation is None:
             return []
+        written = self._supervisor.configuration
+        static = {each.name for each in written.written.static_resources.clusters} if written else set()
         return [
             ClusterView(
                 name=names.cluster.name,
                 hosts=[HostView(*entry, counted_as=logical_host(names.cluster)) for entry in names.hosts],
                 observability_name=names.cluster.alt_stat_name,
+                added_via_api=names.cluster.name not in static,
             )
             for names in generation.hosts.names.values()
         ]
 
+    def certificates(self) -> Sequence[Mapping[str, object]]:
+        present = self._supervisor.configuration
+        now = time.time()
+        return [] if present is None else [context.to_json(now) for context in present.tls_contexts]
+
     def bootstrap(self) -> Mapping[str, object]:
         present = self._supervisor.configuration
         return present.proto_json if present is not None else {}
+
+    def dynamic(self) -> Sequence[DynamicView]:
+        found: list[DynamicView] = []
+        for key, state in self._supervisor.updates.states.items():
+            if key.kind == STATIC:
+                continue
+            for name in dict.fromkeys((*state.resources, *state.problems)):
+                resource, problem = state.resources.get(name), state.problems.get(name)
+                found.append(
+                    DynamicView(
+                        kind=key.kind,
+                        name=name or key.file,
+                        version_info=resource.version_info if resource is not None else "",
+                        message=to_proto_json(resource.message) if resource is not None else None,
+                        updated=resource.updated if resource is not None else 0.0,
+                        error=_error_view(problem),
+                    )
+                )
+        return found
+
+    def dynamic_versions(self) -> Mapping[str, str]:
+        states = self._supervisor.updates.states.items()
+        return {key.kind: state.version_info for key, state in states if key.kind in (LDS, CDS)}
 
     def config_loaded_at(self) -> float:
         return self._supervisor.loaded_at
@@ -146,6 +181,13 @@ class SupervisorContext:
 
     async def quit(self) -> None:
         self._supervisor.stop(now=False)
+
+
+def _error_view(problem: Problem | None) -> ErrorView | None:
+    if problem is None:
+        return None
+    message = to_proto_json(problem.message) if problem.message is not None else None
+    return ErrorView("\n".join(problem.reasons), problem.when, problem.version_info, message)
 
 
 def _text(value: object) -> str:

@@ -93,6 +93,19 @@ class ListenerStatus(msgspec.Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]  # the real ones, "ip:port"
 
 
+class FileStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of resources, or those that static resources name (kind ``static``)."""
+
+    kind: str  # lds, cds, rds, eds, static
+    file: str
+    name: str  # of the one resource that is asked for
+    result: str  # of the last attempt: success, failure (could not be read), rejected
+    age_s: float  # since what is in force was taken; negative where nothing ever was
+    version: str = ""
+    resources: int = 0  # in force
+    reasons: tuple[str, ...] = ()  # why the last attempt failed, in part or as a whole
+
+
 class StatusReport(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     name: str
     pid: int
@@ -105,6 +118,7 @@ class StatusReport(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     listeners: tuple[ListenerStatus, ...]
     workers: tuple[WorkerStatus, ...]
     last_reload: str  # one line: what the last reload did, "" where there was none
+    files: tuple[FileStatus, ...] = ()
 
 
 class StatsPage(msgspec.Struct, frozen=True, tag=True):

@@ -1,4 +1,5 @@
-"""The hosts of all clusters: STATIC ones as written, those with names resolved for all workers at once.
+"""The hosts of all clusters: STATIC ones as written, those of EDS as their files say, those with names
+resolved for all workers at once.
 
 Envoy: config.cluster.v3.Cluster (type, dns_refresh_rate, dns_failure_refresh_rate, dns_jitter,
 dns_lookup_family). With STRICT_DNS all addresses that the names have are hosts, with LOGICAL_DNS the first
@@ -7,10 +8,11 @@ that has no address (any more) has no hosts; a LOGICAL_DNS cluster keeps its hos
 """
 
 import ipaddress
+import itertools
 import logging
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import anyio
@@ -29,6 +31,8 @@ _REFRESH_RATE: Final = 5.0  # seconds; Envoy's default of dns_refresh_rate
 _MAX_FACTOR: Final = 10.0  # max_interval of a failure refresh rate, where it is not said, in base_intervals
 _NO_ADDRESS: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _THREADS: Final = 16
+# Later sets have higher numbers, also those of a cluster that takes another's place and name.
+_numbers: Final = itertools.count()
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 Hosts = tuple[HostEntry, ...]
@@ -56,7 +60,8 @@ class SystemResolver:
 class Names:
     """One cluster's hosts over time."""
 
-    def __init__(self, cluster: Cluster, registry: Registry, resolve: Resolve) -> None:
+    def __init__(self, cluster: Cluster, registry: Registry, resolve: Resolve, assigned: Hosts = ()) -> None:
+        """``assigned`` are the hosts of an EDS cluster."""
         self.cluster: Final = cluster
         stat_name = cluster.alt_stat_name or cluster.name
         self._stats: Final = ClusterUpdateStats(registry, stat_name)
@@ -68,8 +73,13 @@ class Names:
         self._in_force = False
         self._followers: Final[list[Tell]] = []
         self._following: Final = anyio.Lock()
-        self._number = 0
-        self.hosts: Hosts = () if self.dynamic else _once(self._targets)
+        self._number = next(_numbers)
+        self._eds: Final = cluster.type == DiscoveryType.EDS
+        self.hosts: Hosts = ()
+        if self._eds:
+            self.hosts = _once(assigned)
+        elif not self.dynamic:
+            self.hosts = _once(self._targets)
 
     @property
     def dynamic(self) -> bool:
@@ -83,7 +93,11 @@ class Names:
     @property
     def known(self) -> bool:
         """Whether there is nothing to wait for."""
-        return not self.dynamic or bool(self._resolved)
+        return not self.dynamic or self._eds or bool(self._resolved)
+
+    def assign(self, hosts: Hosts) -> bool:
+        """Other hosts of an EDS cluster; True if they are not the same."""
+        return self._apply(_once(hosts))
 
     def adopt(self, before: Hosts) -> None:
         """The cluster is in force from now on; its hosts were ``before`` under the same name."""
@@ -117,6 +131,8 @@ class Names:
         self._followers.append(tell)
         try:
             tell(self.set)
+            if self._eds:
+                await anyio.sleep_forever()
             async with self._following:
                 while True:
                     await anyio.sleep(self.next_refresh())
@@ -187,7 +203,7 @@ class Names:
         if hosts == self.hosts:
             return False
         self.hosts = hosts
-        self._number += 1
+        self._number = next(_numbers)
         if self._in_force:
             self._stats.membership_change.value += 1
             self._show(hosts)
@@ -234,13 +250,15 @@ class HostSets:
         registry: Registry,
         before: "HostSets | None" = None,
         resolve: Resolve | None = None,
+        assigned: Mapping[str, Hosts] | None = None,
     ) -> None:
+        """``assigned`` are the hosts of EDS clusters by the clusters' names."""
         resolve = resolve or SystemResolver().resolve
         self.names: Final[dict[str, Names]] = {}
         for cluster in clusters:
             known = before.names.get(cluster.name) if before is not None else None
             if known is None or known.cluster != cluster:
-                known = Names(cluster, registry, resolve)
+                known = Names(cluster, registry, resolve, (assigned or {}).get(cluster.name, ()))
             self.names[cluster.name] = known
 
     def adopt(self, before: "HostSets | None") -> None:
@@ -254,6 +272,11 @@ class HostSets:
                 names.adopt(former.hosts if former is not None else ())
         for name in old.keys() - self.names.keys():
             old[name].forget()
+
+    def assign(self, assigned: Mapping[str, Hosts]) -> bool:
+        """The present hosts of EDS clusters by the clusters' names; True if some are not the same."""
+        changes = [self.names[name].assign(hosts) for name, hosts in assigned.items() if name in self.names]
+        return any(changes)
 
     async def first(self, seconds: float = FIRST_TIMEOUT) -> None:
         """Resolve all names once, for at most that time; what is not known by then has no hosts."""

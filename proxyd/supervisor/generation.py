@@ -4,10 +4,13 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import encode
+from proxyd.snapshot.build import listener_key
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.block import LayoutMismatchError, size_for
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.backoff import Backoff
@@ -16,7 +19,7 @@ from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.machine import local_address
 from proxyd.supervisor.problems import explain_resources
 from proxyd.supervisor.roster import START_LIMIT, Roster
-from proxyd.supervisor.sockets import Prepared
+from proxyd.supervisor.sockets import Prepared, Wanted
 from proxyd.supervisor.worker import Worker
 from proxyd.supervisor.zygote import Zygote, ZygoteOwner
 from proxyd.system import native
@@ -24,19 +27,23 @@ from proxyd.workers.control import (
     DRAINING,
     READY,
     STARTING,
+    Abort,
     Boot,
+    Commit,
     Done,
     Drain,
     Drained,
     Draining,
     FromWorker,
     LogSettings,
+    Prepare,
     Ready,
     Refused,
     ReopenLogs,
     Serve,
     Serving,
     SetDrainClose,
+    Socket,
     StopListening,
     ToWorker,
 )
@@ -52,6 +59,7 @@ class Surroundings(Protocol):
     limits: Limits
     log: LogSettings
     drain_close: bool
+    tickets: TicketSecret
 
     def new_worker_id(self) -> int:
         """A number no worker has had."""
@@ -75,6 +83,30 @@ def _scopes(bootstrap: Bootstrap) -> int:
     return len(resources.clusters) + len(resources.listeners) + hosts
 
 
+class Pending:
+    """A change in place on its way: what every worker, also one that is yet to come, has to know of it."""
+
+    def __init__(self, bootstrap: Bootstrap, sockets: Prepared, hosts: HostSets) -> None:
+        self.bootstrap: Final = bootstrap
+        self.sockets: Final = sockets
+        self.hosts: Final = hosts
+        self.limited: Final = [listener.name for listener in bootstrap.static_resources.listeners]
+        self.limit_columns: tuple[int, ...] = ()
+        self.configuration = -1
+        self.lent: Final[dict[int, set[int]]] = {}  # worker id to the numbers of its sockets
+        self.tell_newcomer: Callable[[Worker], None] = lambda _worker: None
+
+    def open(self, limits: Limits) -> None:
+        """Take what it needs. Raises OSError."""
+        self.configuration = native.create_sealed_memory("proxyd-config", encode(self.bootstrap))
+        self.limit_columns = limits.table.lend_columns(self.limited)
+
+    def close(self, limits: Limits) -> None:
+        """Give it back: the change does not come into force."""
+        os.close(self.configuration)
+        limits.table.take_back_columns(self.limited)
+
+
 class Generation(ZygoteOwner):
     """``start``, then either ``serve`` or ``fail``; then ``drain``; ``over`` once nothing is left of it.
 
@@ -91,8 +123,8 @@ class Generation(ZygoteOwner):
         around: Surroundings,
     ) -> None:
         self.number: Final = number
-        self.bootstrap: Final = bootstrap
-        self.hosts: Final = hosts
+        self.bootstrap: Bootstrap = bootstrap
+        self.hosts: HostSets = hosts
         self.born: Final = time.monotonic()
         self.roster: Final = Roster(workers)
         self.workers: Final[dict[int, Worker]] = {}
@@ -101,19 +133,20 @@ class Generation(ZygoteOwner):
         self.over: bool = False
         self.draining: bool = False
         self.leaving: bool = False  # each response asks its client to leave
-        self.stopped_listeners: Final[set[int]] = set()  # by /drain_listeners
+        self.stopped_listeners: Final[set[str]] = set()  # keys of those stopped by /drain_listeners
         self.carried: int = 0  # connections open when it began to drain
         self.undone: Final[list[tuple[int, int, str]]] = []  # number asked, slot, why it could not be done
         self._around: Final = around
-        self._sockets: Final = sockets
+        self._sockets: Prepared = sockets
+        self._pending: Pending | None = None
         self._serving = False
         self._zygote: Zygote | None = None
         self._zygote_backoff: Final = Backoff()
         self._zygote_born = 0.0
-        self._stats_size: Final = size_for(_scopes(bootstrap))
-        self._configuration: Final = native.create_sealed_memory("proxyd-config", encode(bootstrap))
-        self._limited: Final = [listener.name for listener in bootstrap.static_resources.listeners]
-        self._limit_columns: Final = around.limits.table.lend_columns(self._limited)
+        self._stats_size = size_for(_scopes(bootstrap))
+        self._configuration = native.create_sealed_memory("proxyd-config", encode(bootstrap))
+        self._limited = [listener.name for listener in bootstrap.static_resources.listeners]
+        self._limit_columns = around.limits.table.lend_columns(self._limited)
 
     # -- what the supervisor asks
 
@@ -173,6 +206,72 @@ class Generation(ZygoteOwner):
         """Give up a generation that has not served."""
         self.failed = True
         self.end()
+
+    # -- changes in place
+
+    def prepare(self, number: int, pending: "Pending", drain_seconds: float) -> set[int]:
+        """Have every worker get ready for a change; the ids of those that will answer Done.
+
+        ``commit`` or ``abort`` has to follow. Raises OSError, and then nothing has begun.
+        """
+        pending.open(self._around.limits)
+        self._pending = pending
+        for worker in self.workers.values():
+            self._tell_prepare(worker, number, pending, drain_seconds)
+        pending.tell_newcomer = lambda worker: self._tell_prepare(worker, number, pending, drain_seconds)
+        return set(self.workers)
+
+    def _tell_prepare(self, worker: Worker, number: int, pending: "Pending", drain_seconds: float) -> None:
+        lent = [
+            each
+            for each in pending.sockets.lent(worker.member.slot)
+            if self._is_served(pending.bootstrap, each[0])
+        ]
+        lent.sort(key=lambda each: each[1].number not in worker.lent)
+        new = [sock for _, sock in lent if sock.number not in worker.lent]
+        message = Prepare(
+            number=number,
+            sockets=tuple(Socket(sock.number, wanted.listener, wanted.backlog) for wanted, sock in lent),
+            lent=len(new),
+            limit_columns=pending.limit_columns,
+            hosts=pending.hosts.sets(),
+            drain_seconds=drain_seconds,
+        )
+        pending.lent[worker.member.worker_id] = {sock.number for _, sock in lent}
+        try:
+            worker.send(message, [pending.configuration, *(sock.fileno() for sock in new)])
+        except OSError as error:
+            self.undone.append((number, worker.member.slot, explain_resources(error)))
+
+    def commit(self, number: int) -> set[int]:
+        """Put in force what was prepared, for these workers and all to come; those that will answer Done."""
+        pending, self._pending = self._pending, None
+        assert pending is not None
+        os.close(self._configuration)
+        table = self._around.limits.table
+        table.take_back_columns(self._limited)
+        self.bootstrap = pending.bootstrap
+        self.hosts = pending.hosts
+        self._sockets = pending.sockets
+        self._configuration = pending.configuration
+        self._limited, self._limit_columns = pending.limited, pending.limit_columns
+        self._stats_size = max(self._stats_size, size_for(_scopes(pending.bootstrap)))
+        for worker in self.workers.values():
+            worker.lent = pending.lent.get(worker.member.worker_id, set())
+            worker.send(Commit(number))
+        return set(self.workers)
+
+    def abort(self, number: int) -> set[int]:
+        """Forget what was prepared; the ids of those that will answer Done."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.close(self._around.limits)
+        self.broadcast(Abort(number))
+        return set(self.workers)
+
+    def _is_served(self, bootstrap: Bootstrap, wanted: Wanted) -> bool:
+        listener = bootstrap.static_resources.listeners[wanted.listener]
+        return listener_key(listener, wanted.listener) not in self.stopped_listeners
 
     def ask(self, message: StopListening | ReopenLogs) -> set[int]:
         """Tell every worker; the ids of those that will answer Done."""
@@ -325,7 +424,7 @@ class Generation(ZygoteOwner):
         lent = [
             (wanted, sock)
             for wanted, sock in self._sockets.lent(slot)
-            if wanted.listener not in self.stopped_listeners
+            if self._is_served(self.bootstrap, wanted)
         ]
         worker = Worker(
             around.loop,
@@ -344,14 +443,19 @@ class Generation(ZygoteOwner):
             local_address=local_address(),
             limit_row=worker.limit_row,
             limit_columns=self._limit_columns,
-            listeners=tuple((wanted.listener, wanted.backlog) for wanted, _ in lent),
+            listeners=tuple(Socket(sock.number, wanted.listener, wanted.backlog) for wanted, sock in lent),
             hosts=self.hosts.sets(),
             log=around.log,
             serve=self._serving,
             drain_close=around.drain_close or self.leaving,
+            ticket_secret=around.tickets.secret,
+            ticket_epoch=around.tickets.epoch,
         )
         worker.spawn(zygote, boot, self._configuration, [sock.fileno() for _, sock in lent])
+        worker.lent = {sock.number for _, sock in lent}
         self.workers[member.worker_id] = worker
+        if self._pending is not None:
+            self._pending.tell_newcomer(worker)
 
     def _not_spawned(self, slot: int, why: str, now: float) -> None:
         """The supervisor itself lacks what a worker needs: as if it had died of its start."""
@@ -373,6 +477,9 @@ class Generation(ZygoteOwner):
                 self._zygote.end("")  # its end brings us here again
                 return
             self.over = True
+            if self._pending is not None:
+                self._pending.close(self._around.limits)
+                self._pending = None
             os.close(self._configuration)
             self._around.limits.table.take_back_columns(self._limited)
         self._around.changed()

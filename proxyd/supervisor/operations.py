@@ -17,9 +17,11 @@ from proxyd.admin.messages import AdminRequest
 from proxyd.admin.stats_pages import stats
 from proxyd.config.core import TrafficDirection
 from proxyd.config.load import ConfigErrors
+from proxyd.snapshot.build import listener_key
 from proxyd.supervisor.commands import (
     Command,
     Done,
+    FileStatus,
     ListenerStatus,
     Refused,
     Reload,
@@ -35,6 +37,7 @@ from proxyd.supervisor.commands import (
 )
 from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.problems import StartError, counted
+from proxyd.supervisor.resources import Key, State
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.supervisor.worker_views import worker_views
@@ -51,7 +54,6 @@ class Operations:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor: Final = supervisor
-        self._asked = 0
 
     # -- the command line
 
@@ -146,6 +148,7 @@ class Operations:
             ),
             workers=tuple(workers),
             last_reload=supervisor.last_reload,
+            files=tuple(_file_status(key, state) for key, state in supervisor.updates.states.items()),
         )
 
     async def _stats(self, command: Stats, context: AdminContext) -> Reply:
@@ -164,8 +167,7 @@ class Operations:
         """Open all logs anew; the reasons why some could not be, which stay in use as they were."""
         supervisor = self._supervisor
         assert supervisor.admin is not None
-        self._asked += 1
-        number = self._asked
+        number = supervisor.new_order()
         asked = [
             (generation, generation.ask(control.ReopenLogs(number))) for generation in supervisor.generations
         ]
@@ -246,17 +248,29 @@ class Operations:
         if generation is not supervisor.current:
             return  # a reload was quicker, and these listeners drain
         listeners = {
-            index: listener
+            index: listener_key(listener, index)
             for index, listener in enumerate(generation.bootstrap.static_resources.listeners)
-            if index not in generation.stopped_listeners
+            if listener_key(listener, index) not in generation.stopped_listeners
             and (not inbound_only or listener.traffic_direction == TrafficDirection.INBOUND)
         }
-        generation.stopped_listeners.update(listeners)
-        self._asked += 1
-        number = self._asked
+        generation.stopped_listeners.update(listeners.values())
+        number = supervisor.new_order()
         told = generation.ask(control.StopListening(number, tuple(listeners)))
         await supervisor.until(lambda: generation.done(told, number), REOPEN_LIMIT)
         supervisor.sockets.give_up(each for each in supervisor.wanted if each.listener in listeners)
         supervisor.vitals.listeners_stopped(len(listeners))
         verb = "accepts" if len(listeners) == 1 else "accept"
         logger.info("%s %s no more", counted(len(listeners), "listener"), verb)
+
+
+def _file_status(key: Key, state: State) -> FileStatus:
+    return FileStatus(
+        kind=key.kind,
+        file=key.file,
+        name=key.name,
+        result=state.result,
+        age_s=time.time() - state.updated if state.updated else -1.0,
+        version=state.version_info,
+        resources=len(state.resources),
+        reasons=tuple(reason for problem in state.problems.values() for reason in problem.reasons),
+    )

@@ -22,4 +22,6 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     log_path: str | None = None  # None: standard error
     log_format: str = DEFAULT_LOG_FORMAT
     admin_address: str | None = None  # "host:port", instead of the configuration's
+    watch_in_place: bool = True  # a file that is written to is another one, not only one moved into its place
+    allow_empty_updates: bool = False  # a file of resources may remove all of them
     admin_address_path: str | None = None  # file the admin API's real address is written to

@@ -8,6 +8,7 @@ a connection.
 """
 
 import errno
+import itertools
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -47,10 +48,18 @@ class BindError(Exception):
         self.error: Final = error
 
 
+class NumberedSocket(socket.socket):
+    """A listening socket; its number, which no other ever has, is how workers know it again."""
+
+    def __init__(self, number: int, sock: socket.socket) -> None:
+        super().__init__(fileno=sock.detach())
+        self.number: Final = number
+
+
 class Held:
     """The sockets of one address."""
 
-    def __init__(self, key: Key, shared: bool, sockets: list[socket.socket]) -> None:
+    def __init__(self, key: Key, shared: bool, sockets: list[NumberedSocket]) -> None:
         self.key: Final = key
         self.shared: Final = shared
         self.sockets: Final = sockets
@@ -113,6 +122,7 @@ class ListenSockets:
     def __init__(self) -> None:
         self._held: dict[Key, Held] = {}
         self._retiring: list[Held] = []
+        self._numbers: Final = itertools.count()
 
     def prepare(self, wanted: Sequence[Wanted], workers: int) -> "Prepared":
         """Bind what is missing. Raises BindError, and then nothing has changed."""
@@ -178,10 +188,10 @@ class ListenSockets:
         self._held.clear()
         self.retire()
 
-    def _bind(self, wanted: Wanted, missing: int) -> list[socket.socket]:
+    def _bind(self, wanted: Wanted, missing: int) -> list[NumberedSocket]:
         host, port, _ = wanted.key
         held = self._held.get(wanted.key)
-        sockets: list[socket.socket] = []
+        sockets: list[NumberedSocket] = []
         try:
             if held is not None:
                 port = held.address[1]
@@ -189,7 +199,7 @@ class ListenSockets:
                 # SO_REUSEPORT would let us share the port with a stranger's group: ask without it first.
                 native.claim_port(host, port).close()
             for _ in range(missing):
-                sock = native.bind(host, port, wanted.shared)
+                sock = NumberedSocket(next(self._numbers), native.bind(host, port, wanted.shared))
                 sockets.append(sock)
                 port = sock.getsockname()[1]
         except OSError as error:
@@ -210,12 +220,12 @@ class Prepared:
         self.wanted: Final = wanted
         self.workers: Final = workers
         self.change: Final = change
-        self.bound: Final[dict[Key, list[socket.socket]]] = {}
-        self.all: Final[dict[Key, list[socket.socket]]] = {}
+        self.bound: Final[dict[Key, list[NumberedSocket]]] = {}
+        self.all: Final[dict[Key, list[NumberedSocket]]] = {}
 
-    def lent(self, slot: int) -> list[tuple[Wanted, socket.socket]]:
+    def lent(self, slot: int) -> list[tuple[Wanted, NumberedSocket]]:
         """What a worker borrows."""
-        lent: list[tuple[Wanted, socket.socket]] = []
+        lent: list[tuple[Wanted, NumberedSocket]] = []
         for each in self.wanted:
             for index, sock in enumerate(self.all[each.key]):
                 if not each.shared or serving_slot(index, self.workers) == slot:

@@ -12,7 +12,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import anyio
@@ -22,6 +23,7 @@ import msgspec
 from proxyd.admin.context import DRAINING as SERVER_DRAINING
 from proxyd.admin.context import INITIALIZING, LIVE
 from proxyd.config.load import Sources
+from proxyd.snapshot.tickets import SECRET_BYTES, TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.totals import Totals
 from proxyd.supervisor import configuration
@@ -32,7 +34,9 @@ from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.problems import StartError, check_descriptors, explain_bind, explain_resources
+from proxyd.supervisor.resources import Assembly
 from proxyd.supervisor.sockets import BindError, ListenSockets, Prepared, Wanted, wanted_addresses
+from proxyd.supervisor.updates import Updates
 from proxyd.supervisor.vitals import Vitals
 from proxyd.system import native
 from proxyd.workers.control import Hosts, HostSet, LogSettings
@@ -71,6 +75,8 @@ class Supervisor:
         self.workers_wanted: int | None = options.workers
         self.log: LogSettings = log
         self.drain_close: bool = False  # /healthcheck/fail
+        self.tickets = TicketSecret(os.urandom(SECRET_BYTES), 0)
+        self.tickets.advance(time.time())
         self.runtime: dict[str, str] = {}  # set by /runtime_modify
         self.state: str = INITIALIZING
         self.generations: Final[list[Generation]] = []  # oldest first; all that are not over
@@ -83,17 +89,24 @@ class Supervisor:
         self.born: Final = time.monotonic()
         self.admin: AdminService | None = None
         self._worker_ids = 0
+        self._orders = 0
         self._change = anyio.Event()
         self.changing: Final = anyio.Lock()  # held while sockets and generations change
         self._excused_until = 0.0
         self._cancel_change: anyio.CancelScope | None = None
         self._tasks: Final = tasks
+        self.updates: Final = Updates(self)
 
     # -- what generations ask
 
     def new_worker_id(self) -> int:
         self._worker_ids += 1
         return self._worker_ids
+
+    def new_order(self) -> int:
+        """A number for a message that is answered by Done; higher than all before."""
+        self._orders += 1
+        return self._orders
 
     def changed(self) -> None:
         change, self._change = self._change, anyio.Event()
@@ -127,7 +140,10 @@ class Supervisor:
         connections = sum(each.connections for each in numbers)
         self.vitals.stats_overflow(max((each.dropped for each in numbers), default=0))
         pids = {worker.member.pid for worker in workers if worker.member.pid}
+        self.tickets.advance(time.time())
         self.vitals.look({os.getpid(), *pids}, self.state, connections)
+        if self.configuration is not None:
+            self.vitals.certificates_expire(self.configuration.tls_contexts)
         if self.admin is not None:
             self.admin.flush_logs()
 
@@ -178,10 +194,16 @@ class Supervisor:
             if self.stopping:
                 raise StartError("the server is stopping")
             began = time.monotonic()
-            with anyio.CancelScope() as scope:
-                self._cancel_change = scope
+            with self.cancellable():
                 return await self._hand_over(began, sources or self.sources, workers, runtime)
         raise StartError("the server is stopping")
+
+    @contextmanager
+    def cancellable(self) -> Iterator[None]:
+        """What a stop cuts short: a change that is not yet in force."""
+        with anyio.CancelScope() as scope:
+            self._cancel_change = scope
+            yield
 
     async def _hand_over(
         self, began: float, sources: Sources, workers: int | None, runtime: dict[str, str] | None
@@ -189,18 +211,17 @@ class Supervisor:
         workers_wanted = workers or self.workers_wanted
         count = workers_wanted or native.cpu_count()
         candidate = await self._read(sources, runtime)
-        wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
-        warning = check_descriptors(native.raise_descriptor_limit(), candidate.bootstrap, count, len(wanted))
-        if warning:
+        for warning in candidate.warnings:
             logger.warning("%s", warning)
-        prepared = await self._prepare_sockets(wanted, count)
+        wanted, prepared = await self._prepare_sockets(candidate, count)
         assert self.admin is not None
         admin = None
         generation = None
         try:
             admin = self.admin.prepare(candidate.admin_address, candidate.admin_logs)
             before = self.current.hosts if self.current is not None else None
-            hosts = HostSets(candidate.bootstrap.static_resources.clusters, self.registry, before)
+            clusters = candidate.bootstrap.static_resources.clusters
+            hosts = HostSets(clusters, self.registry, before, assigned=candidate.assembly.hosts)
             await hosts.first()
             waited = time.monotonic()
             await self.until(lambda: len(self.draining) < MAX_DRAINING)
@@ -233,18 +254,38 @@ class Supervisor:
     async def _read(self, sources: Sources, runtime: dict[str, str] | None) -> Configuration:
         if runtime is not None and self.configuration is not None:
             present = self.configuration
-            return await anyio.to_thread.run_sync(Configuration, present.written, present.origin, runtime)
+            return await anyio.to_thread.run_sync(
+                Configuration, present.written, present.origin, runtime, self.updates.states, frozenset()
+            )
+        options = self.options
         return await anyio.to_thread.run_sync(
-            configuration.read, sources, self.options.admin_address, self.runtime
+            configuration.read,
+            sources,
+            options.admin_address,
+            self.runtime,
+            self.updates.states,
+            options.allow_empty_updates,
         )
 
-    async def _prepare_sockets(self, wanted: list[Wanted], workers: int) -> Prepared:
-        try:
-            return self.sockets.prepare(wanted, workers)
-        except BindError as error:
-            self.vitals.listener_failed()
-            # Who has the port is looked up in all processes: not on the loop.
-            raise StartError(await anyio.to_thread.run_sync(explain_bind, error)) from None
+    async def _prepare_sockets(self, candidate: Configuration, workers: int) -> tuple[list[Wanted], Prepared]:
+        """Bind what is missing. A dynamic listener whose address cannot be had is left out, as in Envoy."""
+        while True:
+            wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
+            limit = native.raise_descriptor_limit()
+            warning = check_descriptors(limit, candidate.bootstrap, workers, len(wanted))
+            if warning:
+                logger.warning("%s", warning)
+            try:
+                return wanted, self.sockets.prepare(wanted, workers)
+            except BindError as error:
+                self.vitals.listener_failed()
+                # Who has the port is looked up in all processes: not on the loop.
+                reason = await anyio.to_thread.run_sync(explain_bind, error)
+                known = self.updates.states
+                smaller = candidate.assembly.without_listener(error.wanted.name, reason, known)
+                if smaller is None:
+                    raise StartError(reason) from None
+                candidate.assembly = smaller
 
     def _new_generation(
         self, candidate: Configuration, workers: int, prepared: Prepared, hosts: HostSets
@@ -283,9 +324,12 @@ class Supervisor:
                 for worker_id in each.workers
             )
         generation.hosts.adopt(old.hosts if old is not None else None)
+        generation.hosts.assign(candidate.assembly.hosts)
+        self.updates.adopt(candidate.assembly)
         self.sockets.retire()
         if not self.stopping and not self.drain_close:
             self.state = LIVE
+        self.vitals.certificates_used(candidate.tls_contexts)
         self.vitals.taken_over(
             generation.number,
             None if previous is None else previous.bootstrap,
@@ -293,6 +337,13 @@ class Supervisor:
             generation.roster.size,
         )
         return Handover(generation.number, generation.roster.size, seconds, carried)
+
+    def configuration_updated(self, assembly: Assembly) -> None:
+        """A change in place has come to this."""
+        assert self.configuration is not None
+        self.configuration.assembly = assembly
+        self.vitals.certificates_used(self.configuration.tls_contexts)
+        self.loaded_at = time.time()
 
     async def _tell_admin_address(self) -> None:
         path = self.options.admin_address_path
@@ -316,12 +367,19 @@ class Supervisor:
     async def _follow_hosts(self, generation: Generation) -> None:
         """Keep a generation's hosts up to date as long as it has workers, the draining ones included."""
 
-        def tell(hosts: HostSet) -> None:
-            generation.broadcast(Hosts(hosts))
+        while generation in self.generations:
+            await self._follow_host_sets(generation, generation.hosts)
+
+    async def _follow_host_sets(self, generation: Generation, hosts: HostSets) -> None:
+        """The same until a change in place brings others."""
+
+        def tell(found: HostSet) -> None:
+            if generation.hosts is hosts:
+                generation.broadcast(Hosts(found))
 
         async with anyio.create_task_group() as group:
-            group.start_soon(generation.hosts.follow, tell)
-            await self.until(lambda: generation not in self.generations)
+            group.start_soon(hosts.follow, tell)
+            await self.until(lambda: generation not in self.generations or generation.hosts is not hosts)
             group.cancel_scope.cancel()
 
     # -- ending

@@ -2,12 +2,15 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import psutil
 
 from proxyd import __version__
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.filled import listener_as_written
 from proxyd.stats.metrics import Registry
 from proxyd.stats.server_scopes import (
     ClusterManagerStats,
@@ -16,6 +19,7 @@ from proxyd.stats.server_scopes import (
     ServerStats,
     WatchdogStats,
 )
+from proxyd.supervisor.certificates import ExpiryStats, UsedContext, days_until_first_expires
 
 logger = logging.getLogger("main")
 
@@ -65,6 +69,7 @@ class Vitals:
         self._listeners: Final = ListenerManagerStats(registry)
         self._clusters: Final = ClusterManagerStats(registry)
         self._runtime: Final = RuntimeStats(registry)
+        self._expiry: Final = ExpiryStats(registry)
         self._watchdogs: Final[dict[int, WatchdogStats]] = {}
         self._usage: Final[dict[int, Usage]] = {}
         self._born: Final = time.monotonic()
@@ -104,6 +109,34 @@ class Vitals:
         for slot in range(workers):
             self._watchdog(slot)
 
+    def updated(self, old: Bootstrap, new: Bootstrap, workers: int) -> None:
+        """Resources have changed in place. Routes of files are no part of a listener."""
+        listeners, clusters = self._listeners, self._clusters
+        before, now = (
+            {each.name: listener_as_written(each) for each in bootstrap.static_resources.listeners}
+            for bootstrap in (old, new)
+        )
+        added, modified, removed = _difference(dict(before), dict(now))
+        listeners.listener_added.value += added
+        listeners.listener_modified.value += modified
+        listeners.listener_removed.value += removed
+        listeners.listener_in_place_updated.value += sum(
+            before[name] != now[name]
+            and msgspec.structs.replace(before[name], filter_chains=now[name].filter_chains) == now[name]
+            for name in before.keys() & now.keys()
+        )
+        listeners.listener_create_success.value += (added + modified) * workers
+        listeners.total_listeners_active.value += added - removed
+        added, modified, removed = _difference(
+            {each.name: each for each in old.static_resources.clusters},
+            {each.name: each for each in new.static_resources.clusters},
+        )
+        clusters.cluster_added.value += added
+        clusters.cluster_modified.value += modified
+        clusters.cluster_removed.value += removed
+        clusters.cluster_updated.value += added + modified
+        clusters.active_clusters.value += added - removed
+
     def listeners_draining(self, count: int) -> None:
         self._listeners.total_listeners_draining.value = count
 
@@ -129,6 +162,15 @@ class Vitals:
             usage = self._usage[pid] = Usage(pid)
             usage.look(time.monotonic())
         return usage
+
+    def certificates_used(self, contexts: Sequence[UsedContext]) -> None:
+        """These TLS contexts are in force."""
+        self._expiry.show(contexts)
+        self.certificates_expire(contexts)
+
+    def certificates_expire(self, contexts: Sequence[UsedContext]) -> None:
+        """Look how long the first of them is good."""
+        self.server.days_until_first_cert_expiring.value = days_until_first_expires(contexts, time.time())
 
     def stats_overflow(self, dropped: int) -> None:
         """So many metrics of one worker found no room in its statistics memory."""

@@ -43,6 +43,7 @@ class Worker:
         self.carried: int = 0  # connections open when it began to drain
         self.done: int = 0  # number of the last message it has carried out
         self.refusal: str = ""
+        self.lent: set[int] = set()  # numbers of the listening sockets it has
         self._totals: Final = totals
         self._limits: Final = limits
         with contextlib.ExitStack() as undo:
@@ -75,8 +76,9 @@ class Worker:
             self._theirs.close()
             os.close(self._memory_descriptor)
 
-    def send(self, message: ToWorker) -> None:
-        self._channel.send(message)
+    def send(self, message: ToWorker, descriptors: Sequence[int] = ()) -> None:
+        """Tell it something. Raises OSError where descriptors cannot be duplicated."""
+        self._channel.send(message, descriptors)
 
     def heartbeat(self) -> float:
         """Monotonic seconds of its event loop's last sign of life, 0.0 before the first."""

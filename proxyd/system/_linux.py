@@ -18,6 +18,7 @@ from proxyd.system._linux_limits import tune_malloc as tune_malloc
 from proxyd.system._linux_memory import create_memory as create_memory
 from proxyd.system._linux_memory import create_sealed_memory as create_sealed_memory
 from proxyd.system._linux_memory import map_memory as map_memory
+from proxyd.system._linux_memory import private_file as private_file
 from proxyd.system._linux_memory import read_memory as read_memory
 from proxyd.system._linux_process import child_exits as child_exits
 from proxyd.system._linux_process import die_with_parent as die_with_parent

@@ -8,6 +8,8 @@ assert sys.platform == "linux"
 import fcntl
 import mmap
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -33,6 +35,15 @@ def create_sealed_memory(name: str, content: bytes) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextmanager
+def private_file(content: bytes) -> Iterator[str]:
+    descriptor = create_sealed_memory("proxyd-private", content)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def map_memory(descriptor: int) -> mmap.mmap:

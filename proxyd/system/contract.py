@@ -9,6 +9,7 @@ import mmap
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -109,6 +110,12 @@ class System(Protocol):
 
     def read_memory(self, descriptor: int) -> bytes:
         """A copy of all of it."""
+
+    def private_file(self, content: bytes) -> AbstractContextManager[str]:
+        """A path under which this process can read ``content`` for a while.
+
+        OpenSSL loads keys from files only. This one never is on a disk.
+        """
 
     def tune_malloc(self) -> bool:
         """Keep large freed buffers in the process; False where this C library has no such knob."""

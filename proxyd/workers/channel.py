@@ -21,9 +21,9 @@ Incoming = TypeVar("Incoming")
 class Channel(Generic[Incoming]):
     """Messages over one stream socket, which belongs to the channel.
 
-    ``on_message`` gets each message; descriptors that come with one are closed, no message here has any.
-    ``on_closed`` is called once when the other side has gone, speaks nonsense or is stuck, and not for
-    ``close``.
+    ``on_message`` gets each message; descriptors that come with one go to ``on_descriptors`` just before it,
+    and are closed where that is None. ``on_closed`` is called once when the other side has gone, speaks
+    nonsense or is stuck, and not for ``close``.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Channel(Generic[Incoming]):
         decoder: "msgspec.msgpack.Decoder[Incoming]",
         on_message: Callable[[Incoming], None],
         on_closed: Callable[[], None],
+        on_descriptors: Callable[[list[int]], None] | None = None,
     ) -> None:
         self._loop: Final = loop
         self._sock: Final = sock
@@ -40,6 +41,7 @@ class Channel(Generic[Incoming]):
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._on_message: Final = on_message
         self._on_closed: Final = on_closed
+        self._on_descriptors: Final = on_descriptors or _close_all
         self._reader: Final = FrameReader()
         self._queue: Final[deque[tuple[bytes, list[int]]]] = deque()
         self._queued: int = 0
@@ -133,11 +135,12 @@ class Channel(Generic[Incoming]):
             raise
         except (OSError, FrameError, msgspec.DecodeError):
             return False
-        for _, unexpected in frames:
-            _close_all(unexpected)
-        for message in messages:
+        for message, (_, attached) in zip(messages, frames, strict=True):
             if self.closed:  # by the one before
-                break
+                _close_all(attached)
+                continue
+            if attached:
+                self._on_descriptors(attached)
             self._on_message(message)
         return bool(data)
 

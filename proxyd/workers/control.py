@@ -13,6 +13,10 @@ supervisor                         zygote (one a generation)             worker 
     │── Hosts, SetLogLevels, SetDrainClose ──────────────────────────────────▶│
     │── ReopenLogs, StopListening ───────────────────────────────────────────▶│
     │◀─────────────────────────────────────────────────────────────── Done ───│
+    │── Prepare + descriptors ───────────────────────────────────────────────▶│ compiles the change
+    │◀───────────────────────────────────────────── Done (why not: reasons) ───│
+    │── Commit or Abort ─────────────────────────────────────────────────────▶│ swaps, cannot fail
+    │◀─────────────────────────────────────────────────────────────── Done ───│
     │── Drain ───────────────────────────────────────────────────────────────▶│ accepts no more
     │◀─────────────────────────────────────────── Draining, later Drained ────│ exits 0
     │◀────────────────────── Exited ───│◀── SIGCHLD ──────────────────────────│
@@ -22,7 +26,11 @@ A worker prepares everything that can fail before it says Ready, and touches no 
 generation that is refused has accepted nothing, and the sockets bound for it have not listened.
 
 End-of-file on a channel means that the other side is gone: the zygote and the worker then exit at once.
-Descriptors travel from the supervisor to the zygote alone (``frames`` has how); a worker inherits them.
+Descriptors travel from the supervisor alone (``frames`` has how): to the zygote, whose workers inherit them,
+and to a worker with Prepare.
+
+A change in place has two phases. All workers prepare it, and if one of them cannot, all abort: none has
+changed anything. A worker that dies meanwhile is replaced by one that boots what is in force then.
 """
 
 from typing import Final
@@ -31,7 +39,7 @@ import msgspec
 
 from proxyd.snapshot.clusters import HostEntry
 
-PROTOCOL: Final = 2  # of all messages here; a zygote or worker of another version is refused
+PROTOCOL: Final = 3  # of all messages here; a zygote or worker of another version is refused
 
 # States of a worker, as the supervisor sees it. Any other change is a bug.
 STARTING: Final = "starting"  # forked, preparing
@@ -67,6 +75,14 @@ class LogSettings(msgspec.Struct, frozen=True):
     levels: dict[str, str]  # logger ("" for all others) to trace … off
 
 
+class Socket(msgspec.Struct, frozen=True):
+    """A listening socket that a worker is lent."""
+
+    number: int  # of the socket, for as long as it is open
+    listener: int  # index of the listener it serves
+    backlog: int
+
+
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker starts from, beside its descriptors.
 
@@ -81,11 +97,13 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     limit_row: int  # see net/limits.py
     limit_columns: tuple[int, ...]  # of each listener of the configuration
     local_address: str  # this machine's own, see supervisor/machine.py
-    listeners: tuple[tuple[int, int], ...]  # for each socket the index of its listener and the backlog
+    listeners: tuple["Socket", ...]
     hosts: tuple[HostSet, ...]
     log: LogSettings
     serve: bool  # do not wait for Serve: this worker takes the place of one that died
     drain_close: bool  # see SetDrainClose
+    ticket_secret: bytes  # with its epoch, see snapshot/tickets.py
+    ticket_epoch: int
 
 
 # Supervisor to zygote.
@@ -157,6 +175,33 @@ class StopListening(msgspec.Struct, frozen=True, tag=True):
     listeners: tuple[int, ...]
 
 
+class Prepare(msgspec.Struct, frozen=True, tag=True):
+    """Get ready for another configuration of the same runtime and node. Answered by Done.
+
+    Comes with the descriptor of the configuration, then with those of the sockets that the worker has not
+    been lent yet, in the order in which they stand in ``sockets``.
+    """
+
+    number: int
+    sockets: tuple[Socket, ...]  # all that it is to serve
+    lent: int  # how many of them are new: the last ones
+    limit_columns: tuple[int, ...]
+    hosts: tuple[HostSet, ...]
+    drain_seconds: float  # for connections of listeners that change or go
+
+
+class Commit(msgspec.Struct, frozen=True, tag=True):
+    """Put in force what was prepared. Answered by Done."""
+
+    number: int
+
+
+class Abort(msgspec.Struct, frozen=True, tag=True):
+    """Forget what was prepared, if anything was. Answered by Done."""
+
+    number: int
+
+
 class SetDrainClose(msgspec.Struct, frozen=True, tag=True):
     """Whether each response ends its connection (``/healthcheck/fail``)."""
 
@@ -173,7 +218,8 @@ class ReopenLogs(msgspec.Struct, frozen=True, tag=True):
     number: int
 
 
-ToWorker = Serve | Hosts | Drain | StopListening | SetDrainClose | SetLogLevels | ReopenLogs
+ToUpdate = Prepare | Commit | Abort
+ToWorker = Serve | Hosts | Drain | StopListening | ToUpdate | SetDrainClose | SetLogLevels | ReopenLogs
 
 
 # Worker to supervisor.

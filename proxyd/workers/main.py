@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,19 +16,23 @@ from proxyd.config.encoding import decode
 from proxyd.net.limits import LimitRow
 from proxyd.net.server import Server
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ProcessStats
 from proxyd.system import native
 from proxyd.workers import logs
 from proxyd.workers.channel import Channel
 from proxyd.workers.control import (
+    Abort,
     Boot,
+    Commit,
     Done,
     Drain,
     Drained,
     Draining,
     Hosts,
     HostSet,
+    Prepare,
     Ready,
     Refused,
     ReopenLogs,
@@ -35,9 +40,11 @@ from proxyd.workers.control import (
     Serving,
     SetDrainClose,
     SetLogLevels,
+    Socket,
     StopListening,
     ToWorker,
 )
+from proxyd.workers.updates import Committed, Updates
 
 logger = logging.getLogger("main")
 
@@ -72,9 +79,9 @@ class Worker:
         self.exit_code: int = 0
         self._loop: Final = loop
         self._boot: Final = boot
-        self._sockets: list[tuple[int, int, socket.socket]] = [
-            (listener, backlog, socket.socket(fileno=descriptor))
-            for (listener, backlog), descriptor in zip(boot.listeners, listening, strict=True)
+        self._sockets: list[tuple[Socket, socket.socket]] = [  # not yet accepted on
+            (lent, socket.socket(fileno=descriptor))
+            for lent, descriptor in zip(boot.listeners, listening, strict=True)
         ]
         self._memory: Final = native.map_memory(memory)
         os.close(memory)
@@ -82,19 +89,24 @@ class Worker:
         os.close(limits)
         self._registry: Final = Registry(memoryview(self._memory))
         self._process: Final = ProcessStats(self._registry)
+        self._tickets: Final = TicketSecret(boot.ticket_secret, boot.ticket_epoch)
         self._server: Server | None = None
         self._host_numbers: Final[dict[str, int]] = {}
         self._deadline: asyncio.TimerHandle | None = None
         self._next_tick: float = 0.0
         self._ticks: int = 0
         self._ended: bool = False
+        self._told_serving: bool = False
         self._early: Final[list[ToWorker]] = []  # said before everything was prepared
+        self._attached: Final[deque[list[int]]] = deque()  # the descriptors of each Prepare
+        self._updates: Updates | None = None
         self._channel: Final[Channel[ToWorker]] = Channel(
             loop,
             socket.socket(fileno=control),
             msgspec.msgpack.Decoder(ToWorker),
             self._on_message,
             self._on_orphaned,
+            self._attached.append,
         )
 
     async def start(self) -> None:
@@ -125,9 +137,10 @@ class Worker:
         boot = self._boot
         bootstrap = decode(native.read_memory(self._config))
         os.close(self._config)
-        snapshot = compile_snapshot(bootstrap, self._registry, boot.slot)
+        snapshot = compile_snapshot(bootstrap, self._registry, boot.slot, self._tickets)
         limits = LimitRow(memoryview(self._limits), boot.limit_row, boot.limit_columns)
         server = Server(self._loop, snapshot, self._registry, self._on_idle, boot.local_address, limits)
+        self._updates = Updates(server, self._registry, limits, boot.slot, self._tickets)
         for hosts in boot.hosts:
             self._host_numbers[hosts.cluster] = hosts.number
             server.update_hosts(hosts.cluster, hosts.hosts)
@@ -137,9 +150,11 @@ class Worker:
     async def _serve(self) -> None:
         assert self._server is not None
         while self._sockets:  # a Drain meanwhile takes away what is left
-            listener, backlog, sock = self._sockets.pop()
-            await self._server.listen(listener, sock, backlog)
-        self._channel.send(Serving())
+            lent, sock = self._sockets.pop()
+            await self._server.accept(lent.number, lent.listener, sock, lent.backlog)
+        if not self._told_serving:
+            self._told_serving = True
+            self._channel.send(Serving())
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -150,6 +165,8 @@ class Worker:
         self._ticks += 1
         if self._ticks % FLUSH_TICKS == 0 and self._server is not None:
             self._server.flush_logs()
+            if self._tickets.advance(time.time()):
+                self._server.set_tickets(self._tickets)
         self._registry.publish()
         self._registry.heartbeat(time.monotonic())
         self._next_tick = now + TICK
@@ -173,6 +190,8 @@ class Worker:
         elif isinstance(message, StopListening):
             server.stop_accepting(message.listeners)
             self._channel.send(Done(message.number))
+        elif isinstance(message, Prepare | Commit | Abort):
+            self._update(server, message)
         elif isinstance(message, SetDrainClose):
             server.set_drain_close(message.on)
         elif isinstance(message, SetLogLevels):
@@ -185,6 +204,36 @@ class Worker:
             self._host_numbers[hosts.cluster] = hosts.number
             server.update_hosts(hosts.cluster, hosts.hosts)
 
+    def _update(self, server: Server, message: Prepare | Commit | Abort) -> None:
+        updates = self._updates
+        assert updates is not None
+        reasons: tuple[str, ...] = ()
+        if isinstance(message, Prepare):
+            reasons = updates.prepare(message, self._attached.popleft())
+        elif isinstance(message, Abort):
+            updates.abort()
+        elif (committed := updates.commit()) is not None:
+            for hosts in committed.hosts:
+                self._host_numbers[hosts.cluster] = hosts.number
+                server.update_hosts(hosts.cluster, hosts.hosts)
+            self._move_sockets(committed)
+        else:
+            # It could not be prepared here alone: whoever takes this worker's place boots what is in force.
+            self._refuse("it has nothing to commit")
+            return
+        self._channel.send(Done(message.number, reasons))
+
+    def _move_sockets(self, committed: Committed) -> None:
+        """What is not yet accepted on, and what is new, goes where the change wants it."""
+        waiting, self._sockets = self._sockets, committed.sockets
+        for lent, sock in waiting:
+            if lent.number in committed.placed:
+                self._sockets.append((committed.placed[lent.number], sock))
+            else:
+                sock.close()
+        if self._deadline is None:
+            self._loop.create_task(self._serve())
+
     async def _reopen_logs(self, server: Server, message: ReopenLogs) -> None:
         reopening = server.begin_reopen_logs(logs.begin_reopen())
         reasons = await self._loop.run_in_executor(None, reopening.reasons, REOPEN_TIMEOUT)
@@ -193,7 +242,7 @@ class Worker:
     def _drain(self, server: Server, message: Drain) -> None:
         """The first Drain stops accepting; a later one may set another time and close idle connections."""
         if self._deadline is None:
-            for _, _, sock in self._sockets:  # never served
+            for _, sock in self._sockets:  # never served
                 sock.close()
             self._sockets = []
             server.drain(close_idle=False)

@@ -9,6 +9,7 @@ from proxyd.admin.api import handle
 from proxyd.admin.context import (
     LIVE,
     ClusterView,
+    DynamicView,
     HostView,
     ListenerView,
     MemoryView,
@@ -36,8 +37,10 @@ class FakeContext:
         self.registry.gauge("server.concurrency").value = 2
         self.state = LIVE
         self.hosts: list[str] = []
+        self.used_certificates: list[dict[str, object]] = []
         self.layers: list[RuntimeLayer] = []
         self.levels = {"admin": "info", "supervisor": "info"}
+        self.dynamic_views: list[DynamicView] = []
         self.worker_views = [
             WorkerView(
                 pid=4242, generation=1, slot=0, state="ready", connections=3, requests_active=1,
@@ -80,8 +83,17 @@ class FakeContext:
     def clusters(self) -> list[ClusterView]:
         return self.cluster_views
 
+    def certificates(self) -> list[dict[str, object]]:
+        return self.used_certificates
+
     def bootstrap(self) -> Mapping[str, object]:
         return self.config
+
+    def dynamic(self) -> list[DynamicView]:
+        return self.dynamic_views
+
+    def dynamic_versions(self) -> Mapping[str, str]:
+        return {"lds": "7", "cds": "8"} if self.dynamic_views else {}
 
     def config_loaded_at(self) -> float:
         return 1795374160.255

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxyd.admin.config_dump import redact
+from proxyd.admin.context import DynamicView, ErrorView
 from tests.admin.conftest import Ask, FakeContext
 
 ADMIN = "type.googleapis.com/envoy.admin.v3."
@@ -119,3 +120,38 @@ def test_redaction_leaves_the_rest_alone() -> None:
         "certificate_chain": {"filename": "a"},
         "private_key": {"inline_bytes": "W3JlZGFjdGVkXQ==", "size": 3},
     }
+
+
+def test_dynamic_resources_with_their_versions_and_errors(ask: Ask, context: FakeContext) -> None:
+    route = {"virtual_hosts": [], "name": "inline"}
+    listener = {"name": "one", "filter_chains": [{"filters": [{"typed_config": {"route_config": route}}]}]}
+    bad = {
+        "name": "two",
+        "filter_chains": [{"transport_socket": {"private_key": {"inline_string": "s3cret"}}}],
+    }
+    when = 1795374160.255
+    context.dynamic_views = [
+        DynamicView("lds", "one", "7", listener, when),
+        DynamicView("lds", "two", error=ErrorView("lds.yaml:1:1: wrong", when, "8", bad)),
+        DynamicView("cds", "c", "8", {"name": "c"}, when, ErrorView("cds.yaml: later", when)),
+        DynamicView("rds", "r", "", {"name": "r"}, when),
+        DynamicView("eds", "e", "", {"cluster_name": "e"}, when),
+    ]
+    _, clusters, listeners, _, routes, _ = configs(ask)
+    one, two = listeners["dynamic_listeners"]
+    assert (listeners["version_info"], clusters["version_info"]) == ("7", "8")
+    assert (one["name"], set(one)) == ("one", {"name", "active_state"})
+    assert one["active_state"]["version_info"] == "7"
+    assert one["active_state"]["listener"]["name"] == "one"
+    assert one["active_state"]["last_updated"] == UPDATED
+    assert (two["name"], set(two)) == ("two", {"name", "error_state"})
+    assert two["error_state"]["details"] == "lds.yaml:1:1: wrong"
+    assert two["error_state"]["last_update_attempt"] == UPDATED
+    assert "s3cret" not in json.dumps(two)
+    (cluster,) = clusters["dynamic_active_clusters"]
+    assert cluster["cluster"]["name"] == "c"
+    assert cluster["error_state"]["details"] == "cds.yaml: later"
+    assert [each["route_config"]["name"] for each in routes["dynamic_route_configs"]] == ["r"]
+    assert "inline" in [each["route_config"]["name"] for each in routes["static_route_configs"]]
+    (found,) = configs(ask, "resource=dynamic_listeners&name_regex=two")
+    assert found["name"] == "two"

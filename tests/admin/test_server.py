@@ -38,6 +38,9 @@ def test_memory_is_six_numbers_as_strings_set_out_like_envoys(ask: Ask) -> None:
 
 def test_certs_and_init_dump(ask: Ask, context: FakeContext) -> None:
     assert ask("/certs").body == b'{\n "certificates": []\n}\n'
+    context.used_certificates = [{"ca_cert": [], "cert_chain": [{"path": "a.crt"}]}]
+    (used,) = json.loads(ask("/certs").body)["certificates"]
+    assert used == context.used_certificates[0]
     assert ask("/init_dump").body == b"{}\n"
 
 

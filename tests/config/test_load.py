@@ -51,15 +51,15 @@ def test_mistakes_of_a_field_are_not_told_again_by_what_depends_on_it():
 static_resources:
   clusters:
   - name: a
-    type: EDS
+    type: ORIGINAL_DST
     load_assignment:
       cluster_name: a
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: host, port_value: 1}}}}]}]
 """
     assert mistakes(text) == [
         (
-            "text:5:11: static_resources.clusters[0].type: EDS is not supported by proxyd"
-            " (supported: STATIC, STRICT_DNS, LOGICAL_DNS)"
+            "text:5:11: static_resources.clusters[0].type: ORIGINAL_DST is not supported by proxyd"
+            " (supported: STATIC, STRICT_DNS, LOGICAL_DNS, EDS)"
         )
     ]
 
@@ -122,14 +122,14 @@ static_resources:
   - address: {socket_address: {address: 127.0.0.1, port_value: 0}}
     filter_chains: {filters: {name: x, typed_config: 5}}
   - address: {socket_address: {address: 127.0.0.1, port_value: 0}}
-    listener_filters: [{name: x}]
+    freebind: true
 """
     assert mistakes(text) == [
         (
             "text:5:54: static_resources.listeners[0].filter_chains[0].filters[0].typed_config:"
             " expected a mapping, got the number 5"
         ),
-        "text:7:5: static_resources.listeners[1].listener_filters: not supported by proxyd",
+        "text:7:5: static_resources.listeners[1].freebind: not supported by proxyd",
     ]
 
 

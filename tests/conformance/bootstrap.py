@@ -9,10 +9,10 @@ import yaml
 
 from tests.conformance.client import PROBE_BODY
 
-_HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
-_ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
-_FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
-_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3"
+ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 # A line for each request; the client's port says to which connection it belongs.
 LOG_FORMAT = {
@@ -55,7 +55,7 @@ empty: {load_assignment: $none}
 """
 
 
-def _endpoints(name: str, *addresses: tuple[str, int], weights: tuple[int, ...] = ()) -> dict[str, Any]:
+def endpoints(name: str, *addresses: tuple[str, int], weights: tuple[int, ...] = ()) -> dict[str, Any]:
     endpoints: list[dict[str, Any]] = [
         {"endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}}}
         for host, port in addresses
@@ -67,7 +67,7 @@ def _endpoints(name: str, *addresses: tuple[str, int], weights: tuple[int, ...] 
 
 def _clusters(text: str, origin: int, full: int) -> list[dict[str, Any]]:
     fresh = {
-        "@type": f"type.googleapis.com/{_OPTIONS}",
+        "@type": f"type.googleapis.com/{OPTIONS}",
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"max_requests_per_connection": 1},
     }
@@ -76,17 +76,17 @@ def _clusters(text: str, origin: int, full: int) -> list[dict[str, Any]]:
         cluster: dict[str, Any] = {"name": name, "connect_timeout": "2s", **fields}
         three = [(f"127.0.0.{number}", origin) for number in (11, 12, 13)]
         where = {
-            "$origin": _endpoints(name, ("127.0.0.1", origin)),
-            "$refused": _endpoints(name, ("127.0.0.1", 1)),
-            "$full": _endpoints(name, ("127.0.0.1", full)),
-            "$localhost": _endpoints(name, ("localhost", origin)),
-            "$three": _endpoints(name, *three),
-            "$weighted": _endpoints(name, *three, weights=(1, 3, 6)),
+            "$origin": endpoints(name, ("127.0.0.1", origin)),
+            "$refused": endpoints(name, ("127.0.0.1", 1)),
+            "$full": endpoints(name, ("127.0.0.1", full)),
+            "$localhost": endpoints(name, ("localhost", origin)),
+            "$three": endpoints(name, *three),
+            "$weighted": endpoints(name, *three, weights=(1, 3, 6)),
             "$none": {"cluster_name": name},
         }
         cluster["load_assignment"] = where[cluster["load_assignment"]]
         if cluster.get("typed_extension_protocol_options") == "$fresh":
-            cluster["typed_extension_protocol_options"] = {_OPTIONS: fresh}
+            cluster["typed_extension_protocol_options"] = {OPTIONS: fresh}
         made.append(cluster)
     return made
 
@@ -102,13 +102,13 @@ def _listener(name: str, text: str, log: Path) -> dict[str, Any]:
         log_format = {"text_format_source": {"inline_string": f"%DOWNSTREAM_DIRECT_REMOTE_PORT% {extra}\n"}}
     else:
         log_format = {"json_format": {**LOG_FORMAT, **extra}}
-    logger = {"@type": _FILE_LOG, "path": str(log), "log_format": log_format}
+    logger = {"@type": FILE_LOG, "path": str(log), "log_format": log_format}
     defaults = {
-        "@type": f"{_HTTP}.HttpConnectionManager",
+        "@type": f"{HTTP}.HttpConnectionManager",
         "stat_prefix": name,
         "delayed_close_timeout": "0.05s",
         "access_log": [{"name": "log", "filter": log_filter, "typed_config": logger}],
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": ROUTER}}],
     }
     http = {
         "name": "envoy.filters.network.http_connection_manager",

@@ -28,7 +28,7 @@ class Played:
 class _Connection:
     def __init__(self, case: Case, address: tuple[str, int], used: set[int]) -> None:
         self._case = case
-        self._socket = _connect(case.source, address, used)
+        self._socket = connect(case.source, address, used)
         self.port: int = self._socket.getsockname()[1]
         self.data = b""
         self.closed = False
@@ -109,7 +109,7 @@ class _Connection:
         self.closed = True
 
 
-def _connect(source: str, address: tuple[str, int], used: set[int]) -> socket.socket:
+def connect(source: str, address: tuple[str, int], used: set[int]) -> socket.socket:
     """A connection whose own port no other in ``used`` has had: by it the access log tells them apart."""
     while True:
         sock = socket.create_connection(address, _PATIENCE, source_address=(source, 0))

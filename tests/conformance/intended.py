@@ -143,6 +143,63 @@ INTENDED = (
     ),
     Intended("Envoy's list of methods has this one misspelt", ("method-M-SEARCH",)),
     Intended(
+        "A field that no message has is a mistake in a file of resources too: Envoy ignores it there",
+        ("lds-unknown-field", "lds-back-4"),
+    ),
+    Intended(
+        "The statistics of a subscription that is gone are forgotten at once: in Envoy when all has drained",
+        ("lds-nothing", "lds-back-5"),
+        ("http.routed.rds.routes.config_reload",),
+    ),
+    Intended(
+        "Envoy counts a cluster as added or modified before it finds out that it cannot have it",
+        ("cds-name-of-a-host", "cds-mixed-with-a-host", "cds-mixed-last"),
+        ("cluster_manager.cluster_added",),
+    ),
+    Intended(
+        "One cluster that breaks a rule is refused alone, as a listener is: Envoy refuses its whole file",
+        ("cds-mixed", "cds-back-2"),
+    ),
+    Intended(
+        "A filter chain with server_names is found without the TLS inspector, too: Envoy never finds it then",
+        ("sni-uninspected-name",),
+    ),
+    Intended(
+        "Python cannot send an alert of its own choice over TLS 1.3, whose alerts are encrypted: the "
+        "connection closes; over TLS 1.2 the alert is Envoy's",
+        (
+            "tls-spki-bare-1.3",
+            "tls-hash-bare-1.3",
+            "tls-hash-only-client-1.3",
+            "tls-spki-or-hash-deep-1.3",
+            "tls-two-names-bare-1.3",
+            "tls-two-names-wildcard-client-1.3",
+            "tls-san-dns-exact-bare-1.3",
+            "tls-san-dns-exact-other-1.3",
+            "tls-san-uri-exact-other-1.3",
+            "tls-san-email-exact-other-1.3",
+            "tls-san-ip-exact-other-1.3",
+        ),
+        ("tls.refused",),
+    ),
+    Intended(
+        "OpenSSL has other alerts than BoringSSL for a certificate that is not valid yet, and none for bytes "
+        "that are no TLS",
+        ("tls-required-future-1.2", "tls-required-future-1.3", "tls-garbage"),
+        ("tls.*",),
+    ),
+    Intended(
+        "require_client_certificate demands one where nothing is said of who may have signed it, too, and "
+        "require_sni a name: Envoy lets everybody in",
+        (
+            "tls-required-unverified-nobody-1.2",
+            "tls-required-unverified-nobody-1.3",
+            "tls-required-unverified-client-1.2",
+            "tls-required-unverified-client-1.3",
+            "demands-name-missing",
+        ),
+    ),
+    Intended(
         "The method is looked at before the controls in it", ("line-method-with-nul",), ("log[0].details",)
     ),
 )

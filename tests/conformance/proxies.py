@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,9 +25,12 @@ def envoy_program() -> str | None:
 
 
 class Proxy:
-    """One running proxy, ended with the ``with`` block. ``ports`` by the listeners' names."""
+    """One running proxy, ended with the ``with`` block. ``ports`` by the listeners' names.
 
-    def __init__(self, kind: str, directory: Path, config: str) -> None:
+    ``options`` are more of proxyd's, that make it behave as Envoy has no choice but to.
+    """
+
+    def __init__(self, kind: str, directory: Path, config: str, options: Sequence[str] = ()) -> None:
         self.kind = kind
         self.directory = directory
         self.ports: dict[str, int] = {}
@@ -42,7 +46,7 @@ class Proxy:
             command = [program, *common, "-l", "error", "--disable-hot-restart"]
         else:
             command = [sys.executable, "-m", "proxyd", "start", *common, "--run-dir", str(directory)]
-            command += ["--drain-time-s", "0.1"]
+            command += ["--drain-time-s", "0.1", *options]
         self._process = subprocess.Popen(
             command, stdout=self._output, stderr=subprocess.STDOUT, cwd=directory
         )
@@ -88,6 +92,14 @@ class Proxy:
         """The body of the admin API's answer."""
         with urllib.request.urlopen(f"http://{self._admin.read_text().strip()}{path}", timeout=5) as reply:
             return bytes(reply.read())
+
+    def settled_stats(self, pattern: str = "[.]ssl[.]") -> str:
+        """The statistics that match, read when nothing has changed for longer than publishing takes."""
+        before = ""
+        while (now := self.admin(f"/stats?filter={pattern}").decode()) != before:
+            before = now
+            time.sleep(0.25)
+        return now
 
     def output(self) -> str:
         """The beginning of what it wrote to its terminal: Envoy repeats the whole configuration there."""

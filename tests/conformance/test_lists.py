@@ -6,9 +6,11 @@ from pathlib import Path
 from tests.conformance.case import Case
 from tests.conformance.intended import INTENDED
 from tests.conformance.owed import OWED
+from tests.conformance.tls.case import TlsCase
+from tests.conformance.updates.step import Step
 
 
-def _cases() -> list[Case]:
+def _cases() -> list[Case | TlsCase | Step]:
     modules = [
         importlib.import_module(f"tests.conformance.{path.stem}")
         for path in sorted(Path(__file__).parent.glob("test_*.py"))

@@ -132,7 +132,10 @@ class Proxyd:
     def wait_for_log(self, text: str) -> str:
         """The first line containing ``text`` among those not waited for yet."""
         while True:
-            line = self._lines.get(timeout=_DEADLINE)
+            try:
+                line = self._lines.get(timeout=_DEADLINE)
+            except queue.Empty:
+                raise AssertionError(f"never logged {text!r}:\n" + "\n".join(self.log)) from None
             assert line is not None, f"ended without {text!r}:\n" + "\n".join(self.log)
             if text in line:
                 return line

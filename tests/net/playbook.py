@@ -312,11 +312,26 @@ class Stage:
         text = _bootstrap(self._log, routes, manager or {}, cluster or {}, listener or {}, runtime, hosts)
         self.snapshot = compile_snapshot(load_text(Text("stage", text)), self.registry, 0)
         self.server = Server(self.loop, self.snapshot, self.registry, self._on_idle)
-        self.listener = self.server._listeners[0]
+        self.listener = self.server._listeners[0].chains[0]
         self.clients: list[Client] = []
 
     def _on_idle(self) -> None:
         self.idle += 1
+
+    def change(
+        self,
+        routes: list[dict[str, Any]] | None = None,
+        manager: dict[str, Any] | None = None,
+        cluster: dict[str, Any] | None = None,
+        listener: dict[str, Any] | None = None,
+        drain: float = 10.0,
+    ) -> None:
+        """Another configuration takes the place of the present one."""
+        text = _bootstrap(self._log, routes, manager or {}, cluster or {}, listener or {}, None, (HOST,))
+        bootstrap = load_text(Text("stage", text))
+        snapshot = compile_snapshot(bootstrap, self.registry, 0, None, self.server.snapshot)
+        self.server.commit(self.server.prepare(snapshot), drain)
+        self.listener = self.server._listeners[0].chains[0]
 
     # -- actors
 

@@ -10,6 +10,7 @@ import pytest
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import decode
+from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.totals import Totals
 from proxyd.supervisor import generation as generation_module
@@ -96,6 +97,7 @@ class Around:
         self.limits = Limits()
         self.log = LogSettings(None, "%v", {"": "info"})
         self.drain_close = False
+        self.tickets = TicketSecret(bytes(32), 0)
         self.hung = []
         self._ids = 0
 

@@ -50,7 +50,7 @@ def test_another_protocol_is_refused_by_name(monkeypatch):
         owner = Owner()
         Zygote(asyncio.get_running_loop(), owner)
         await asyncio.wait_for(owner.gone.wait(), 20)
-        assert "speaks control protocol 2, this one 99: restart instead" in owner.reason
+        assert "speaks control protocol 3, this one 99: restart instead" in owner.reason
         assert not owner.hello.is_set()
 
     asyncio.run(live())

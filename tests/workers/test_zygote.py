@@ -120,6 +120,8 @@ def spawn(zygote: Peer, worker_id: int = 1, config: bytes | None = None) -> tupl
         log=LOG,
         serve=False,
         drain_close=False,
+        ticket_secret=bytes(32),
+        ticket_epoch=0,
     )
     zygote.send(Spawn(boot), (theirs.fileno(), memory, configuration, limits))
     theirs.close()

@@ -1,0 +1,70 @@
+"""Connections of listeners with an access log of their own: one line for each, when it has ended.
+
+What is counted for the line costs those listeners alone.
+"""
+
+import time
+from typing import Final
+
+from proxyd.errors import NR
+from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.filters.stream_info import StreamInfo
+from proxyd.net.access_log import AccessLogger
+from proxyd.net.downstream import Http1Downstream
+from proxyd.net.listener import HttpListener
+from proxyd.snapshot.operators import ConnectionEnd
+
+
+class LoggedDownstream(Http1Downstream):
+    """Counts its bytes, and tells of itself at its end."""
+
+    __slots__ = ("_begun", "_loggers", "_received", "_sent")
+
+    def __init__(self, listener: HttpListener) -> None:
+        super().__init__(listener)
+        self._loggers: Final = listener.connections.access_loggers
+        self._begun: Final = time.time()
+        self._received: int = 0
+        self._sent: int = 0
+
+    def _read(self, data: bytes) -> None:
+        self._received += len(data)
+        super()._read(data)
+
+    def _write(self, data: bytes) -> None:
+        self._sent += len(data)
+        super()._write(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        now = time.monotonic()
+        end = connection_end(self.info, self._begun, self._born, now)
+        if self._received:
+            end.protocol = "HTTP/1.1"
+        end.bytes_received = self._received
+        end.bytes_sent = self._sent
+        super().connection_lost(error)
+        _log(self._loggers, end)
+
+
+def connection_end(info: ConnectionInfo, begun: float, born: float, now: float) -> ConnectionEnd:
+    """What is known of a connection that ends; ``begun`` is by the wall clock, the others monotonic."""
+    end = ConnectionEnd()
+    end.connection = info
+    end.downstream_remote_address = info.remote_address
+    end.start_time = begun
+    end.start = born
+    end.end = now
+    return end
+
+
+def log_refused(loggers: list[AccessLogger], info: ConnectionInfo, begun: float, born: float) -> None:
+    """Tell of a connection that no filter chain is for."""
+    end = connection_end(info, begun, born, time.monotonic())
+    end.response_flags = NR
+    end.response_code_details = "filter_chain_not_found"
+    _log(loggers, end)
+
+
+def _log(loggers: list[AccessLogger], end: StreamInfo) -> None:
+    for logger in loggers:
+        logger.log(end)

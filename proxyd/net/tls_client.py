@@ -1,0 +1,103 @@
+"""TLS with a host: whom to ask for, what it has to be, and the session it may be resumed with."""
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Final
+
+from proxyd.codec.certificate import Certificate
+from proxyd.filters.tls_info import TlsInfo
+from proxyd.net.tls import TlsTransport, judge, judge_name
+from proxyd.net.tls_words import TlsFailure, words_of_system
+from proxyd.snapshot.tls import ClientTls
+
+if TYPE_CHECKING:
+    from proxyd.net.upstream import Http1Upstream
+
+
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*")
+_ADDRESS: Final = re.compile(r"[0-9.]+")
+_MAX_NAME: Final = 253
+
+
+def server_name_of(host: str) -> str:
+    """The name to ask for in TLS; empty for an address and for what is no name."""
+    name = host.lower()
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or _ADDRESS.fullmatch(name):
+        return ""
+    return name
+
+
+class TlsClient(TlsTransport):
+    """A protocol of the event loop by shape, and the transport of the HTTP connection behind it.
+
+    ``done`` ends with None when requests can be sent, or with why they cannot.
+    """
+
+    __slots__ = ("_kept", "_name", "_server_name", "_tls", "_upstream", "done")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        upstream: "Http1Upstream",
+        tls: ClientTls,
+        name: str,
+    ) -> None:
+        """``name`` is whom the host has to be; it is asked for unless it is an address or no name at all."""
+        super().__init__(loop, upstream, tls.stats)
+        self._upstream: Final = upstream
+        self._tls: Final = tls
+        self._name: Final = name
+        self._server_name: Final = server_name_of(name) or (tls.server_name if tls.by_request else "")
+        self._kept: bool = False
+        self.done: Final[asyncio.Future[TlsFailure | None]] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        name = self._server_name
+        self.start(self._tls.context, False, name, self._tls.session(name))
+
+    def feed(self, data: bytes) -> None:
+        super().feed(data)
+        if not self._kept and self.info is not None:
+            self._keep_session()
+
+    def _keep_session(self) -> None:
+        """With TLS 1.3 it comes behind the handshake."""
+        connection = self._ssl
+        session = None if connection is None else connection.session
+        if session is not None and session.has_ticket:
+            self._kept = True
+            self._tls.keep_session(self._server_name, session)
+
+    def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
+        tls = self._tls
+        expected = self._name if tls.validates_request else self._server_name
+        if tls.validates_request or tls.validates_server_name:
+            failure = judge_name(expected, certificate, self.stats)
+            if failure is not None:
+                return failure
+        return judge(tls.validation, certificate, self.stats)
+
+    def on_handshake(self) -> None:
+        assert self._ssl is not None
+        self.info = TlsInfo(self._ssl, self._peer, self._tls.certificate, self._server_name, self.group_name)
+        self._upstream.tls = self.info
+        self._upstream.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def server_flight(self, sent: bytes, received: bytes) -> bytes:
+        return received
+
+    def on_failure(self, failure: TlsFailure) -> None:
+        if not self.done.done():
+            self.done.set_result(failure)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.info is None:
+            self._transport = None
+            if not self.done.done():
+                words = words_of_system(error) if isinstance(error, OSError) else ""
+                self.done.set_result(TlsFailure(words))
+            return
+        super().connection_lost(error)

@@ -1,0 +1,132 @@
+"""TLS with a client: its first message is read before the certificate is chosen."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from proxyd.codec.certificate import Certificate
+from proxyd.codec.client_hello import HELLO, MORE, ClientHello, ClientHelloReader
+from proxyd.filters.tls_info import TlsInfo
+from proxyd.net.timers import Timed, TimerWheel
+from proxyd.net.tls import TlsTransport, judge
+from proxyd.net.tls_words import TlsFailure, words_of_missing
+from proxyd.snapshot.tls import ServerTls
+from proxyd.stats.scopes import ListenerStats
+
+if TYPE_CHECKING:
+    from proxyd.net.downstream import Http1Downstream
+
+
+class HandshakeDeadline(Timed):
+    """``transport_socket_connect_timeout``."""
+
+    def __init__(self, server: "TlsServer", stats: ListenerStats) -> None:
+        super().__init__()
+        self._server: Final = server
+        self._stats: Final = stats
+
+    def on_deadline(self, now: float) -> None:
+        self._stats.downstream_cx_transport_socket_connect_timeout.value += 1
+        self._server.abort()
+
+
+class TlsServer(TlsTransport):
+    """A protocol of the event loop by shape, and the transport of the HTTP connection behind it."""
+
+    __slots__ = ("_certificate", "_deadline", "_http", "_reader", "_server_name", "_tls", "_wheel")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, http: "Http1Downstream", tls: ServerTls, wheel: TimerWheel
+    ) -> None:
+        super().__init__(loop, http, tls.stats)
+        self._http: Final = http
+        self._tls: Final = tls
+        self._wheel: Final = wheel
+        self._reader: ClientHelloReader | None = None
+        self._certificate: Certificate | None = None
+        self._server_name: str = ""
+        self._deadline: HandshakeDeadline | None = None
+
+    def begin(
+        self,
+        transport: asyncio.Transport,
+        hello: ClientHello | None,
+        data: bytes,
+        timeout: float,
+        stats: ListenerStats,
+    ) -> None:
+        """Take over an accepted connection of which ``data`` has been read, ``hello`` in it if it is known.
+
+        ``timeout`` is for the handshake, 0.0 for none.
+        """
+        self._transport = transport
+        if timeout > 0.0:
+            self._deadline = HandshakeDeadline(self, stats)
+            self._wheel.arm(self._deadline, time.monotonic() + timeout)
+        self._http.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
+        if transport.is_closing():
+            return
+        if hello is not None:
+            self._choose(hello)
+            super().feed(data)
+        else:
+            self._reader = ClientHelloReader()
+            if data:
+                self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        reader = self._reader
+        if reader is None:
+            super().feed(data)
+            return
+        found = reader.feed(data)
+        if found == MORE:
+            return
+        self._reader = None
+        # What is no ClientHello is OpenSSL's to refuse: it has the words and the alert.
+        self._choose(reader.hello if found == HELLO else None)
+        super().feed(reader.received)
+
+    def _choose(self, hello: ClientHello | None) -> None:
+        tls = self._tls
+        if hello is not None:
+            self._server_name = hello.server_name
+            if tls.require_sni and not hello.server_name:
+                self.stats.connection_error.value += 1
+                self.abort()
+                return
+        context, self._certificate = tls.choose(hello)
+        self.start(context, True)
+
+    def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
+        if certificate is None and self._tls.demands_certificate:
+            # No session of a context that trusts otherwise can be resumed here; this is the second lock.
+            self.stats.fail_verify_no_cert.value += 1
+            return TlsFailure(words_of_missing())
+        if certificate is None:
+            return None
+        return judge(self._tls.validation, certificate, self.stats)
+
+    def on_handshake(self) -> None:
+        self._disarm()
+        assert self._ssl is not None
+        info = self._http.info
+        info.tls = self.info = TlsInfo(
+            self._ssl, self._peer, self._certificate, self._server_name, self.group_name
+        )
+
+    def server_flight(self, sent: bytes, received: bytes) -> bytes:
+        return sent
+
+    def on_failure(self, failure: TlsFailure) -> None:
+        self._disarm()
+        self._http.info.transport_failure_reason = failure.words
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(error)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._wheel.disarm(self._deadline)
+            self._deadline = None

@@ -1,0 +1,143 @@
+"""Listeners in their compiled form: their filter chains, and how one is chosen."""
+
+from typing import Final
+
+from proxyd.codec.client_hello import MAX_BYTES
+from proxyd.config.core import Node
+from proxyd.config.listener import FilterChain, Listener
+from proxyd.config.tls import DownstreamTlsContext
+from proxyd.snapshot.clusters import BUFFER_LIMIT
+from proxyd.snapshot.filter_chains import ConnectionFacts, FilterChainIndex
+from proxyd.snapshot.http_connection_manager import (
+    AccessLogSnapshot,
+    ConnectionManagerSnapshot,
+    compile_access_logs,
+)
+from proxyd.snapshot.runtime import Runtime
+from proxyd.snapshot.tls import SecretNotReadyError, ServerTls, TlsSettings
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import ListenerStats
+from proxyd.stats.tls_scopes import LISTENER, TlsStats
+
+LISTENER_FILTERS_TIMEOUT_S: Final = 15.0  # Envoy's default
+_CONNECTION_LIMIT: Final = "envoy.resource_limits.listener.{}.connection_limit"
+
+
+class FilterChainSnapshot:
+    """One compiled filter chain. ``tls`` is None where clients speak HTTP over bare TCP."""
+
+    def __init__(
+        self,
+        config: FilterChain,
+        manager: ConnectionManagerSnapshot,
+        tls: ServerTls | None,
+        waits: TlsStats | None,
+    ) -> None:
+        self.written: Final = config
+        self.name: Final = config.name
+        self.manager: Final = manager
+        self.tls: Final = tls
+        self.waits: Final = waits  # for a secret: until it is there, connections are counted and closed
+        self.handshake_timeout: Final[float] = config.transport_socket_connect_timeout or 0.0  # 0.0: none
+        manager.connection.filter_chain_name = config.name
+
+
+class ListenerSnapshot:
+    """One compiled listener."""
+
+    def __init__(
+        self,
+        config: Listener,
+        registry: Registry,
+        worker: int,
+        runtime: Runtime,
+        node: Node | None,
+        settings: TlsSettings | None = None,
+        key: str = "",
+    ) -> None:
+        """Raises RouterError, FormatError, RegexError, TlsError, DuplicateMatchError."""
+        self.written: Final = config
+        self.key: Final[str] = key or config.name  # by which it is known again
+        socket_address = config.address.socket_address
+        address = socket_address.address
+        if ":" in address:
+            address = f"[{address}]"
+        self.address: Final = f"{address}:{socket_address.port_value}"
+        self.name: Final = config.name or self.address
+        stat_address = config.stat_prefix or self.address
+        self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)
+        limit = config.per_connection_buffer_limit_bytes
+        self.buffer_limit: Final[int] = BUFFER_LIMIT if limit is None else limit
+        # -1 for none. It is all workers' together, and nothing can name a listener without a name.
+        self.connection_limit: Final[int] = (
+            _whole_number(runtime, _CONNECTION_LIMIT.format(config.name)) if config.name else -1
+        )
+        self.access_logs: Final[list[AccessLogSnapshot]] = compile_access_logs(config.access_log, runtime)
+        self._index: Final = FilterChainIndex([chain.filter_chain_match for chain in config.filter_chains])
+        chains = [*config.filter_chains]
+        if config.default_filter_chain is not None:
+            chains.append(config.default_filter_chain)
+        self._default: Final = len(config.filter_chains) if config.default_filter_chain is not None else -1
+        self.chains: Final[list[FilterChainSnapshot]] = []
+        tls_stats: TlsStats | None = None
+        for chain in chains:
+            socket = chain.transport_socket
+            tls: ServerTls | None = None
+            waits: TlsStats | None = None
+            if socket is not None and isinstance(socket.typed_config, DownstreamTlsContext):
+                if tls_stats is None:
+                    tls_stats = TlsStats(registry, LISTENER, stat_address)
+                try:
+                    tls = ServerTls(socket.typed_config, settings or TlsSettings({}), tls_stats)
+                except SecretNotReadyError:
+                    waits = tls_stats
+            manager = ConnectionManagerSnapshot(
+                chain.filters[0].typed_config,
+                stat_address,
+                self.buffer_limit,
+                registry,
+                runtime,
+                node,
+                tls is not None,
+            )
+            self.chains.append(FilterChainSnapshot(chain, manager, tls, waits))
+        inspector = config.listener_filters[0].typed_config if config.listener_filters else None
+        # As in Envoy, chains that are told apart by what the inspector finds out bring it along.
+        self.inspects: Final[bool] = inspector is not None or self._index.needs_client_hello
+        timeout = config.listener_filters_timeout
+        self.filters_timeout: Final[float] = LISTENER_FILTERS_TIMEOUT_S if timeout is None else timeout
+        self.continue_on_timeout: Final[bool] = config.continue_on_listener_filters_timeout
+        self.closes_on_bad_hello: Final[bool] = (
+            inspector is not None and inspector.close_connection_on_client_hello_parsing_errors
+        )
+        self.max_client_hello: Final[int] = (
+            MAX_BYTES if inspector is None else inspector.max_client_hello_size or MAX_BYTES
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Whether every connection is HTTP over bare TCP through the same chain."""
+        only = len(self.chains) == 1 and (self._index.single or self._default == 0)
+        chain = self.chains[0] if only else None
+        return chain is not None and not self.inspects and chain.tls is None and chain.waits is None
+
+    def find(self, facts: ConnectionFacts) -> int:
+        """The index of the chain for a connection, -1 where none is for it."""
+        found = self._index.find(facts)
+        return self._default if found < 0 else found
+
+
+class RuntimeNumberError(ValueError):
+    """A runtime value that should be a whole number and is none."""
+
+
+def _whole_number(runtime: Runtime, key: str) -> int:
+    """The number under ``key``, which text may stand for, or -1 where there is none."""
+    value = runtime.get(key)
+    if value is None:
+        return -1
+    if not isinstance(value, bool):
+        text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
+        if text.isascii() and text.isdigit():
+            return int(text)
+    raise RuntimeNumberError(f"layered_runtime: {key} is {value!r}, not a whole number")

@@ -1,0 +1,189 @@
+"""Certificates and keys change in their files: in secrets of their own, and where a listener names them."""
+
+import json
+import os
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from tests.e2e.conftest import Proxyd, StartProxyd
+from tests.e2e.origin import Origin
+from tests.e2e.resource_files import ResourceFile, bootstrap, cluster, listener, response, source
+from tests.e2e.test_updates import numbers
+from tests.net.certificates import Authority, Pair
+
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
+
+
+def tls_listener(name: str, **common: Any) -> dict[str, Any]:
+    made = listener(name)
+    made["filter_chains"][0]["transport_socket"] = {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {"@type": f"{_TLS}DownstreamTlsContext", "common_tls_context": common},
+    }
+    return made
+
+
+def secret(name: str, directory: Path) -> dict[str, Any]:
+    return {"@type": f"{_TLS}Secret", "name": name, "tls_certificate": certificate(directory)}
+
+
+def certificate(directory: Path) -> dict[str, Any]:
+    return {
+        "certificate_chain": {"filename": str(directory / "crt")},
+        "private_key": {"filename": str(directory / "key")},
+    }
+
+
+def move(directory: Path, name: str, text: str) -> None:
+    directory.mkdir(exist_ok=True)
+    new = directory / "new"
+    new.write_text(text)
+    os.utime(new, (0, 0))
+    os.replace(new, directory / name)
+
+
+def served(port: int) -> str:
+    """The common name of the certificate that a new connection is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", port), 30) as plain,
+        context.wrap_socket(plain) as client,
+    ):
+        der = client.getpeercert(binary_form=True)
+    assert der is not None
+    (name,) = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(name.value)
+
+
+class Client:
+    """A TLS connection that stays."""
+
+    def __init__(self, port: int) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self._socket = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 30))
+
+    def ask(self) -> bytes:
+        self._socket.sendall(b"GET /name HTTP/1.1\r\nhost: x\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"origin"):
+            answer += self._socket.recv(65536)
+        return answer
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def write(directory: Path, pair: Pair) -> None:
+    move(directory, "crt", pair.chain)
+    move(directory, "key", pair.key)
+
+
+def test_certificates_rotate_under_connections_that_stay(
+    start: StartProxyd, origin: Origin, tmp_path: Path
+) -> None:
+    authority = Authority()
+    pairs = {name: authority.issue(name) for name in ("one", "two", "three")}
+    secrets, own = tmp_path / "secrets", tmp_path / "own"
+    write(secrets, pairs["one"])
+    write(own, pairs["one"])
+    sds = ResourceFile(tmp_path / "sds.json", secret("server", secrets))
+    late = ResourceFile(tmp_path / "late.json")
+    config = {"name": "server", "sds_config": source(sds.path)}
+    waiting = {"name": "late", "sds_config": source(late.path)}
+    lds = ResourceFile(
+        tmp_path / "lds.json",
+        tls_listener("sds", tls_certificate_sds_secret_configs=[config]),
+        tls_listener("waits", tls_certificate_sds_secret_configs=[waiting]),
+    )
+    static = tls_listener("static", tls_certificates=[certificate(own)])
+    del static["@type"]
+    made = bootstrap(lds=lds.path)
+    backend = cluster(origin.address)
+    del backend["@type"]
+    made["static_resources"] = {"listeners": [static], "clusters": [backend]}
+    proxyd = start(made, "--workers", "2")
+    ports = {name: proxyd.port(name) for name in ("sds", "static", "waits")}
+    kept = Client(ports["sds"])
+    assert kept.ask().startswith(b"HTTP/1.1 200")
+    assert served(ports["sds"]) == served(ports["static"]) == "one"
+
+    # A certificate without its key: the last good pair stays until both are there.
+    move(secrets, "crt", pairs["two"].chain)
+    proxyd.wait_for_log("is not the key of the certificate")
+    assert served(ports["sds"]) == "one"
+    move(secrets, "key", pairs["two"].key)
+    proxyd.wait_for_log("sds: files of server updated")
+    assert served(ports["sds"]) == "two"
+    assert numbers(proxyd, "sds.server.")["key_rotation_failed"] == 1
+    move(own, "key", pairs["three"].key)
+    proxyd.wait_for_log("static: update rejected")
+    assert served(ports["static"]) == "one"
+    move(own, "crt", pairs["three"].chain)
+    proxyd.wait_for_log("files of static resources")
+    assert served(ports["static"]) == "three"
+
+    # Another secret in the file; the connection made with the first one has noticed nothing.
+    write(tmp_path / "more", pairs["three"])
+    sds.move(response(secret("server", tmp_path / "more"), version="3"))
+    proxyd.wait_for_log("sds: secret server updated")
+    assert served(ports["sds"]) == "three"
+    assert b"connection: close" not in kept.ask()
+    kept.close()
+    sds.move(response(secret("other", tmp_path / "more")))
+    proxyd.wait_for_log('expected "server", got "other"')
+    assert served(ports["sds"]) == "three"
+
+    # Until a secret is there, its listener closes what comes.
+    with socket.create_connection(("127.0.0.1", ports["waits"]), 30) as client:
+        client.settimeout(30)
+        assert client.recv(1) == b""
+    late.move(response(secret("late", secrets)))
+    proxyd.wait_for_log("sds: secret late updated")
+    assert served(ports["waits"]) == "two"
+    keys = "".join(pair.key.splitlines()[1] for pair in pairs.values())
+    dump = proxyd.admin("/config_dump")[1]
+    assert '"name": "server"' in json.dumps(json.loads(dump))
+    assert not any(pair.key.splitlines()[1] in dump + "\n".join(proxyd.log) for pair in pairs.values()), keys
+
+
+def test_of_several_chains_only_those_that_change_drain(
+    start: StartProxyd, origin: Origin, tmp_path: Path
+) -> None:
+    pair = Authority().issue("one")
+    write(tmp_path / "certificate", pair)
+
+    def chains(server_name: str) -> dict[str, Any]:
+        made = tls_listener("http", tls_certificates=[certificate(tmp_path / "certificate")])
+        (tls,) = made["filter_chains"]
+        tls["filter_chain_match"] = {"transport_protocol": "tls"}
+        (plain,) = listener("http", server_name=server_name)["filter_chains"]
+        return {**made, "filter_chains": [tls, plain]}
+
+    lds = ResourceFile(tmp_path / "lds.json", chains("first"))
+    cds = ResourceFile(tmp_path / "cds.json", cluster(origin.address))
+    proxyd: Proxyd = start(bootstrap(lds=lds.path, cds=cds.path), "--workers", "2")
+    port = proxyd.port()
+    secure = Client(port)
+    secure.ask()
+    with socket.create_connection(("127.0.0.1", port), 30) as plain:
+        request = b"GET /name HTTP/1.1\r\nhost: x\r\n\r\n"
+        plain.sendall(request)
+        assert b"server: first\r\n" in plain.recv(65536)
+        lds.move(response(chains("second")))
+        proxyd.wait_for_log("add/update listener 'http'")
+        assert b"connection: close" not in secure.ask()
+        plain.sendall(request)
+        answer = b"".join(iter(lambda: plain.recv(65536), b""))
+        assert b"server: first\r\n" in answer
+        assert b"connection: close\r\n" in answer
+    secure.close()
+    manager = numbers(proxyd, "listener_manager.")
+    assert (manager["listener_modified"], manager["listener_in_place_updated"]) == (1, 1)
