@@ -22,6 +22,21 @@ ALLOWED_SKIPS = (
 _unlisted: list[str] = []
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(_Sharing())
+
+
+class _Sharing:
+    """The part of pytest-xdist's hooks that is ours."""
+
+    @staticmethod
+    def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+        from tests.schedule import Schedule  # needs pytest-xdist, which a run of one file does not
+
+        return Schedule(config, log)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and isinstance(report.longrepr, tuple):
         _note(report.nodeid, report.longrepr[2])

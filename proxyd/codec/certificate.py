@@ -85,10 +85,10 @@ class Certificate:
 
     def _read(self) -> Any:
         if self._parsed is None and not self._unreadable:
-            from cryptography import x509
+            from cryptography.x509 import load_der_x509_certificate
 
             try:
-                self._parsed = x509.load_der_x509_certificate(self.der)
+                self._parsed = load_der_x509_certificate(self.der)
             except ValueError:
                 self._unreadable = True
         return self._parsed
@@ -217,23 +217,32 @@ def _name_text(parsed: Any, which: str) -> str:
 
 
 def _names(parsed: Any) -> list[SubjectAltName]:
-    from cryptography import x509
+    # By their names: compiled, a module that one function has imported is None in another.
+    from cryptography.x509 import (
+        DNSName,
+        ExtensionNotFound,
+        IPAddress,
+        OtherName,
+        RFC822Name,
+        SubjectAlternativeName,
+        UniformResourceIdentifier,
+    )
 
     try:
-        extension = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
+        extension = parsed.extensions.get_extension_for_class(SubjectAlternativeName)
+    except (ExtensionNotFound, ValueError):
         return []
     names: list[SubjectAltName] = []
     for name in extension.value:
-        if isinstance(name, x509.DNSName):
+        if isinstance(name, DNSName):
             names.append(SubjectAltName(DNS, name.value))
-        elif isinstance(name, x509.UniformResourceIdentifier):
+        elif isinstance(name, UniformResourceIdentifier):
             names.append(SubjectAltName(URI, name.value))
-        elif isinstance(name, x509.RFC822Name):
+        elif isinstance(name, RFC822Name):
             names.append(SubjectAltName(EMAIL, name.value))
-        elif isinstance(name, x509.IPAddress):
+        elif isinstance(name, IPAddress):
             names.append(SubjectAltName(IP_ADDRESS, str(name.value)))
-        elif isinstance(name, x509.OtherName):
+        elif isinstance(name, OtherName):
             value = _asn1_text(name.value)
             if value is not None:
                 names.append(SubjectAltName(OTHER_NAME, value, name.type_id.dotted_string))

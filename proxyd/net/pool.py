@@ -231,8 +231,8 @@ class Pool(ConnectionOwner):
             reason = error_text(error)
         except asyncio.CancelledError:
             pass
-        except Exception as error:  # noqa: BLE001 - whatever it is, requests wait for an answer
-            report_bug(cluster.loop, error, f"connecting to {connection.address}")
+        except Exception as unforeseen:  # noqa: BLE001 - whatever it is, requests wait for an answer
+            report_bug(cluster.loop, unforeseen, f"connecting to {connection.address}")
         self._attempts.discard(attempt)
         cluster.wheel.disarm(attempt)
         now = time.monotonic()

@@ -161,7 +161,7 @@ class TlsTransport:
     def _count_error(self, error: ssl.SSLError) -> None:
         if isinstance(error, ssl.SSLCertVerificationError):
             self.stats.fail_verify_error.value += 1
-        elif error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+        elif getattr(error, "reason", None) == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
             self.stats.fail_verify_no_cert.value += 1
         elif not isinstance(error, ssl.SSLEOFError):
             self.stats.connection_error.value += 1

@@ -103,7 +103,7 @@ class TlsFailure:
 
 def words_of(error: ssl.SSLError) -> str:
     """What Envoy would say where OpenSSL says this."""
-    reason = error.reason or "UNKNOWN"
+    reason: str = getattr(error, "reason", None) or "UNKNOWN"  # typed as if it were never None
     reason = _RENAMED.get(reason, reason)
     details = ""
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -98,14 +98,14 @@ class Compiler:
             )
         except (RouterError, FormatError) as error:
             raise SnapshotError(f"listener {name}: {error}") from error
-        except RuntimeNumberError as error:
-            raise SnapshotError(str(error)) from None
-        except TlsError as error:
-            raise SnapshotError(f"listener {name}: {error.field}: {error}") from None
-        except DuplicateMatchError as error:
+        except RuntimeNumberError as wrong:  # mypyc has one type for each name
+            raise SnapshotError(str(wrong)) from None
+        except TlsError as refused:
+            raise SnapshotError(f"listener {name}: {refused.field}: {refused}") from None
+        except DuplicateMatchError as double:
             raise SnapshotError(
-                f"listener {name}: filter_chains[{error.second}] has the same filter_chain_match as "
-                f"filter_chains[{error.first}]"
+                f"listener {name}: filter_chains[{double.second}] has the same filter_chain_match as "
+                f"filter_chains[{double.first}]"
             ) from None
 
 

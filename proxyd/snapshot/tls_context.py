@@ -100,7 +100,7 @@ class Identity:
             raise self._explain(error) from None
 
     def _explain(self, error: ssl.SSLError) -> TlsError:
-        reason = error.reason or ""
+        reason: str = getattr(error, "reason", None) or ""  # typed as if it were never None
         if reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
             return TlsError(
                 f"{self._field}.private_key", f"is not the key of the certificate in {self.source}"

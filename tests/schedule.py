@@ -1,0 +1,24 @@
+"""How several processes share out the tests: what has fixtures in common stays together."""
+
+from xdist.scheduler import LoadScopeScheduling
+
+
+class Schedule(LoadScopeScheduling):
+    """A file goes to one process as a whole; so do the files whose cases are played all at once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder, _, name = file.rpartition("/")
+        if not folder.endswith("conformance") or name in _BY_THEMSELVES:
+            return file
+        return f"{folder}/tls" if name.startswith("test_tls_") else folder
+
+
+# The files of tests/conformance that start their own proxies.
+_BY_THEMSELVES = (
+    "test_corpus.py",
+    "test_judged.py",
+    "test_lists.py",
+    "test_third_party.py",
+    "test_updates.py",
+)
