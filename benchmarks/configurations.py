@@ -1,7 +1,8 @@
 """One and the same task in each proxy's own words.
 
-A listener, `routes` routes to one origin behind a pool of kept-alive connections, forwarded-for, a request
-id, and an access log in a file below `folder`.
+A listener and the same one with TLS, `routes` routes to one origin behind a pool of kept-alive connections,
+forwarded-for, a request id, and an access log in a file below `folder`. The certificate is `folder`'s
+`certificate.pem` with `key.pem`; `both.pem` has the two.
 """
 
 import json
@@ -11,8 +12,8 @@ from pathlib import Path
 _TYPES = "type.googleapis.com/envoy.extensions."
 
 
-def envoy(port: int, origin: int, routes: int, folder: Path) -> str:
-    """For Envoy and for proxyd."""
+def envoy(port: int, origin: int, routes: int, folder: Path, secure_port: int = 0) -> str:
+    """For Envoy and for proxyd; without a second port there is no TLS."""
 
     def address(number: int) -> dict[str, object]:
         return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
@@ -45,12 +46,26 @@ def envoy(port: int, origin: int, routes: int, folder: Path) -> str:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(origin)}}]}],
         },
     }
-    listener = {"name": "front", "address": address(port), "filter_chains": [{"filters": filters}]}
+    certificate = {
+        "certificate_chain": {"filename": str(folder / "certificate.pem")},
+        "private_key": {"filename": str(folder / "key.pem")},
+    }
+    tls = {
+        "@type": _TYPES + "transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificates": [certificate]},
+    }
+    socket = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
+    chains: list[dict[str, object]] = [{"filters": filters}, {"filters": filters, "transport_socket": socket}]
+    listeners = [
+        {"name": name, "address": address(number), "filter_chains": [chain]}
+        for name, number, chain in zip(("front", "secure"), (port, secure_port), chains, strict=True)
+        if number
+    ]
     # JSON is YAML.
-    return json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}, indent=1)
+    return json.dumps({"static_resources": {"listeners": listeners, "clusters": [cluster]}}, indent=1)
 
 
-def nginx(port: int, origin: int, routes: int, folder: Path) -> str:
+def nginx(port: int, origin: int, routes: int, folder: Path, secure_port: int) -> str:
     """Bodies pass through as in the others, never by way of a file."""
     locations = "\n".join(
         f"location /r{number}/ {{ proxy_pass http://origin; }}" for number in range(1, routes)
@@ -83,6 +98,11 @@ proxy_max_temp_file_size 0;
 upstream origin {{ server 127.0.0.1:{origin}; keepalive 256; keepalive_requests 1000000000; }}
 server {{
 listen 127.0.0.1:{port} backlog=1024;
+listen 127.0.0.1:{secure_port} ssl backlog=1024;
+ssl_certificate {folder}/certificate.pem;
+ssl_certificate_key {folder}/key.pem;
+ssl_protocols TLSv1.2 TLSv1.3;
+ssl_session_tickets on;
 {locations}
 location / {{ proxy_pass http://origin; }}
 }}
@@ -90,7 +110,7 @@ location / {{ proxy_pass http://origin; }}
 """
 
 
-def haproxy(port: int, origin: int, routes: int, folder: Path) -> str:
+def haproxy(port: int, origin: int, routes: int, folder: Path, secure_port: int) -> str:
     """The log goes to standard output, which the caller leads into a file."""
     rules = "\n".join(f" use_backend origin if {{ path_beg /r{number}/ }}" for number in range(1, routes))
     return f"""\
@@ -111,6 +131,7 @@ defaults
  timeout server 600s
 frontend front
  bind 127.0.0.1:{port}
+ bind 127.0.0.1:{secure_port} ssl crt {folder}/both.pem
 {rules}
  default_backend origin
 backend origin

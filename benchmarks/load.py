@@ -1,9 +1,10 @@
-"""Load: wrk and h2load where requests are many, plain sockets where bytes or connections are."""
+"""Load: wrk and h2load where requests are many, sockets of our own where bytes or connections are."""
 
 import contextlib
 import math
 import re
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ PATH = "/r999/page?id=1"
 TOOLS = {
     "wrk": "apt-get install wrk",
     "h2load": "apt-get install nghttp2-client",
+    "openssl": "apt-get install openssl",
     "taskset": "apt-get install util-linux",
 }
 
@@ -36,7 +38,7 @@ class LoadError(Exception):
     """The load was not served as it should have been; a figure taken from it would mean nothing."""
 
 
-def requests(port: int, seconds: float, keep_alive: bool) -> int:
+def requests(port: int, seconds: float, keep_alive: bool, scheme: str = "http") -> int:
     """Run wrk; how many requests were answered."""
     headers = [f"-H{line}" for line in (HEADERS if keep_alive else (*HEADERS, "connection: close"))]
     command = [
@@ -45,7 +47,7 @@ def requests(port: int, seconds: float, keep_alive: bool) -> int:
         f"-c{CONNECTIONS}",
         f"-d{math.ceil(seconds)}s",
         *headers,
-        f"http://127.0.0.1:{port}{PATH}",
+        f"{scheme}://127.0.0.1:{port}{PATH}",
     ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+) requests in", said)
@@ -98,13 +100,47 @@ def upload(port: int, size: int) -> None:
         _head(sock)
 
 
+def _tls_client() -> ssl.SSLContext:
+    """TLS 1.3 over P-256, the one curve that all proxies share."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_ecdh_curve("prime256v1")
+    return context
+
+
+def handshakes(port: int, count: int, resumed: bool) -> None:
+    """Shake hands so often, one after the other, each followed by one answered request."""
+    context, session = _tls_client(), None
+    if resumed:
+        session = _shake(context, port, None)
+    for _ in range(count):
+        _shake(context, port, session)
+
+
+def _shake(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+    """The session that can be resumed."""
+    with (
+        socket.create_connection(("127.0.0.1", port)) as plain,
+        context.wrap_socket(plain, session=session) as sock,
+    ):
+        if sock.session_reused is not (session is not None):
+            raise LoadError(f"port {port}: a session was {'not ' if session else ''}resumed")
+        sock.sendall(f"GET {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        _head(sock)
+        return sock.session
+
+
 @contextlib.contextmanager
-def idle_connections(port: int, count: int) -> Iterator[None]:
+def idle_connections(port: int, count: int, tls: bool = False) -> Iterator[None]:
     """Connections that have had one request answered and wait."""
     with contextlib.ExitStack() as stack:
         lines = "\r\n".join(HEADERS)
+        context = _tls_client()
         for _ in range(count):
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            plain = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            sock = stack.enter_context(context.wrap_socket(plain)) if tls else plain
             sock.sendall(f"GET {PATH} HTTP/1.1\r\nhost: x\r\n{lines}\r\n\r\n".encode())
             _head(sock)
         time.sleep(1.0)

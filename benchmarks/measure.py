@@ -21,6 +21,7 @@ class Effort(NamedTuple):
     body: int  # bytes of a large body
     idle: int  # connections
     rate: int  # requests a second where latency is measured
+    handshakes: int  # each round, and as many resumed ones
 
 
 # By quantity and proxy: what each round gave.
@@ -34,6 +35,10 @@ UP = "CPU ms per GB, request bodies"
 LATENCY = "p99 latency, µs, at one rate"
 START = "private memory of the worker at start, MB"
 IDLE = "memory of an idle connection, KB"
+TLS = "CPU µs a request, kept-alive connections with TLS"
+FULL = "CPU µs a TLS connection with one request, full handshake"
+RESUMED = "CPU µs a TLS connection with one request, resumed"
+IDLE_TLS = "memory of an idle connection with TLS, KB"
 
 
 def measure(
@@ -49,7 +54,9 @@ def measure(
             samples[START][proxy.name].append(private_bytes(proxy.worker()) / 1e6)
             load.requests(proxy.port, 1.0, True)
             # Before the rounds, which would leave free memory behind that idle connections then take.
-            samples[IDLE][proxy.name].append(_idle(proxy, effort.idle))
+            samples[IDLE][proxy.name].append(_idle(proxy, proxy.port, effort.idle))
+            load.requests(proxy.secure_port, 1.0, True, "https")
+            samples[IDLE_TLS][proxy.name].append(_idle(proxy, proxy.secure_port, effort.idle, tls=True))
         for number in range(effort.rounds):
             say(f"round {number + 1} of {effort.rounds}")
             for proxy in proxies:
@@ -71,11 +78,21 @@ def _round(proxy: Running, effort: Effort, folder: Path, samples: Samples) -> No
     add(UP, _cpu_ms_per_gigabyte(proxy, load.upload, effort.body))
     times = load.latencies(proxy.port, effort.seconds / 2, effort.rate, folder)
     add(LATENCY, times[int(len(times) * 0.99)])
+    add(TLS, _cpu_us(proxy, effort.seconds, True, "https"))
+    add(FULL, _cpu_us_of_handshakes(proxy, effort.handshakes, resumed=False))
+    add(RESUMED, _cpu_us_of_handshakes(proxy, effort.handshakes, resumed=True))
 
 
-def _cpu_us(proxy: Running, seconds: float, keep_alive: bool) -> float:
+def _cpu_us(proxy: Running, seconds: float, keep_alive: bool, scheme: str = "http") -> float:
     before = cpu_seconds(proxy.pid)
-    count = load.requests(proxy.port, seconds, keep_alive)
+    port = proxy.secure_port if scheme == "https" else proxy.port
+    count = load.requests(port, seconds, keep_alive, scheme)
+    return (cpu_seconds(proxy.pid) - before) / count * 1e6
+
+
+def _cpu_us_of_handshakes(proxy: Running, count: int, resumed: bool) -> float:
+    before = cpu_seconds(proxy.pid)
+    load.handshakes(proxy.secure_port, count, resumed)
     return (cpu_seconds(proxy.pid) - before) / count * 1e6
 
 
@@ -85,10 +102,10 @@ def _cpu_ms_per_gigabyte(proxy: Running, run: Callable[[int, int], None], size: 
     return (cpu_seconds(proxy.pid) - before) / size * GIGABYTE * 1e3
 
 
-def _idle(proxy: Running, count: int) -> float:
+def _idle(proxy: Running, port: int, count: int, tls: bool = False) -> float:
     worker = proxy.worker()
     before = private_bytes(worker)
-    with load.idle_connections(proxy.port, count):
+    with load.idle_connections(port, count, tls):
         return (private_bytes(worker) - before) / count / 1e3
 
 

@@ -35,9 +35,12 @@ class Running:
         folder.mkdir(parents=True)
         self.name = program.name
         self.port = free_port()
+        self.secure_port = free_port()
         self.log = folder / "output.log"
         config = folder / "config.yaml"
-        config.write_text(WRITERS[program.dialect](self.port, origin, routes, folder), "utf-8")
+        make_certificate(folder)
+        text = WRITERS[program.dialect](self.port, origin, routes, folder, self.secure_port)
+        config.write_text(text, "utf-8")
         command = [part.format(config=config, folder=folder) for part in program.command]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -83,6 +86,25 @@ class Running:
                     said = self.log.read_text("utf-8", "replace")[-2000:]
                     raise RuntimeError(f"{self.name} does not serve:\n{said}") from None
                 time.sleep(0.05)
+
+
+def make_certificate(folder: Path) -> None:
+    """A certificate with a P-256 key, as configurations.py says."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += [
+        "-nodes",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
+    subprocess.run(command, capture_output=True, check=True)
+    (folder / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
 
 
 def proxyd(name: str, program: Path) -> Program:

@@ -4,9 +4,24 @@ import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
-from measure import CLOSE, DOWN, IDLE, KEEP_ALIVE, LATENCY, MANY_ROUTES, START, UP, Effort, Samples
+from measure import (
+    CLOSE,
+    DOWN,
+    FULL,
+    IDLE,
+    IDLE_TLS,
+    KEEP_ALIVE,
+    LATENCY,
+    MANY_ROUTES,
+    RESUMED,
+    START,
+    TLS,
+    UP,
+    Effort,
+    Samples,
+)
 
-_ORDER = (KEEP_ALIVE, MANY_ROUTES, CLOSE, DOWN, UP, LATENCY, START, IDLE)
+_ORDER = (KEEP_ALIVE, MANY_ROUTES, CLOSE, DOWN, UP, LATENCY, START, IDLE, TLS, FULL, RESUMED, IDLE_TLS)
 _YARDSTICKS = ("Envoy", "nginx")
 
 
@@ -93,6 +108,8 @@ def _conditions(run: Run) -> list[str]:
         f"- {effort.rounds} rounds of {effort.seconds:g} s; the proxies take turns in each round.",
         f"- Large bodies: {effort.body / 1e6:g} MB in one piece. Idle memory: {effort.idle:,} connections",
         f"  after one request each. Latency: {effort.rate:,} requests a second for all.",
+        f"- TLS 1.3 with a P-256 key. Handshakes: over P-256, {effort.handshakes:,} in a round, one",
+        "  after the other, each followed by a request that closes the connection.",
         "",
         "| proxy | version |",
         "|---|---|",

@@ -60,13 +60,21 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--body", type=int, default=1000, metavar="MB", help="a large body's size [1000]")
     parser.add_argument("--idle", type=int, default=2000, help="idle connections [2000]")
     parser.add_argument("--rate", type=int, default=3000, help="requests a second for latency [3000]")
+    parser.add_argument("--handshakes", type=int, default=1000, help="TLS handshakes in each round [1000]")
     parser.add_argument("--only", action="append", metavar="NAME", help="only proxies called so (repeatable)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the page goes")
     return parser.parse_args(arguments)
 
 
 def _measured(options: argparse.Namespace) -> str:
-    effort = Effort(options.seconds, options.rounds, options.body * 1_000_000, options.idle, options.rate)
+    effort = Effort(
+        options.seconds,
+        options.rounds,
+        options.body * 1_000_000,
+        options.idle,
+        options.rate,
+        options.handshakes,
+    )
     programs, pythons = _programs(options.only)
     load_before = load_average()
     _raise_file_limit(2 * effort.idle + 1000)

@@ -12,7 +12,7 @@ SAMPLES = {
 
 
 def page(load_before: float = 0.1, rounds: int = 5) -> str:
-    effort = Effort(5.0, rounds, 10**9, 2000, 3000)
+    effort = Effort(5.0, rounds, 10**9, 2000, 3000, 1000)
     router = {"proxyd, plain": (0.5, 0.75)}
     return render(Run("today", "a machine", load_before, VERSIONS, effort, "run", "commit", router), SAMPLES)
 

@@ -1,6 +1,8 @@
 """Clients that keep a proxy busy from a thread of their own and note every request that was not answered."""
 
 import asyncio
+import contextlib
+import ssl
 import threading
 from typing import Self
 
@@ -14,8 +16,17 @@ class Load:
     A connection that ends with an announced ``connection: close`` is no failure; anything else is.
     """
 
-    def __init__(self, port: int, *, keep_alive: bool, connections: int = 8, path: str = "/name") -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        keep_alive: bool,
+        connections: int = 8,
+        path: str = "/name",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._port = port
+        self._tls = tls
         self._keep_alive = keep_alive
         self._connections = connections
         close = "" if keep_alive else "connection: close\r\n"
@@ -55,7 +66,7 @@ class Load:
     async def _client(self) -> None:
         while not self._stopping:
             try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=self._tls)
             except OSError as error:
                 self._failed(f"connect: {error}")
                 return
@@ -63,6 +74,8 @@ class Load:
                 await self._converse(reader, writer)
             finally:
                 writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while not self._stopping:

@@ -24,6 +24,8 @@ from tests.e2e.resource_files import (
     response,
     source,
 )
+from tests.net.certificates import Authority
+from tests.net.tls_house import DOWNSTREAM, certificates, client, tls_socket
 
 LDS = "listener_manager.lds."
 
@@ -284,10 +286,21 @@ def test_files_that_static_resources_name_are_read_again(
     assert ask(proxyd.port(), "/file") == (200, "another")
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_two_hundred_updates_under_load_fail_no_request(
-    start: StartProxyd, origin: Origin, tmp_path: Path
+    start: StartProxyd, origin: Origin, tmp_path: Path, secure: bool
 ) -> None:
-    lds = ResourceFile(tmp_path / "lds.json", listener("http"))
+    authority = Authority()
+
+    def front(**manager: Any) -> dict[str, Any]:
+        """The listener under load; with TLS, and a new certificate each time."""
+        made = listener("http", **manager)
+        if secure:
+            context = certificates(authority.issue("localhost").config)
+            made["filter_chains"][0]["transport_socket"] = tls_socket(DOWNSTREAM, context)
+        return made
+
+    lds = ResourceFile(tmp_path / "lds.json", front())
     cds = ResourceFile(tmp_path / "cds.json", cluster(origin.address))
     proxyd = start(bootstrap(lds=lds.path, cds=cds.path), "--workers", "2")
     port = proxyd.port()
@@ -304,18 +317,19 @@ def test_two_hundred_updates_under_load_fail_no_request(
                 lds.move("broken: [")
                 proxyd.wait_for_log("lds: update cannot be read")
             elif number % 4 == 1:
-                lds.move(response(listener(server_name=f"s{number}"), listener("bad", stat_prefix="")))
+                lds.move(response(front(server_name=f"s{number}"), listener("bad", stat_prefix="")))
                 proxyd.wait_for_log("lds: update rejected")
             elif number % 4 == 2:
                 cds.move(response(cluster(origin.address, connect_timeout=f"{number + 1}s")))
                 proxyd.wait_for_log("cds: added/updated 1 cluster,")
             else:
-                lds.move(response(listener(server_name=f"s{number}"), listener("more")))
+                lds.move(response(front(server_name=f"s{number}"), listener("more")))
                 proxyd.wait_for_log("add/update listener 'http'")
 
+    tls = client() if secure else None
     with (
-        Load(port, keep_alive=False, connections=2) as fresh,
-        Load(port, keep_alive=True, connections=2) as kept,
+        Load(port, keep_alive=False, connections=2, tls=tls) as fresh,
+        Load(port, keep_alive=True, connections=2, tls=tls) as kept,
     ):
         play(80, 0)
         before = use()
