@@ -280,7 +280,8 @@ class TlsTransport:
             else:
                 view = memoryview(data)
                 while view:
-                    view = view[connection.write(view[:_MAX_WRITE]) :]
+                    written = connection.write(view[:_MAX_WRITE])
+                    view = view[written:]  # mypyc would evaluate a call that stands in a slice twice
         except ssl.SSLError as error:
             self._count_error(error)
             self.abort()
