@@ -147,7 +147,8 @@ class LogWriter:
 
     def _write_all(self, data: bytes) -> None:
         while data:
-            data = data[self._write_some(data) :]
+            written = self._write_some(data)
+            data = data[written:]
             self.completed += 1
 
     def _write_some(self, data: bytes) -> int:
