@@ -86,6 +86,14 @@ def explore(session: nox.Session) -> None:
 
 
 @nox.session
+def scan(session: nox.Session) -> None:
+    """A TLS scanner looks at an HTTPS listener."""
+    install(session)
+    session.install("sslyze>=6.3")
+    session.run("pytest", "tests/e2e/test_tls_scan.py", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The demonstration, which checks its own answers and ends."""
     session.run("python", "scripts/demo.py", *(session.posargs or ["--auto"]))
