@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -106,6 +107,20 @@ def test_validate_says_ok() -> None:
     path = str(CONF / "proxyd.yaml")
     result = run("validate", "-c", path)
     assert (result.exit_code, result.stdout) == (0, f"configuration '{path}' OK\n")
+
+
+def test_validate_follows_the_files_that_the_bootstrap_names(elsewhere: Path) -> None:
+    shutil.copytree(CONF / "edge", elsewhere, dirs_exist_ok=True)
+    assert run("validate", "-c", "envoy.yaml").exit_code == 0
+    clusters = Path("cds.yaml")
+    clusters.write_text(clusters.read_text().replace("ROUND_ROBIN", "ROUND_ROBINX"))
+    wrong = run("validate", "-c", "envoy.yaml")
+    assert wrong.exit_code == 1
+    assert 'cds.yaml:7:14: resources[0].lb_policy: unknown value "ROUND_ROBINX"' in wrong.stderr
+    clusters.unlink()
+    missing = run("validate", "-c", "envoy.yaml")
+    assert missing.exit_code == 1
+    assert "dynamic_resources.cds_config.path_config_source.path: there is no file" in missing.stderr
 
 
 def test_validate_without_options_takes_what_would_run(elsewhere: Path) -> None:
