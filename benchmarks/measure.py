@@ -46,6 +46,10 @@ def measure(
 ) -> Samples:
     """Everything, for all `programs`; `folder` is for their files."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
+    for number, program in enumerate(programs):
+        samples[IDLE_TLS][program.name].append(
+            _idle_tls(program, origin, effort.idle, folder / f"tls-{number}")
+        )
     proxies: list[Running] = []
     try:
         for program in programs:
@@ -55,8 +59,6 @@ def measure(
             load.requests(proxy.port, 1.0, True)
             # Before the rounds, which would leave free memory behind that idle connections then take.
             samples[IDLE][proxy.name].append(_idle(proxy, proxy.port, effort.idle))
-            load.requests(proxy.secure_port, 1.0, True, "https")
-            samples[IDLE_TLS][proxy.name].append(_idle(proxy, proxy.secure_port, effort.idle, tls=True))
         for number in range(effort.rounds):
             say(f"round {number + 1} of {effort.rounds}")
             for proxy in proxies:
@@ -107,6 +109,16 @@ def _idle(proxy: Running, port: int, count: int, tls: bool = False) -> float:
     before = private_bytes(worker)
     with load.idle_connections(port, count, tls):
         return (private_bytes(worker) - before) / count / 1e3
+
+
+def _idle_tls(program: Program, origin: int, count: int, folder: Path) -> float:
+    """Of a process that has served nothing else, whose memory nobody has left free."""
+    proxy = Running(program, 1, origin, folder)
+    try:
+        load.requests(proxy.secure_port, 1.0, True, "https")
+        return _idle(proxy, proxy.secure_port, count, tls=True)
+    finally:
+        proxy.stop()
 
 
 def _many_routes(
