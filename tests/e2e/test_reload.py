@@ -9,6 +9,7 @@ from tests.e2e.load import Load
 from tests.e2e.origin import Origin
 
 
+@pytest.mark.timeout(180)  # twenty generations, one after the other, beside whatever else runs
 def test_twenty_reloads_under_load_fail_no_request(start: StartProxyd, origin: Origin) -> None:
     proxyd = start(config(origin.address), "--workers", "2")
     port = proxyd.port()
