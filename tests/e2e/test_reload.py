@@ -4,6 +4,8 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import StartProxyd, config, rewrite
 from tests.e2e.load import Load
 from tests.e2e.origin import Origin
