@@ -10,6 +10,9 @@ import pytest
 EARLY = """\
 import os, runpy, signal, sys
 
+# A test run in the background of a shell has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == "proxyd.cli":
