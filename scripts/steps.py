@@ -2,9 +2,6 @@
 
 from typing import NamedTuple
 
-# As many processes as there are cores, though not so many that what measures real processes gets no turn.
-PROCESSES = ("-n", "auto", "--maxprocesses", "4")
-
 
 class Step(NamedTuple):
     """One check: its name, what it is for, and a program of the environment with its arguments."""
@@ -21,7 +18,7 @@ STEPS = (
     Step("types", "types, strict, as on Linux", ("mypy",)),
     Step("types-windows", "types, strict, as on Windows", ("mypy", "--platform", "win32", "-p", "proxyd")),
     Step("layers", "imports go downwards only", ("lint-imports",)),
-    Step("tests", "unit and end-to-end tests", ("pytest", *PROCESSES)),
+    Step("tests", "unit and end-to-end tests", ("pytest",)),
     Step("compiled", "the same tests on the compiled wheel", ("python", "scripts/compiled.py"), False),
 )
 

@@ -1,4 +1,4 @@
-"""How several processes share out the tests: what has fixtures in common stays together."""
+"""How several processes share out the tests (`pytest -n 2`): what has fixtures in common stays together."""
 
 from xdist.scheduler import LoadScopeScheduling
 

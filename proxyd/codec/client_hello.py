@@ -19,6 +19,7 @@ _HANDSHAKE: Final = 0x16
 _CLIENT_HELLO: Final = 1
 _RECORD_HEAD: Final = 5
 _MAX_RECORD: Final = 16384
+_MAX_FRAGMENTS: Final = 32  # each is looked at again whenever more comes
 
 _SERVER_NAME: Final = 0
 _SUPPORTED_GROUPS: Final = 10
@@ -87,13 +88,15 @@ class ClientHelloReader:
         place = 0
         parts: list[bytes] = []
         length = 0
+        fragments = 0
         while len(data) >= place + _RECORD_HEAD:
             if data[place] != _HANDSHAKE or data[place + 1] != 3:
                 if place:
                     raise _MalformedError
                 return None
             size = data[place + 3] << 8 | data[place + 4]
-            if size == 0 or size > _MAX_RECORD:
+            fragments += 1
+            if size == 0 or size > _MAX_RECORD or fragments > _MAX_FRAGMENTS:
                 raise _MalformedError
             parts.append(data[place + _RECORD_HEAD : place + _RECORD_HEAD + size])
             length += len(parts[-1])

@@ -98,7 +98,10 @@ def _contexts(bootstrap: Bootstrap) -> Iterator[tuple[str, CommonTlsContext]]:
 
 def _context(scope: str, common: CommonTlsContext, secrets: Mapping[str, Secret]) -> UsedContext:
     authorities: list[UsedCertificate] = []
-    validation = validation_of(common, secrets)
+    try:
+        validation = validation_of(common, secrets)
+    except TlsError:  # it waits for a secret that has not come yet
+        validation = None
     if validation is not None and validation.trusted_ca is not None:
         source = validation.trusted_ca
         # As in Envoy, the first of them stands for all.

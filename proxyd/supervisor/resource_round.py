@@ -291,14 +291,28 @@ class _Round:
 
     def _checked(self, each: Found) -> Found:
         """With the mistakes that any resource can have: of files, expressions, formats, TLS."""
+        mistakes = each.mistakes
+        each = each.blamed(check_secret_files(each.path, each.message, self._secret_files(each.name)))
+        if each.mistakes != mistakes:
+            return each  # were its secrets fetched, they would take the place of others' of the same names
         self._fetch_secrets(each.message)
         secrets = {secret.name: secret for secret in self._secrets()}
-        files = {secret.name: "" for secret in self._written.static_resources.secrets}
-        files.update((key.name, key.file) for key in self._states if key.kind == SDS)
         each = each.blamed(check_sources(each.path, each.message))
-        each = each.blamed(check_secret_files(each.path, each.message, files))
         each = each.blamed(check_tls(each.path, each.message, secrets))
         return each.blamed(check_resource(each.message, each.path, secrets))
+
+    def _secret_files(self, name: str) -> dict[str, str]:
+        """The file of each secret, as this round and those in force but ``name`` have them."""
+        files = {secret.name: "" for secret in self._written.static_resources.secrets}
+        for key in self._states:
+            if key.kind == SDS:
+                files.setdefault(key.name, key.file)
+        for state in self._before.values():
+            for other, resource in state.resources.items():
+                if other != name:
+                    for _ in check_secret_files("", resource.message, files):
+                        pass  # what is in force has no conflict; this notes its names
+        return files
 
     def _one(self, key: Key, found: tuple[Found, ...], field: str, rule: str) -> list[Found]:
         """The one resource that is asked for."""

@@ -65,6 +65,12 @@ def test_a_client_may_offer_neither_name_nor_protocols() -> None:
     assert (reader.hello.server_name, reader.hello.alpn) == ("", [])
 
 
+def test_a_message_in_crumbs_is_not_put_together() -> None:
+    """Each look at it costs as much as it has records."""
+    assert ClientHelloReader().feed(in_records(REAL, *[1] * 31)) == HELLO
+    assert ClientHelloReader().feed(in_records(REAL, *[1] * 32)) == BROKEN
+
+
 @pytest.mark.parametrize("sizes", [(1,), (3, 1), (4,), (100, 100)])
 def test_it_may_come_in_several_records(sizes: tuple[int, ...]) -> None:
     reader = ClientHelloReader()

@@ -187,3 +187,60 @@ def test_of_several_chains_only_those_that_change_drain(
     secure.close()
     manager = numbers(proxyd, "listener_manager.")
     assert (manager["listener_modified"], manager["listener_in_place_updated"]) == (1, 1)
+
+
+def test_a_secret_that_has_not_come_holds_up_its_listener_alone(
+    start: StartProxyd, origin: Origin, tmp_path: Path
+) -> None:
+    pair = Authority().issue("one")
+    directory = tmp_path / "pair"
+    move(directory, "crt", pair.chain)
+    move(directory, "key", pair.key)
+    other = ResourceFile(tmp_path / "other.json", secret("other", directory))
+    missing = {"name": "authorities", "sds_config": source(other.path)}
+    waiting = tls_listener(
+        "waits",
+        tls_certificates=[certificate(directory)],
+        validation_context_sds_secret_config=missing,
+    )
+    plain = tls_listener("serves", tls_certificates=[certificate(directory)])
+    lds = ResourceFile(tmp_path / "lds.json", plain, waiting)
+    cds = ResourceFile(tmp_path / "cds.json", cluster(origin.address))
+    proxyd = start(bootstrap(lds=lds.path, cds=cds.path))
+    assert served(proxyd.port("serves")) == "one"
+    waiting["stat_prefix"] = "again"
+    lds.move(response(plain, waiting))
+    proxyd.wait_for_log("add/update listener 'waits'")
+    assert served(proxyd.port("serves")) == "one"
+    _, text = proxyd.admin("/certs")
+    told = json.loads(text)["certificates"]
+    assert [(len(each["ca_cert"]), len(each["cert_chain"])) for each in told] == [(0, 1), (0, 1)]
+
+
+def test_a_secret_is_not_replaced_by_another_of_its_name(
+    start: StartProxyd, origin: Origin, tmp_path: Path
+) -> None:
+    files = {}
+    for name in ("one", "other"):
+        pair = Authority().issue(name)
+        move(tmp_path / name, "crt", pair.chain)
+        move(tmp_path / name, "key", pair.key)
+        files[name] = ResourceFile(tmp_path / f"{name}.json", secret("server", tmp_path / name))
+
+    def front(listener: str, file: str) -> dict[str, Any]:
+        config = {"name": "server", "sds_config": source(files[file].path)}
+        return tls_listener(listener, tls_certificate_sds_secret_configs=[config])
+
+    lds = ResourceFile(tmp_path / "lds.json", front("first", "one"))
+    cds = ResourceFile(tmp_path / "cds.json", cluster(origin.address))
+    proxyd = start(bootstrap(lds=lds.path, cds=cds.path))
+    for listeners in (
+        (front("first", "one"), front("second", "other")),
+        (front("second", "other"), front("first", "one")),
+    ):
+        lds.move(response(*listeners))
+        proxyd.wait_for_log("lds: update rejected")
+        assert served(proxyd.port("first")) == "one"
+    lds.move(response(front("first", "other")))  # nobody else uses it
+    proxyd.wait_for_log("add/update listener 'first'")
+    assert served(proxyd.port("first")) == "other"
