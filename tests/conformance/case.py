@@ -1,6 +1,7 @@
 """What a case says and what is observed when it is played: data only."""
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -67,6 +68,15 @@ def case(name: str, *sends: Step | str, **more: Any) -> Case:
     if "answer" in more:
         more["answers"] = (more.pop("answer"),)
     return Case(name, steps, **more)
+
+
+def cases_of(listener: str) -> Callable[..., Case]:
+    """As `case`, for one listener, whose name the names begin with."""
+
+    def asked(name: str, text: str, **more: Any) -> Case:
+        return case(f"{listener}-{name}", text, listener=listener, **more)
+
+    return asked
 
 
 def request(method: str, target: str, *lines: str, host: str = "h.example", body: str = "") -> str:

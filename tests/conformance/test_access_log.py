@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, answer, case, get, post, request, response
+from tests.conformance.case import Case, answer, cases_of, get, post, request, response
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -86,9 +86,7 @@ log:
 
 
 def _cases(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     return (
         asked("get", get("/a?q=1&r=2", "x-there: value", "user-agent: curl/8")),
         asked("post", post("/a", "abc"), upstream=response(201, "x-told: t", "content-type: text/x")),

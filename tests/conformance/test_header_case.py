@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, answer, case, get, request, response
+from tests.conformance.case import Case, answer, cases_of, get, request, response
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -41,9 +41,7 @@ _CHUNKED = (
 
 
 def _cases(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     body = "2\r\nab\r\n0\r\nx-trailer: 1\r\n\r\n"
     return (
         asked("direct", get("/direct")),

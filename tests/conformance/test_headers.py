@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, case, get, request, response
+from tests.conformance.case import Case, case, cases_of, get, request, response
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -79,9 +79,7 @@ _FORGED = (
 def _of(listener: str) -> tuple[Case, ...]:
     """The same questions for each listener."""
 
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     return (
         asked("plain", get("/")),
         asked("forged", get("/", *_FORGED)),

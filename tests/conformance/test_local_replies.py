@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, Do, answer, case, get, post, request, response
+from tests.conformance.case import Case, Do, answer, cases_of, get, post, request, response
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -52,9 +52,7 @@ local_reply_config:
 
 
 def _of(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     grpc = "content-type: application/grpc"
     return (
         asked("not-routed", get("/none")),

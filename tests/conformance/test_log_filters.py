@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import OK, Case, answer, case, get, post
+from tests.conformance.case import OK, Case, answer, cases_of, get, post
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -43,9 +43,7 @@ LISTENERS = {f"filter-{name}": f"{_ROUTES}\nlog_filter: {text}\n" for name, text
 
 
 def _of(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     by_id = (  # as the filter takes its lot from the id, both take the same
         asked("sampled", get("/b", "x-request-id: 00000001-0000-4000-8000-000000000000")),
         asked("not-sampled", get("/b", "x-request-id: 00000063-0000-4000-8000-000000000000")),

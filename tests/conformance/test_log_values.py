@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, case, get, request, response
+from tests.conformance.case import Case, case, cases_of, get, request, response
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -55,8 +55,7 @@ _TRAILED = b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encod
 
 
 def _of(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
+    asked = cases_of(listener)
 
     def grpc(name: str, told: bytes) -> Case:
         return asked(name, request("POST", "/b", _GRPC, "content-length: 0"), upstream=told)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance import basic
-from tests.conformance.case import Case, Do, answer, case, get, post, request, response
+from tests.conformance.case import Case, Do, answer, case, cases_of, get, post, request, response
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -46,9 +46,7 @@ _OLD = "HTTP/1.0\r\nhost: h.example\r\n"
 
 
 def _old(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
     until_close = answer(b"HTTP/1.1 200 OK\r\n\r\nall", Do.CLOSE)
     return (

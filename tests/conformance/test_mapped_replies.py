@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, answer, case, get, post, request, response
+from tests.conformance.case import Case, answer, case, cases_of, get, post, request, response
 from tests.conformance.conftest import Agree
 
 _STATUS = "status_code_filter: {comparison: {op: %s, value: {default_value: %d, runtime_key: none}}}"
@@ -121,9 +121,7 @@ _WANTS = ("json", "type", "typed-format", "nothing", "omit", "bytes", "no-mapper
 
 
 def _of(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     return (
         asked("not-routed", get("/none")),
         asked("not-routed-head", request("HEAD", "/none")),

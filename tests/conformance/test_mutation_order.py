@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, case, get, response
+from tests.conformance.case import Case, cases_of, get, response
 from tests.conformance.conftest import Agree
 
 
@@ -76,9 +76,7 @@ _GIVEN = (
 
 
 def _of(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     told = response(200, *_GIVEN)
     twice = response(200, *_GIVEN, *_GIVEN)
     return (

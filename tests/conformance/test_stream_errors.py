@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.case import Case, case, get, post, request
+from tests.conformance.case import Case, cases_of, get, post, request
 from tests.conformance.conftest import Agree
 
 _ROUTES = """
@@ -30,9 +30,7 @@ LISTENERS = {
 
 
 def _cases(listener: str) -> tuple[Case, ...]:
-    def asked(name: str, text: str, **more: object) -> Case:
-        return case(f"{listener}-{name}", text, listener=listener, **more)
-
+    asked = cases_of(listener)
     return (
         asked("direct-400", get("/direct/400")),
         asked("direct-400-post", post("/direct/400", "abc")),
