@@ -1,7 +1,7 @@
 """One and the same task in each proxy's own words.
 
-A listener and the same one with TLS, `routes` routes to one origin behind a pool of kept-alive connections,
-forwarded-for, a request id, and an access log in a file below `folder`. The certificate is `folder`'s
+A listener, `routes` routes to one origin behind a pool of kept-alive connections, forwarded-for, a request
+id, and an access log in a file below `folder`. With `tls` the listener's certificate is `folder`'s
 `certificate.pem` with `key.pem`; `both.pem` has the two.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 _TYPES = "type.googleapis.com/envoy.extensions."
 
 
-def envoy(port: int, origin: int, routes: int, folder: Path, secure_port: int = 0) -> str:
-    """For Envoy and for proxyd; without a second port there is no TLS."""
+def envoy(port: int, origin: int, routes: int, folder: Path, tls: bool = False) -> str:
+    """For Envoy and for proxyd."""
 
     def address(number: int) -> dict[str, object]:
         return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
@@ -46,26 +46,23 @@ def envoy(port: int, origin: int, routes: int, folder: Path, secure_port: int = 
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(origin)}}]}],
         },
     }
-    certificate = {
-        "certificate_chain": {"filename": str(folder / "certificate.pem")},
-        "private_key": {"filename": str(folder / "key.pem")},
-    }
-    tls = {
-        "@type": _TYPES + "transport_sockets.tls.v3.DownstreamTlsContext",
-        "common_tls_context": {"tls_certificates": [certificate]},
-    }
-    socket = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
-    chains: list[dict[str, object]] = [{"filters": filters}, {"filters": filters, "transport_socket": socket}]
-    listeners = [
-        {"name": name, "address": address(number), "filter_chains": [chain]}
-        for name, number, chain in zip(("front", "secure"), (port, secure_port), chains, strict=True)
-        if number
-    ]
+    chain: dict[str, object] = {"filters": filters}
+    if tls:
+        certificate = {
+            "certificate_chain": {"filename": str(folder / "certificate.pem")},
+            "private_key": {"filename": str(folder / "key.pem")},
+        }
+        context = {
+            "@type": _TYPES + "transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {"tls_certificates": [certificate]},
+        }
+        chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": context}
+    listener = {"name": "front", "address": address(port), "filter_chains": [chain]}
     # JSON is YAML.
-    return json.dumps({"static_resources": {"listeners": listeners, "clusters": [cluster]}}, indent=1)
+    return json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}, indent=1)
 
 
-def nginx(port: int, origin: int, routes: int, folder: Path, secure_port: int) -> str:
+def nginx(port: int, origin: int, routes: int, folder: Path, tls: bool = False) -> str:
     """Bodies pass through as in the others, never by way of a file."""
     locations = "\n".join(
         f"location /r{number}/ {{ proxy_pass http://origin; }}" for number in range(1, routes)
@@ -74,6 +71,12 @@ def nginx(port: int, origin: int, routes: int, folder: Path, secure_port: int) -
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     user = "user root;" if os.getuid() == 0 else ""
+    certificate = f"""\
+ssl_certificate {folder}/certificate.pem;
+ssl_certificate_key {folder}/key.pem;
+ssl_protocols TLSv1.2 TLSv1.3;
+ssl_session_tickets on;
+"""
     return f"""\
 {user}
 worker_processes 1;
@@ -97,12 +100,8 @@ proxy_request_buffering off;
 proxy_max_temp_file_size 0;
 upstream origin {{ server 127.0.0.1:{origin}; keepalive 256; keepalive_requests 1000000000; }}
 server {{
-listen 127.0.0.1:{port} backlog=1024;
-listen 127.0.0.1:{secure_port} ssl backlog=1024;
-ssl_certificate {folder}/certificate.pem;
-ssl_certificate_key {folder}/key.pem;
-ssl_protocols TLSv1.2 TLSv1.3;
-ssl_session_tickets on;
+listen 127.0.0.1:{port} {"ssl " if tls else ""}backlog=1024;
+{certificate if tls else ""}
 {locations}
 location / {{ proxy_pass http://origin; }}
 }}
@@ -110,7 +109,7 @@ location / {{ proxy_pass http://origin; }}
 """
 
 
-def haproxy(port: int, origin: int, routes: int, folder: Path, secure_port: int) -> str:
+def haproxy(port: int, origin: int, routes: int, folder: Path, tls: bool = False) -> str:
     """The log goes to standard output, which the caller leads into a file."""
     rules = "\n".join(f" use_backend origin if {{ path_beg /r{number}/ }}" for number in range(1, routes))
     return f"""\
@@ -130,8 +129,7 @@ defaults
  timeout client 600s
  timeout server 600s
 frontend front
- bind 127.0.0.1:{port}
- bind 127.0.0.1:{secure_port} ssl crt {folder}/both.pem
+ bind 127.0.0.1:{port}{f" ssl crt {folder}/both.pem" if tls else ""}
 {rules}
  default_backend origin
 backend origin

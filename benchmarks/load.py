@@ -38,7 +38,7 @@ class LoadError(Exception):
     """The load was not served as it should have been; a figure taken from it would mean nothing."""
 
 
-def requests(port: int, seconds: float, keep_alive: bool, scheme: str = "http") -> int:
+def requests(port: int, seconds: float, keep_alive: bool, tls: bool = False) -> int:
     """Run wrk; how many requests were answered."""
     headers = [f"-H{line}" for line in (HEADERS if keep_alive else (*HEADERS, "connection: close"))]
     command = [
@@ -47,7 +47,7 @@ def requests(port: int, seconds: float, keep_alive: bool, scheme: str = "http") 
         f"-c{CONNECTIONS}",
         f"-d{math.ceil(seconds)}s",
         *headers,
-        f"{scheme}://127.0.0.1:{port}{PATH}",
+        f"http{'s' if tls else ''}://127.0.0.1:{port}{PATH}",
     ]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+) requests in", said)
@@ -101,7 +101,7 @@ def upload(port: int, size: int) -> None:
 
 
 def _tls_client() -> ssl.SSLContext:
-    """TLS 1.3 over P-256, the one curve that all proxies share."""
+    """TLS 1.3 over P-256, so that all proxies do the same."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -137,10 +137,10 @@ def idle_connections(port: int, count: int, tls: bool = False) -> Iterator[None]
     """Connections that have had one request answered and wait."""
     with contextlib.ExitStack() as stack:
         lines = "\r\n".join(HEADERS)
-        context = _tls_client()
+        context = _tls_client() if tls else None
         for _ in range(count):
             plain = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-            sock = stack.enter_context(context.wrap_socket(plain)) if tls else plain
+            sock = stack.enter_context(context.wrap_socket(plain)) if context else plain
             sock.sendall(f"GET {PATH} HTTP/1.1\r\nhost: x\r\n{lines}\r\n\r\n".encode())
             _head(sock)
         time.sleep(1.0)

@@ -1,7 +1,8 @@
 """The measurements. Proxies take turns in every round: what else the machine does meets all alike."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,28 +47,32 @@ def measure(
 ) -> Samples:
     """Everything, for all `programs`; `folder` is for their files."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
-    for number, program in enumerate(programs):
-        samples[IDLE_TLS][program.name].append(
-            _idle_tls(program, origin, effort.idle, folder / f"tls-{number}")
-        )
-    proxies: list[Running] = []
-    try:
-        for program in programs:
-            proxies.append(Running(program, 1, origin, folder / f"one-{len(proxies)}"))
+    with _running(programs, 1, origin, folder / "one") as proxies:
         for proxy in proxies:
             samples[START][proxy.name].append(private_bytes(proxy.worker()) / 1e6)
             load.requests(proxy.port, 1.0, True)
             # Before the rounds, which would leave free memory behind that idle connections then take.
-            samples[IDLE][proxy.name].append(_idle(proxy, proxy.port, effort.idle))
+            samples[IDLE][proxy.name].append(_idle(proxy, effort.idle))
         for number in range(effort.rounds):
             say(f"round {number + 1} of {effort.rounds}")
             for proxy in proxies:
                 _round(proxy, effort, folder, samples)
-    finally:
-        for proxy in proxies:
-            proxy.stop()
     _many_routes(programs, origin, effort, folder, samples, say)
+    _tls(programs, origin, effort, folder, samples, say)
     return samples
+
+
+@contextlib.contextmanager
+def _running(
+    programs: list[Program], routes: int, origin: int, folder: Path, tls: bool = False
+) -> Iterator[list[Running]]:
+    """All proxies at once."""
+    with contextlib.ExitStack() as stack:
+        proxies = []
+        for number, program in enumerate(programs):
+            proxies.append(Running(program, routes, origin, folder / str(number), tls))
+            stack.callback(proxies[-1].stop)
+        yield proxies
 
 
 def _round(proxy: Running, effort: Effort, folder: Path, samples: Samples) -> None:
@@ -80,21 +85,17 @@ def _round(proxy: Running, effort: Effort, folder: Path, samples: Samples) -> No
     add(UP, _cpu_ms_per_gigabyte(proxy, load.upload, effort.body))
     times = load.latencies(proxy.port, effort.seconds / 2, effort.rate, folder)
     add(LATENCY, times[int(len(times) * 0.99)])
-    add(TLS, _cpu_us(proxy, effort.seconds, True, "https"))
-    add(FULL, _cpu_us_of_handshakes(proxy, effort.handshakes, resumed=False))
-    add(RESUMED, _cpu_us_of_handshakes(proxy, effort.handshakes, resumed=True))
 
 
-def _cpu_us(proxy: Running, seconds: float, keep_alive: bool, scheme: str = "http") -> float:
+def _cpu_us(proxy: Running, seconds: float, keep_alive: bool, tls: bool = False) -> float:
     before = cpu_seconds(proxy.pid)
-    port = proxy.secure_port if scheme == "https" else proxy.port
-    count = load.requests(port, seconds, keep_alive, scheme)
+    count = load.requests(proxy.port, seconds, keep_alive, tls)
     return (cpu_seconds(proxy.pid) - before) / count * 1e6
 
 
 def _cpu_us_of_handshakes(proxy: Running, count: int, resumed: bool) -> float:
     before = cpu_seconds(proxy.pid)
-    load.handshakes(proxy.secure_port, count, resumed)
+    load.handshakes(proxy.port, count, resumed)
     return (cpu_seconds(proxy.pid) - before) / count * 1e6
 
 
@@ -104,21 +105,11 @@ def _cpu_ms_per_gigabyte(proxy: Running, run: Callable[[int, int], None], size: 
     return (cpu_seconds(proxy.pid) - before) / size * GIGABYTE * 1e3
 
 
-def _idle(proxy: Running, port: int, count: int, tls: bool = False) -> float:
+def _idle(proxy: Running, count: int, tls: bool = False) -> float:
     worker = proxy.worker()
     before = private_bytes(worker)
-    with load.idle_connections(port, count, tls):
+    with load.idle_connections(proxy.port, count, tls):
         return (private_bytes(worker) - before) / count / 1e3
-
-
-def _idle_tls(program: Program, origin: int, count: int, folder: Path) -> float:
-    """Of a process that has served nothing else, whose memory nobody has left free."""
-    proxy = Running(program, 1, origin, folder)
-    try:
-        load.requests(proxy.secure_port, 1.0, True, "https")
-        return _idle(proxy, proxy.secure_port, count, tls=True)
-    finally:
-        proxy.stop()
 
 
 def _many_routes(
@@ -130,16 +121,32 @@ def _many_routes(
     say: Callable[[str], None],
 ) -> None:
     """As with one route; the route that is asked for is the last of the long table."""
-    proxies: list[Running] = []
-    try:
-        for program in programs:
-            proxies.append(Running(program, ROUTES, origin, folder / f"many-{len(proxies)}"))
+    with _running(programs, ROUTES, origin, folder / "many") as proxies:
         for proxy in proxies:
             load.requests(proxy.port, 1.0, True)
         for number in range(effort.rounds):
             say(f"{ROUTES} routes, round {number + 1} of {effort.rounds}")
             for proxy in proxies:
                 samples[MANY_ROUTES][proxy.name].append(_cpu_us(proxy, effort.seconds, True))
-    finally:
+
+
+def _tls(
+    programs: list[Program],
+    origin: int,
+    effort: Effort,
+    folder: Path,
+    samples: Samples,
+    say: Callable[[str], None],
+) -> None:
+    """As with one route, by way of TLS."""
+    with _running(programs, 1, origin, folder / "tls", tls=True) as proxies:
         for proxy in proxies:
-            proxy.stop()
+            load.requests(proxy.port, 1.0, True, tls=True)
+            samples[IDLE_TLS][proxy.name].append(_idle(proxy, effort.idle, tls=True))
+        for number in range(effort.rounds):
+            say(f"TLS, round {number + 1} of {effort.rounds}")
+            for proxy in proxies:
+                samples[TLS][proxy.name].append(_cpu_us(proxy, effort.seconds, True, tls=True))
+                for quantity, resumed in ((FULL, False), (RESUMED, True)):
+                    cost = _cpu_us_of_handshakes(proxy, effort.handshakes, resumed)
+                    samples[quantity][proxy.name].append(cost)

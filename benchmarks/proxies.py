@@ -31,16 +31,15 @@ class Program(NamedTuple):
 class Running:
     """A proxy that serves on `port`; all its processes are on one core."""
 
-    def __init__(self, program: Program, routes: int, origin: int, folder: Path) -> None:
+    def __init__(self, program: Program, routes: int, origin: int, folder: Path, tls: bool = False) -> None:
         folder.mkdir(parents=True)
         self.name = program.name
         self.port = free_port()
-        self.secure_port = free_port()
         self.log = folder / "output.log"
         config = folder / "config.yaml"
-        make_certificate(folder)
-        text = WRITERS[program.dialect](self.port, origin, routes, folder, self.secure_port)
-        config.write_text(text, "utf-8")
+        if tls:
+            _make_certificate(folder)
+        config.write_text(WRITERS[program.dialect](self.port, origin, routes, folder, tls), "utf-8")
         command = [part.format(config=config, folder=folder) for part in program.command]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -88,21 +87,13 @@ class Running:
                 time.sleep(0.05)
 
 
-def make_certificate(folder: Path) -> None:
+def _make_certificate(folder: Path) -> None:
     """A certificate with a P-256 key, as configurations.py says."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command += [
-        "-nodes",
-        "-days",
-        "30",
-        "-subj",
-        "/CN=localhost",
-        "-keyout",
-        str(key),
-        "-out",
-        str(certificate),
-    ]
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-days", "30", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate),
+    ]  # fmt: skip
     subprocess.run(command, capture_output=True, check=True)
     (folder / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
 
