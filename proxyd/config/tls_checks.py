@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxyd.config.core import CidrRange
+from proxyd.config.discovery import ConfigSource
 from proxyd.config.finding import Finding, messages
 from proxyd.config.listener import FilterChain, FilterChainMatch, Listener
 from proxyd.config.message import Message
@@ -238,13 +239,19 @@ def check_block(path: str, block: CidrRange) -> Iterator[Finding]:
         yield Finding(f"{path}.prefix_len", "an IPv4 address has 32 bits")
 
 
+def secrets_of_files(root: Message, path: str = "") -> Iterator[tuple[str, SdsSecretConfig, ConfigSource]]:
+    """What in a message refers to a secret in a file: its place, itself, and which file."""
+    for place, message in messages(root, path):
+        if isinstance(message, SdsSecretConfig) and message.sds_config is not None:
+            yield place, message, message.sds_config
+
+
 def check_secret_files(path: str, root: Message, files: dict[str, str]) -> Iterator[Finding]:
     """A secret's name stands for one file. ``files`` has those known so far, empty for static secrets."""
-    for place, message in messages(root, path):
-        if isinstance(message, SdsSecretConfig) and message.sds_config is not None and message.name:
-            file = message.sds_config.file
-            known = files.setdefault(message.name, file)
-            if known != file:
+    for place, message, source in secrets_of_files(root, path):
+        if message.name:
+            known = files.setdefault(message.name, source.file)
+            if known != source.file:
                 where = f"the one in {known}" if known else "a static one"
                 yield Finding(
                     f"{place}.name", f"{quote(message.name)} is the name of another secret: {where}"

@@ -5,6 +5,7 @@ Resources are judged one by one: of a mixed file the good ones are taken, and fo
 one of its name stays.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -19,14 +20,13 @@ from proxyd.config.cluster_checks import check_assignment, check_cluster
 from proxyd.config.core import Address
 from proxyd.config.discovery_file import Found, WrongKindError, duplicates, read_response
 from proxyd.config.filled import managers
-from proxyd.config.finding import messages
 from proxyd.config.listener import Listener
 from proxyd.config.message import Message
 from proxyd.config.mistakes import ConfigErrors, Mistake, quote
 from proxyd.config.route import RouteConfiguration
 from proxyd.config.route_checks import check_routes
-from proxyd.config.tls import SdsSecretConfig, Secret
-from proxyd.config.tls_checks import check_secret_files, check_tls
+from proxyd.config.tls import Secret
+from proxyd.config.tls_checks import check_secret_files, check_tls, secrets_of_files
 from proxyd.snapshot.build import Compiler, SnapshotError
 from proxyd.snapshot.checks import check_resource, compile_secret
 from proxyd.snapshot.formatter import FormatError
@@ -119,9 +119,8 @@ class _Round:
         return Assembly(written, bootstrap, hosts, states, tuple(self._outcomes), self._looks)
 
     def _fetch_secrets(self, root: Message) -> None:
-        for _, message in messages(root):
-            if isinstance(message, SdsSecretConfig) and message.sds_config is not None:
-                self._fetch(sds_key(message, message.sds_config), Secret, self._judge_secret)
+        for _, message, source in secrets_of_files(root):
+            self._fetch(sds_key(message, source), Secret, self._judge_secret)
 
     def _secrets(self) -> tuple[Secret, ...]:
         return (*self._written.static_resources.secrets, *of_kind(self._states, SDS, Secret))
@@ -216,7 +215,7 @@ class _Round:
             if each.name in static:
                 each = each.refused(f"{quote(each.name)} is a static cluster", "name")
             each = each.blamed(check_cluster(each.path, cluster))
-            each = self._checked(each)
+            each = self._checked(key, each)
             judged.append(self._compiled(key, each, self._compile_cluster))
         return judged
 
@@ -231,7 +230,7 @@ class _Round:
     def _judge_secret(self, key: Key, found: tuple[Found, ...]) -> list[Found]:
         judged = []
         for each in self._one(key, found, "name", "an SDS file holds one Secret"):
-            each = self._checked(each)
+            each = self._checked(key, each)
             judged.append(self._compiled(key, each, self._compile_secret))
         return judged
 
@@ -247,7 +246,7 @@ class _Round:
             elif each.name in names:
                 each = each.refused(f"{quote(each.name)} is a static listener", "name")
             each = each.blamed(check_listener(each.path, listener, self._names))
-            each = self._checked(each)
+            each = self._checked(key, each)
             judged.append(self._compiled(key, each, self._compile_listener))
         return self._judge_addresses(key, judged)
 
@@ -285,14 +284,14 @@ class _Round:
             strict = routes.validate_clusters is True
             table = routes if strict else msgspec.structs.replace(routes, validate_clusters=False)
             each = each.blamed(check_routes(each.path, table, self._names))
-            each = self._checked(each)
+            each = self._checked(key, each)
             judged.append(self._compiled(key, each, self._compile_routes))
         return judged
 
-    def _checked(self, each: Found) -> Found:
+    def _checked(self, key: Key, each: Found) -> Found:
         """With the mistakes that any resource can have: of files, expressions, formats, TLS."""
         mistakes = each.mistakes
-        each = each.blamed(check_secret_files(each.path, each.message, self._secret_files(each.name)))
+        each = each.blamed(check_secret_files(each.path, each.message, self._secret_files(key, each.name)))
         if each.mistakes != mistakes:
             return each  # were its secrets fetched, they would take the place of others' of the same names
         self._fetch_secrets(each.message)
@@ -301,18 +300,26 @@ class _Round:
         each = each.blamed(check_tls(each.path, each.message, secrets))
         return each.blamed(check_resource(each.message, each.path, secrets))
 
-    def _secret_files(self, name: str) -> dict[str, str]:
-        """The file of each secret, as this round and those in force but ``name`` have them."""
+    def _secret_files(self, key: Key, name: str) -> dict[str, str]:
+        """The file of each secret, as this round has it and whatever is in force beside this resource."""
         files = {secret.name: "" for secret in self._written.static_resources.secrets}
-        for key in self._states:
-            if key.kind == SDS:
-                files.setdefault(key.name, key.file)
-        for state in self._before.values():
-            for other, resource in state.resources.items():
-                if other != name:
-                    for _ in check_secret_files("", resource.message, files):
-                        pass  # what is in force has no conflict; this notes its names
+        for fetched in self._states:
+            if fetched.kind == SDS:
+                files.setdefault(fetched.name, fetched.file)
+        for owner, secret, file in self._in_force:
+            if owner != (key, name):
+                files.setdefault(secret, file)
         return files
+
+    @functools.cached_property
+    def _in_force(self) -> list[tuple[tuple[Key, str], str, str]]:
+        """Which resource refers to which secret in which file; once a round, where it is asked for."""
+        return [
+            ((key, name), message.name, source.file)
+            for key, state in self._before.items()
+            for name, resource in state.resources.items()
+            for _, message, source in secrets_of_files(resource.message)
+        ]
 
     def _one(self, key: Key, found: tuple[Found, ...], field: str, rule: str) -> list[Found]:
         """The one resource that is asked for."""
