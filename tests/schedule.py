@@ -14,7 +14,7 @@ class Schedule(LoadScopeScheduling):
         return f"{folder}/tls" if name.startswith("test_tls_") else folder
 
 
-# The files of tests/conformance that start their own proxies.
+# The files of tests/conformance that need no laboratory.
 _BY_THEMSELVES = (
     "test_corpus.py",
     "test_judged.py",
