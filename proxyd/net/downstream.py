@@ -13,16 +13,15 @@ from typing import Final
 from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL, UNTIL_CLOSE
 from proxyd.codec.header_case import proper_case
 from proxyd.codec.headers import Headers
-from proxyd.codec.http1 import (
+from proxyd.codec.http1_requests import RequestReader
+from proxyd.codec.http1_writers import (
     LAST_CHUNK,
-    RequestEvents,
-    RequestHead,
-    RequestReader,
     write_chunk,
     write_interim,
     write_response_head,
     write_trailers,
 )
+from proxyd.codec.messages import RequestEvents, RequestHead
 from proxyd.errors import (
     REQUEST_HEADER_TIMEOUT,
     REQUEST_TIMEOUT,

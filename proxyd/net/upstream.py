@@ -9,15 +9,9 @@ from mypy_extensions import trait
 from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL
 from proxyd.codec.header_case import proper_case
 from proxyd.codec.headers import Headers
-from proxyd.codec.http1 import (
-    LAST_CHUNK,
-    ResponseEvents,
-    ResponseHead,
-    ResponseReader,
-    write_chunk,
-    write_request_head,
-    write_trailers,
-)
+from proxyd.codec.http1_responses import ResponseReader
+from proxyd.codec.http1_writers import LAST_CHUNK, write_chunk, write_request_head, write_trailers
+from proxyd.codec.messages import ResponseEvents, ResponseHead
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.filters.stream_info import WireBytes
 from proxyd.filters.tls_info import TlsInfo
