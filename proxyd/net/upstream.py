@@ -25,6 +25,8 @@ from proxyd.system import native
 # A head and a body up to this size go out in one write.
 _JOIN_LIMIT: Final = 16384
 
+GOODBYE_LIMIT: Final = 1.0  # seconds for a host to take the goodbye of TLS
+
 
 @trait
 class ConnectionOwner:
@@ -125,12 +127,18 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self.requests += 1
 
     def close(self) -> None:
-        """Close at once; the owner hears of it when the loop has done so."""
+        """Close at once, of TLS behind a goodbye; the owner hears of it when the loop has done so."""
         self._closed_here = True
         self.closing = True
         transport = self._transport
-        if transport is not None:
+        if transport is None:
+            return
+        if self.tls is None or transport.is_closing() or transport.get_write_buffer_size() > 0:
             transport.abort()
+            return
+        # Hosts do not resume the session of a connection that ended without a goodbye (TLS 1.2 without tickets).
+        transport.close()
+        self._wheel.arm(self, time.monotonic() + GOODBYE_LIMIT)
 
     def set_idle(self, now: float) -> None:
         """Start to wait for the next lease."""
@@ -149,6 +157,10 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         return True
 
     def on_deadline(self, now: float) -> None:
+        if self._closed_here:  # and the host takes no goodbye
+            if self._transport is not None:
+                self._transport.abort()
+            return
         if self._stream is not None:
             return  # armed again when the lease ends
         if now < self._idle_deadline:  # it has been used since

@@ -108,6 +108,76 @@ def test_no_garbage_holds_a_connection_or_breaks_anything(pair, inspects):
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls1.2", "tls1.3"]
+)
+def test_no_garbage_later_in_the_handshake_holds_a_connection_or_breaks_anything(pair, version):
+    """Mutilated second flights, with a certificate of the client in them: all are refused or time out."""
+    authority = Authority()
+    context = client(pair=authority.issue("client"), minimum_version=version, maximum_version=version)
+    validation = {"trusted_ca": {"inline_string": authority.certificate}}
+    fields = {"transport_socket_connect_timeout": "0.3s"}
+    demanding = {
+        **certificates(pair.config, validation_context=validation),
+        "require_client_certificate": True,
+    }
+
+    def mutilated(flight: bytes, draw: random.Random) -> bytes:
+        broken = bytearray(flight)
+        match draw.randrange(4):
+            case 0:
+                del broken[draw.randrange(len(broken)) :]
+            case 1:
+                place = draw.randrange(len(broken))
+                broken[place:place] = draw.randbytes(draw.randrange(1, 40))
+            case 2:
+                broken = broken[draw.randrange(1, len(broken)) :]
+            case _:
+                for _ in range(draw.randrange(1, 4)):
+                    place = draw.randrange(len(broken))
+                    broken[place] ^= draw.randrange(1, 256)
+        return bytes(broken)
+
+    async def main():
+        bugs: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context))
+        async with TlsHouse(chain(demanding, body="x", **fields)) as house:
+
+            async def send(number: int) -> bytes:
+                """What comes back once the second flight has gone out."""
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                tls = context.wrap_bio(incoming, outgoing, False, "localhost")
+                reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+                try:
+                    flight = b""
+                    while not flight:
+                        try:
+                            tls.do_handshake()
+                        except ssl.SSLWantReadError:
+                            pass
+                        flight = outgoing.read()
+                        if flight[5:6] == b"\x01" and flight[0] == 22:  # the first message
+                            writer.write(flight)
+                            flight = b""
+                        if not flight:
+                            incoming.write(await reader.read(65536))
+                    writer.write(mutilated(flight, random.Random(number)))
+                    return await asyncio.wait_for(reader.read(), 20)
+                except ConnectionError:
+                    return b""
+                finally:
+                    writer.close()
+
+            answers = await asyncio.gather(*(send(number) for number in range(150)))
+            assert not any(b"HTTP/1.1" in answer for answer in answers)
+            assert await house.get(context) == (200, "x")
+            assert bugs == []
+            assert house.count("ssl.handshake") == 1
+            assert house.count("http.test.downstream_rq_total") == 1
+
+    asyncio.run(main())
+
+
 def test_silent_clients_lose_their_connection(pair):
     async def main():
         served = chain(certificates(pair.config), body="x", transport_socket_connect_timeout="0.2s")
