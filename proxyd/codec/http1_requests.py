@@ -141,7 +141,8 @@ class RequestReader:
         self._underscores: Final = underscores
         self._refuse_https: Final = refuse_https
         self._enable_trailers: Final = enable_trailers
-        self._parser: httptools.HttpRequestParser = httptools.HttpRequestParser(self)
+        # Made for the first request that needs it: most connections have none.
+        self._parser: httptools.HttpRequestParser | None = None
         self._head: RequestHead = RequestHead(Headers())
         self._items: list[tuple[bytes, bytes]] = []
         self._url: bytes = b""
@@ -189,8 +190,11 @@ class RequestReader:
         while not self._ended:
             self._progress = False
             self._feeding = len(rest)
+            parser = self._parser
+            if parser is None:
+                self._parser = parser = httptools.HttpRequestParser(self)
             try:
-                self._parser.feed_data(rest)
+                parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
                 rest = memoryview(rest)[upgrade.args[0] :]
                 if self._tunnel or self.postponed:
@@ -230,7 +234,7 @@ class RequestReader:
         end = self._left
         self._left = 0
         self._unparsed = False
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = None  # it has not seen where the body ends
         self._events.on_request_data(data[:end])
         self._in_body = False
         self._ended = not self._head.keep_alive
@@ -328,17 +332,23 @@ class RequestReader:
     def _after_upgrade(self) -> None:
         """An upgrade that is not taken: the parser stopped behind the head, the request goes on as usual."""
         head = self._head
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = parser = httptools.HttpRequestParser(self)
         if head.body != NO_BODY:
             # The parser took the body for the new protocol's bytes: a head of the same framing puts it right.
             self._restored = True
             framing = b"transfer-encoding: chunked"
             if head.body == LENGTH:
                 framing = b"content-length: " + (self._content_length or b"0")
-            self._parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
+            parser.feed_data(b"POST / HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
             self._restored = False
 
     # -- called by the parser ------------------------------------------------------------------------------
+
+    def _calling(self) -> httptools.HttpRequestParser:
+        """The parser, to be asked in what it calls."""
+        parser = self._parser
+        assert parser is not None
+        return parser
 
     def on_message_begin(self) -> None:
         if self._restored:
@@ -404,7 +414,7 @@ class RequestReader:
         items = self._items
         if self._carried + self._feeding > self._max_bytes:
             # As in Envoy, all of the head counts; how much space was before a value is known no more.
-            size = len(self._parser.get_method()) + _LINE_BYTES + self._bytes + self._count * FIELD_BYTES
+            size = len(self._calling().get_method()) + _LINE_BYTES + self._bytes + self._count * FIELD_BYTES
             for name, value in items:
                 size += len(name) + len(value) + FIELD_BYTES
             if size > self._max_bytes:
@@ -457,7 +467,7 @@ class RequestReader:
         self.in_head = False
         head = self._head
         self.head_seen = head
-        parser = self._parser
+        parser = self._calling()
         head.method = parser.get_method()
         version = parser.get_http_version()
         if version == "1.1":
@@ -504,7 +514,7 @@ class RequestReader:
         """An Upgrade field stands for itself and its Connection option; in HTTP/1.0 it means nothing."""
         head = self._head
         wanted, head.upgrade = head.upgrade, b""
-        if head.version_minor == 0 or not self._parser.should_upgrade():
+        if head.version_minor == 0 or not self._calling().should_upgrade():
             return
         head.upgrade = wanted.lower()
         if head.upgrade != b"h2c":
@@ -575,7 +585,7 @@ class RequestReader:
         self._progress = True
         if self._tunnel or self.postponed:
             return
-        if head.body != NO_BODY and self._parser.should_upgrade():
+        if head.body != NO_BODY and self._calling().should_upgrade():
             return  # the body is still to come, behind a head that asked for an upgrade
         self._in_body = False
         if not head.keep_alive:

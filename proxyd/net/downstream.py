@@ -59,6 +59,10 @@ class QueuedRequest:
         self.failure: Failure | None = None
 
 
+# Of all connections without pipelined requests: an empty deque of their own would take 760 bytes.
+_NOBODY: Final[deque[QueuedRequest]] = deque()
+
+
 class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
@@ -89,7 +93,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         )
         self._transport: asyncio.Transport | None = None
         self._stream: Stream | None = None
-        self._queue: deque[QueuedRequest] = deque()
+        self._queue: deque[QueuedRequest] = _NOBODY
         self._failure: Failure | None = None  # to be answered once everything before it is
         self._failed: bool = False
         self._pending: bytes = b""  # a response head held back to go out with what follows
@@ -239,6 +243,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
 
     def on_request(self, head: RequestHead) -> None:
         if self._stream is not None or self._queue or self._discarding or self._close:
+            if self._queue is _NOBODY:
+                self._queue = deque()
             self._queue.append(QueuedRequest(head))
             self._pause(_BY_QUEUE)
             if head.upgrade or head.method == b"CONNECT":

@@ -136,7 +136,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         if self.tls is None or transport.is_closing() or transport.get_write_buffer_size() > 0:
             transport.abort()
             return
-        # Hosts do not resume the session of a connection that ended without a goodbye (TLS 1.2 without tickets).
+        # Hosts forget the session of a connection that ended without a goodbye (TLS 1.2 without tickets).
         transport.close()
         self._wheel.arm(self, time.monotonic() + GOODBYE_LIMIT)
 
