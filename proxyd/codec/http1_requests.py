@@ -114,6 +114,22 @@ def _plain_block(lines: list[bytes]) -> HeaderBlock | None:
     return HeaderBlock(items, write_fields(items))
 
 
+class Opening:
+    """What followed the first line of the first head on some connection."""
+
+    def __init__(self, block: bytes, authority: bytes, fields: HeaderBlock, count: int) -> None:
+        self.block: Final = block
+        self.authority: Final = authority
+        self.fields: Final = fields
+        self.count: Final = count
+
+
+# Connections of one kind of client begin alike: they share what they say. Peers choose it, so it is bounded.
+OPENINGS: Final[dict[bytes, Opening]] = {}
+_MOST_OPENINGS: Final = 512
+_NO_FIELDS: Final = HeaderBlock([], b"")
+
+
 class RequestReader:
     """Reads the requests of one downstream connection."""
 
@@ -157,7 +173,7 @@ class RequestReader:
         self._connection: bytes = b""
         self._block: bytes = b""  # what followed the first line of the last plain head, and what it said
         self._block_authority: bytes = b""
-        self._block_fields: HeaderBlock = HeaderBlock([], b"")
+        self._block_fields: HeaderBlock = _NO_FIELDS
         self._in_body: bool = False
         self._left: int = 0  # bytes of a body of known length that are still to come
         self._unparsed: bool = False  # the parser has not seen some of them
@@ -170,7 +186,6 @@ class RequestReader:
         self.failure: Failure | None = None
         self.in_head: bool = False  # a head has begun and is not complete
         self.dropped: int = 0  # headers, for an underscore in their names, since somebody set it to 0
-        self.head_seen: RequestHead | None = None  # the head that a failure belongs to, as far as it is known
 
     def feed(self, data: bytes) -> Failure | None:
         """Read ``data``; returns the failure that ended the connection's readability, else None.
@@ -267,14 +282,20 @@ class RequestReader:
         head.authority = self._block_authority
         head.has_host = True
         head.plain = True
-        self._head = head
-        self.head_seen = head
         self._events.on_request(head)
         self._events.on_request_end()
         return True
 
     def _take_block(self, block: bytes) -> bool:
         """Keep the fields of ``block``, which begins behind the first line; False if it is not plain."""
+        opens = not self._block and len(block) <= LONGEST_BLOCK
+        if opens:
+            known = OPENINGS.get(block)
+            if known is not None and known.count < self._max_count:
+                self._block = known.block
+                self._block_authority = known.authority
+                self._block_fields = known.fields
+                return True
         fields = block.split(b"\r\n")
         count = len(fields) - 4  # beside Host, what is before the first end of line and behind the last two
         if count < 0 or fields[-1] or fields[-2] or count >= self._max_count:
@@ -289,6 +310,10 @@ class RequestReader:
         self._block = block if len(block) <= LONGEST_BLOCK else b""
         self._block_authority = authority
         self._block_fields = plain
+        if opens:
+            if len(OPENINGS) >= _MOST_OPENINGS:
+                OPENINGS.clear()
+            OPENINGS[block] = Opening(block, authority, plain, count)
         return True
 
     def _failure_of(self, text: str, data: bytes | memoryview) -> Failure:
@@ -466,7 +491,6 @@ class RequestReader:
         self._check_limits()
         self.in_head = False
         head = self._head
-        self.head_seen = head
         parser = self._calling()
         head.method = parser.get_method()
         version = parser.get_http_version()
