@@ -1,13 +1,16 @@
 """TLS with peers that are slow, odd or hostile."""
 
 import asyncio
+import gc
 import random
 import ssl
 
 import pytest
 
+from proxyd.net.tls import TlsTransport
+from proxyd.snapshot import openssl
 from tests.net.certificates import Authority
-from tests.net.tls_house import TlsHouse, certificates, chain, client, get, server
+from tests.net.tls_house import TlsHouse, buffered_memory, certificates, chain, client, get, run, server
 
 MIB = 1024 * 1024
 
@@ -279,6 +282,43 @@ def test_large_bodies_pass_slow_readers_in_bounded_memory(pair, side):
             writer.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(not openssl.available(), reason="OpenSSL cannot be reached here")
+def test_connections_keep_no_memory_of_what_has_passed(pair):
+    """Of handshakes and of large bodies, on both sides."""
+
+    async def origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(4 * MIB)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (4 * MIB) + bytes(4 * MIB))
+            await reader.read()
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def main():
+        house = TlsHouse(
+            chain(certificates(pair.config)),
+            upstream={"common_tls_context": {}},
+            origin_tls=server(pair),
+            origin=origin,
+        )
+        async with house:
+            reader, writer = await house.connect(client())
+            writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % (4 * MIB))
+            writer.write(bytes(4 * MIB))
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(4 * MIB)
+            layers = [each for each in gc.get_objects() if isinstance(each, TlsTransport) and each.info]
+            assert len(layers) == 2
+            kept = [buffered_memory(buffer) for each in layers for buffer in (each._incoming, each._outgoing)]
+            assert max(kept) <= 32768
+            writer.close()
+
+    run(main())
 
 
 def test_tunnels_are_closed_by_halves(pair):
