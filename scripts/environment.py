@@ -131,7 +131,8 @@ def requirements(pyproject: Mapping[str, Any], group: str) -> list[str]:
     return found
 
 
-def _pyproject() -> dict[str, Any]:
+def pyproject() -> dict[str, Any]:
+    """What stands in pyproject.toml."""
     import tomllib  # here, since an older Python than we support has none and should be told so first
 
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -173,11 +174,11 @@ def _unwritable(folder: Path, error: OSError) -> str:
 
 def _stamp() -> str:
     """A digest of all that decides what is installed; configuration of linters and tests does not count."""
-    pyproject = _pyproject()
+    project = pyproject()
     parts: dict[str, Any] = {
-        name: pyproject.get(name) for name in ("build-system", "project", "dependency-groups")
+        name: project.get(name) for name in ("build-system", "project", "dependency-groups")
     }
-    parts["hatch"] = pyproject.get("tool", {}).get("hatch")
+    parts["hatch"] = project.get("tool", {}).get("hatch")
     parts["version"] = (ROOT / "proxyd" / "__init__.py").read_text("utf-8")
     parts["root"] = str(ROOT)
     parts["python"] = sys.version
@@ -252,9 +253,9 @@ def _works(environment: Environment) -> bool:
 
 def _install(environment: Environment, group: str | None, editable: bool) -> None:
     """Install proxyd from this checkout, or only what it needs, and the requirements of `group`."""
-    pyproject = _pyproject()
-    wanted = requirements(pyproject, group) if group else []
-    wanted += ["--editable", str(ROOT)] if editable else pyproject["project"]["dependencies"]
+    project = pyproject()
+    wanted = requirements(project, group) if group else []
+    wanted += ["--editable", str(ROOT)] if editable else project["project"]["dependencies"]
     what = "proxyd and what it needs" if editable else "what proxyd needs"
     what += f" and the tools of its dependency group '{group}'" if group else ""
     say(f"environment: installing {what} with pip (up to some minutes the first time)")

@@ -10,6 +10,7 @@ import msgspec
 from proxyd.config.core import DataSource
 from proxyd.config.finding import messages
 from proxyd.config.message import Message
+from proxyd.system import native
 
 MAX_BYTES: Final = 16 << 20
 
@@ -83,7 +84,7 @@ def read_file(path: str) -> bytes:
             raise UnreadableError(f"it is {_kind(status.st_mode)}, not a file")
         if status.st_size > MAX_BYTES:
             raise UnreadableError(f"it is larger than {MAX_BYTES >> 20} MiB")
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=native.open_to_read) as file:
             return file.read(MAX_BYTES)
     except OSError as error:
         raise UnreadableError(f"cannot read it: {error.strerror}") from None

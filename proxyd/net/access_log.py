@@ -14,12 +14,11 @@ from proxyd.snapshot.access_log_filter import LogFilter
 from proxyd.snapshot.formatter import Formatter
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot
 from proxyd.stats.scopes import AccessLogStats
+from proxyd.system import native
 
 BATCH_BYTES: Final = 64 * 1024
 # What one sink may have waiting, in bytes: about half a minute of a busy worker's lines.
 BUFFER_BYTES: Final = 4 * 1024 * 1024
-
-_STANDARD: Final = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class LogFile:
@@ -112,10 +111,11 @@ class AccessLogs:
 
         Raises OSError, with the path, if the file cannot be opened.
         """
+        path = native.log_path(path)
         file = self._files.get(path)
         if file is None:
             # Opening /dev/stdout anew fails where it is a socket, as under systemd.
-            file = LogFile(LogWriter(path, _STANDARD.get(path, 0)), self._stats)
+            file = LogFile(LogWriter(path, native.standard_streams.get(path, 0)), self._stats)
             self._files[path] = file
         return file
 

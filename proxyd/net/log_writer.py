@@ -12,11 +12,12 @@ import time
 from queue import SimpleQueue
 from typing import Final
 
+from proxyd.system import native
+
 # POSIX promises that pipes do not interleave writes up to their PIPE_BUF, which is this on Linux and at
 # least 512 elsewhere.
 PIPE_BUF: Final = 4096
 
-_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _RETRY_S: Final = 0.05
 
 # Request.kind
@@ -189,7 +190,7 @@ def _open(path: str) -> int:
             return -1
     except FileNotFoundError:
         pass
-    return os.open(path, _FLAGS, 0o644)
+    return native.open_log(path)
 
 
 def _is_piped(descriptor: int) -> bool:

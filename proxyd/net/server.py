@@ -68,7 +68,7 @@ class Server:
         self._clusters: Final[dict[str, Cluster]] = {}  # shared by all connection managers
         self._retired: Final[set[Cluster]] = set()  # not in force any more, with requests under way
         self._acceptors: Final[dict[int, Acceptor]] = {}  # by the number of the socket
-        self._taken: Final[set[asyncio.Task[None]]] = set()  # queued connections on their way in
+        self._taken: Final[set[asyncio.Task[None]]] = set()  # accepted connections on their way in
         self._draining: bool = False
         self._drain_close: bool = False
         self._idle_told: bool = False
@@ -213,9 +213,9 @@ class Server:
 
     async def accept(self, number: int, listener_index: int, sock: socket.socket, backlog: int) -> None:
         """The same for a socket that ``place`` can name by its number."""
-        acceptor = Acceptor(self._listeners[listener_index], sock.dup())
+        acceptor = Acceptor(self._listeners[listener_index], sock)
         self._acceptors[number] = acceptor
-        await acceptor.start(self._loop, sock, backlog)
+        await acceptor.start(self._loop, backlog, self._take)
 
     def place(self, sockets: Sequence[tuple[int, int]]) -> None:
         """Say which sockets (their numbers) serve which listeners (indexes); others accept no more."""
@@ -241,9 +241,12 @@ class Server:
 
     def _stop(self, acceptor: Acceptor) -> None:
         for connection in acceptor.stop():
-            task = self._loop.create_task(acceptor.take(self._loop, connection))
-            self._taken.add(task)
-            task.add_done_callback(self._on_taken)
+            self._take(acceptor, connection)
+
+    def _take(self, acceptor: Acceptor, connection: socket.socket) -> None:
+        task = self._loop.create_task(acceptor.take(self._loop, connection))
+        self._taken.add(task)
+        task.add_done_callback(self._on_taken)
 
     def _on_taken(self, task: "asyncio.Task[None]") -> None:
         self._taken.discard(task)

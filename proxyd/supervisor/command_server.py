@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -20,7 +19,7 @@ from proxyd.supervisor.commands import (
     Reply,
     Request,
 )
-from proxyd.system import native
+from proxyd.system import ControlListener, native
 
 logger = logging.getLogger("main")
 
@@ -38,13 +37,13 @@ class CommandServer:
         self._answer: Final = answer
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(Request)
-        self._server: asyncio.AbstractServer | None = None
+        self._server: ControlListener | None = None
         self._clients: Final[set[asyncio.Task[None]]] = set()
         self._running: Final[set[asyncio.Task[Reply]]] = set()
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Answer on a listening socket, which from now on belongs to this server."""
-        self._server = await native.serve_control(sock, self._serve)
+    async def listen(self, listener: ControlListener) -> None:
+        """Answer what comes in there; the listener belongs to this server from now on."""
+        self._server = await native.serve_control(listener, self._serve)
 
     async def close(self) -> None:
         """Accept no more; what is being answered gets its answer, if it comes soon."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -20,6 +19,7 @@ from proxyd.supervisor.machine import local_address
 from proxyd.supervisor.problems import explain_resources
 from proxyd.supervisor.roster import START_LIMIT, Roster
 from proxyd.supervisor.sockets import Prepared, Wanted
+from proxyd.supervisor.spares import Spares
 from proxyd.supervisor.worker import Worker
 from proxyd.supervisor.zygote import Zygote, ZygoteOwner
 from proxyd.system import native
@@ -103,7 +103,7 @@ class Pending:
 
     def close(self, limits: Limits) -> None:
         """Give it back: the change does not come into force."""
-        os.close(self.configuration)
+        native.close_descriptor(self.configuration)
         limits.table.take_back_columns(self.limited)
 
 
@@ -140,7 +140,7 @@ class Generation(ZygoteOwner):
         self._sockets: Prepared = sockets
         self._pending: Pending | None = None
         self._serving = False
-        self._zygote: Zygote | None = None
+        self._zygote: Zygote | Spares | None = None
         self._zygote_backoff: Final = Backoff()
         self._zygote_born = 0.0
         self._stats_size = size_for(_scopes(bootstrap))
@@ -247,7 +247,7 @@ class Generation(ZygoteOwner):
         """Put in force what was prepared, for these workers and all to come; those that will answer Done."""
         pending, self._pending = self._pending, None
         assert pending is not None
-        os.close(self._configuration)
+        native.close_descriptor(self._configuration)
         table = self._around.limits.table
         table.take_back_columns(self._limited)
         self.bootstrap = pending.bootstrap
@@ -410,7 +410,7 @@ class Generation(ZygoteOwner):
     def _start_zygote(self, now: float) -> None:
         self._zygote_born = now
         try:
-            self._zygote = Zygote(self._around.loop, self)
+            self._zygote = (Zygote if native.forks else Spares)(self._around.loop, self)
         except OSError as error:
             self._zygote_backoff.died(now, 0.0)
             why = f"no process can be started: {explain_resources(error)}"
@@ -418,7 +418,7 @@ class Generation(ZygoteOwner):
             if not self._serving:
                 self._cannot_start(why)
 
-    def _spawn(self, zygote: Zygote, slot: int, now: float) -> None:
+    def _spawn(self, zygote: Zygote | Spares, slot: int, now: float) -> None:
         around = self._around
         member = self.roster.add(around.new_worker_id(), slot, now)
         lent = [
@@ -480,7 +480,7 @@ class Generation(ZygoteOwner):
             if self._pending is not None:
                 self._pending.close(self._around.limits)
                 self._pending = None
-            os.close(self._configuration)
+            native.close_descriptor(self._configuration)
             self._around.limits.table.take_back_columns(self._limited)
         self._around.changed()
 

@@ -12,7 +12,7 @@ import struct
 import msgspec
 
 from proxyd.supervisor.commands import MAX_FRAME, VERSION, Command, Progress, Reply, Request
-from proxyd.system import native
+from proxyd.system import ControlListener, PrivateDirectory, native
 
 PID_FILE = "pid"
 CONTROL_SOCKET = "control.sock"
@@ -46,9 +46,9 @@ def bases(run_dir: str | None) -> list[str]:
 class RunDirectory:
     """The run directory of the instance that runs in this process. ``close`` leaves nothing behind."""
 
-    def __init__(self, path: str, descriptor: int, lock: int) -> None:
+    def __init__(self, path: str, directory: PrivateDirectory, lock: int) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._directory = directory
         self._lock = lock
 
     @classmethod
@@ -59,40 +59,30 @@ class RunDirectory:
         base = bases(run_dir)[0]
         path = os.path.join(base, name)
         try:
-            descriptor = native.open_private_directory(base, name)
+            directory = native.open_private_directory(base, name)
         except OSError as error:
             raise InstanceError(
                 f"run directory {path} cannot be used: {error.strerror or error}; "
                 f"choose another with --run-dir or ${ENVIRONMENT}"
             ) from None
-        lock = native.lock_file(descriptor, PID_FILE)
+        lock = directory.lock(PID_FILE)
         if lock is None:
             pid = _read_pid(path)
-            os.close(descriptor)
+            directory.close()
             raise InstanceError(
                 f"an instance named {name!r} already runs (pid {pid}); stop it with 'proxyd stop' "
                 "or start this one with another --name"
             )
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
-        return cls(path, descriptor, lock)
+        return cls(path, directory, lock)
 
-    def listen(self) -> socket.socket:
-        """The socket commands come in on."""
-        return native.listen_control(self._descriptor, os.path.join(self.path, CONTROL_SOCKET))
+    def listen(self) -> ControlListener:
+        """Where commands come in."""
+        return self._directory.listen(CONTROL_SOCKET)
 
     def close(self) -> None:
-        for name in (CONTROL_SOCKET, PID_FILE):  # the lock's file last: until then the directory is ours
-            try:
-                os.unlink(name, dir_fd=self._descriptor)
-            except OSError:
-                pass
-        try:
-            os.rmdir(self.path)
-        except OSError:
-            pass
-        os.close(self._lock)
-        os.close(self._descriptor)
+        self._directory.remove([CONTROL_SOCKET, PID_FILE], self._lock)
 
 
 class Instance:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 import time
 from typing import Final
@@ -75,7 +74,7 @@ async def _main(
         supervisor.admin = AdminService(supervisor.loop, supervisor.registry, context)
         commands = CommandServer(lambda command: operations.answer(command, context))
         start = Start(supervisor, commands, directory)
-        tasks.start_soon(_obey_signals, supervisor, operations)
+        _obey_operator(supervisor, operations)
         tasks.start_soon(_look, supervisor)
         tasks.start_soon(supervisor.updates.run)
         tasks.start_soon(start.run)
@@ -138,18 +137,17 @@ def _shortened(listening: list[str]) -> str:
     return ", ".join(listening[:LISTENERS_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
-async def _obey_signals(supervisor: Supervisor, operations: Operations) -> None:
-    words = native.operator_signals()
-    with anyio.open_signal_receiver(*words) as received:
-        async for number in received:
-            word = words[signal.Signals(number)]
-            logger.info("%s: %s", signal.Signals(number).name, word.replace("_", " "))
-            if word == "stop":
-                supervisor.stop_or_end()
-            elif word == "reload":
-                supervisor.start_soon(operations.reload, Reload())
-            else:
-                supervisor.start_soon(operations.reopen_logs)
+def _obey_operator(supervisor: Supervisor, operations: Operations) -> None:
+    def obey(word: str, came_as: str, limit: float | None) -> None:
+        logger.info("%s: %s", came_as, word.replace("_", " "))
+        if word == "stop":
+            supervisor.stop_or_end(limit)
+        elif word == "reload":
+            supervisor.start_soon(operations.reload, Reload())
+        else:
+            supervisor.start_soon(operations.reopen_logs)
+
+    native.hear_operator(supervisor.loop, obey)
 
 
 async def _look(supervisor: Supervisor) -> None:

@@ -1,10 +1,10 @@
 """The listening sockets: the supervisor binds and keeps them, workers borrow them.
 
 An address has one SO_REUSEPORT socket for each worker slot, so that the kernel spreads connections; with
-``enable_reuse_port: false`` it has one, lent to all. A socket with queued connections must not be closed, for
-that resets them: over a reload the sockets of an address stay, and those of slots that are no more are served
-by the workers that remain. Nothing listens before ``commit``, so a change that is given up has cost nobody
-a connection.
+``enable_reuse_port: false``, and on a system that has no such thing, it has one, lent to all. A socket with
+queued connections must not be closed, for that resets them: over a reload the sockets of an address stay, and
+those of slots that are no more are served by the workers that remain. Nothing listens before ``commit``, so a
+change that is given up has cost nobody a connection; where only what listens can be lent, a new address does.
 """
 
 import errno
@@ -92,7 +92,7 @@ def wanted_addresses(bootstrap: Bootstrap, default_backlog: int) -> list[Wanted]
                     index,
                     name,
                     Key(host, port, ("", 0) if port else (name, number)),
-                    listener.enable_reuse_port is not False,
+                    native.shares_ports and listener.enable_reuse_port is not False,
                     default_backlog if backlog is None else backlog,
                 )
             )
@@ -201,6 +201,8 @@ class ListenSockets:
             for _ in range(missing):
                 sock = NumberedSocket(next(self._numbers), native.bind(host, port, wanted.shared))
                 sockets.append(sock)
+                if native.lends_listening:
+                    sock.listen(wanted.backlog)
                 port = sock.getsockname()[1]
         except OSError as error:
             for sock in sockets:

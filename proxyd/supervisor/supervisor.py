@@ -384,16 +384,23 @@ class Supervisor:
 
     # -- ending
 
-    def stop_or_end(self) -> None:
-        """What a signal asks for: the first drains, a second one ends at once."""
-        self.stop(now=self.stopping)
+    def stop_or_end(self, limit: float | None = None) -> None:
+        """What a signal asks for: the first drains, a second one ends at once.
 
-    def stop(self, now: bool) -> None:
-        """Drain everything and end; ``now``: without draining. Again, it can only become shorter."""
+        After ``limit`` seconds the system ends this process, drained or not.
+        """
+        self.stop(now=self.stopping, limit=limit)
+
+    def stop(self, now: bool, limit: float | None = None) -> None:
+        """Drain everything and end; ``now``: without draining. Again, it can only become shorter.
+
+        ``limit``: drain no longer than that, in seconds.
+        """
         if now:
             self._end()
         elif not self.stopping:
-            self._drain()
+            seconds = self.options.drain_time_s
+            self._drain(seconds if limit is None else min(seconds, limit))
 
     def abandon(self) -> None:
         """The first generation could not be put in force: end without a word."""
@@ -409,15 +416,15 @@ class Supervisor:
             self._cancel_change.cancel()
         self.abandon()
 
-    def _drain(self) -> None:
+    def _drain(self, seconds: float) -> None:
         self.stopping = True
         self.state = SERVER_DRAINING
-        logger.info("draining, for up to %g s", self.options.drain_time_s)
+        logger.info("draining, for up to %g s", seconds)
         if self._cancel_change is not None:
             self._cancel_change.cancel()
         for generation in list(self.generations):
             if generation is self.current or generation in self.draining:
-                generation.drain(self.options.drain_time_s, close_idle=True)
+                generation.drain(seconds, close_idle=True)
             else:
                 generation.fail()
         self.start_soon(self._close_sockets)

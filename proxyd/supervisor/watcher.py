@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from proxyd.system import native
+
 logger = logging.getLogger("config")
 
 INTERVAL: Final = 0.05  # seconds between two looks
@@ -28,7 +30,7 @@ class Look(NamedTuple):
     inode: int
     size: int
     modified: int  # nanoseconds
-    changed: int  # nanoseconds; on Linux a move counts, elsewhere it may be the time of its making
+    changed: int  # nanoseconds; where ``native.moves_change_files`` a move counts
 
     @property
     def identity(self) -> tuple[str, int, int]:
@@ -36,8 +38,8 @@ class Look(NamedTuple):
 
     @property
     def moved(self) -> bool:
-        """Whether it has been moved since it was written last."""
-        return self.changed > self.modified
+        """Whether it is known to have been moved since it was written last."""
+        return native.moves_change_files and self.changed > self.modified
 
 
 def look(path: str) -> Look | None:

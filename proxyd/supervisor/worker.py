@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,6 +10,7 @@ import msgspec
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.roster import Member
+from proxyd.supervisor.spares import Spares
 from proxyd.supervisor.zygote import Zygote
 from proxyd.system import native
 from proxyd.workers.channel import Channel
@@ -51,7 +51,7 @@ class Worker:
             undo.callback(ours.close)
             undo.callback(self._theirs.close)
             memory = native.create_memory(f"proxyd-stats-{member.worker_id}", stats_size)
-            undo.callback(os.close, memory)
+            undo.callback(native.close_descriptor, memory)
             self._memory: Final = native.map_memory(memory)
             undo.pop_all()
         self.limit_row: Final = limits.table.lend_row()
@@ -61,7 +61,7 @@ class Worker:
             loop, ours, _decoder, lambda message: tell(self, message), lambda: lost(self)
         )
 
-    def spawn(self, zygote: Zygote, boot: Boot, configuration: int, sockets: Sequence[int]) -> None:
+    def spawn(self, zygote: Zygote | Spares, boot: Boot, configuration: int, sockets: Sequence[int]) -> None:
         """Have the zygote fork it; everything lent is then the worker's own copy.
 
         Raises OSError, and then it is ``gone``.
@@ -74,7 +74,7 @@ class Worker:
             raise
         finally:
             self._theirs.close()
-            os.close(self._memory_descriptor)
+            native.close_descriptor(self._memory_descriptor)
 
     def send(self, message: ToWorker, descriptors: Sequence[int] = ()) -> None:
         """Tell it something. Raises OSError where descriptors cannot be duplicated."""

@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import logging
-import os
 from typing import Final
 
 import msgspec
 
 from proxyd.supervisor.problems import explain_resources
-from proxyd.system import native
+from proxyd.system import Capture, native
 from proxyd.workers.channel import Channel
 from proxyd.workers.control import (
     PROTOCOL,
@@ -25,8 +24,21 @@ from proxyd.workers.control import (
 logger = logging.getLogger("main")
 
 _MODULE: Final = "proxyd.workers.zygote"
-_STDERR: Final = 2
 _REASON_LINES: Final = 3
+
+
+def other_protocol(message: Hello) -> str:
+    """Why a process of another version is of no use."""
+    return (
+        f"proxyd {message.version}, which is installed now, speaks control protocol "
+        f"{message.protocol}, this one {PROTOCOL}: restart instead of reloading"
+    )
+
+
+def last_words(stderr: Capture, otherwise: str) -> str:
+    """The end of what a process has written before it ended, as one line."""
+    lines = stderr.read().strip().splitlines()
+    return " / ".join(line.strip() for line in lines[-_REASON_LINES:]) or otherwise
 
 
 class ZygoteOwner:
@@ -60,8 +72,8 @@ class Zygote:
         with contextlib.ExitStack() as undo, theirs:
             undo.callback(ours.close)
             # Until it says Hello, what it writes is the reason why it does not.
-            self._stderr: Final = native.create_memory("proxyd-zygote-stderr", 0)
-            undo.callback(os.close, self._stderr)
+            self._stderr: Final = native.new_capture()
+            undo.callback(self._stderr.close)
             self.pid: Final = native.spawn_python(_MODULE, theirs, self._stderr)
             undo.pop_all()
         self._channel: Final[Channel[FromZygote]] = Channel(
@@ -82,13 +94,10 @@ class Zygote:
     def _on_message(self, message: FromZygote) -> None:
         if isinstance(message, Hello):
             if message.protocol != PROTOCOL:
-                self.end(
-                    f"proxyd {message.version}, which is installed now, speaks control protocol "
-                    f"{message.protocol}, this one {PROTOCOL}: restart instead of reloading"
-                )
+                self.end(other_protocol(message))
                 return
             try:
-                self._channel.send(Begin(), [_STDERR])
+                self._channel.send(Begin(), [native.standard_error()])
             except OSError as error:
                 self.end(explain_resources(error))
                 return
@@ -107,10 +116,6 @@ class Zygote:
         ended.add_done_callback(self._on_ended)
 
     def _on_ended(self, ended: "asyncio.Future[int]") -> None:
-        reason = self._refusal
-        if not reason:
-            lines = native.read_memory(self._stderr).decode(errors="replace").strip().splitlines()
-            said = " / ".join(line.strip() for line in lines[-_REASON_LINES:])
-            reason = said or f"the zygote ended (status {ended.result()})"
-        os.close(self._stderr)
+        reason = self._refusal or last_words(self._stderr, f"the zygote ended (status {ended.result()})")
+        self._stderr.close()
         self._owner.on_zygote_gone(reason)

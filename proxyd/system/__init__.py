@@ -6,9 +6,26 @@ memory, listening sockets, limits, the run directory. No other module asks on wh
 
 import sys
 
-from proxyd.system.contract import MAX_DESCRIPTORS, ChildExit, System
+from proxyd.system.contract import (
+    MAX_DESCRIPTORS,
+    Acceptance,
+    Capture,
+    ChildExit,
+    ControlListener,
+    PrivateDirectory,
+    System,
+)
 
-__all__ = ["MAX_DESCRIPTORS", "ChildExit", "System", "native"]
+__all__ = [
+    "MAX_DESCRIPTORS",
+    "Acceptance",
+    "Capture",
+    "ChildExit",
+    "ControlListener",
+    "PrivateDirectory",
+    "System",
+    "native",
+]
 
 native: System
 
@@ -16,5 +33,9 @@ if sys.platform == "linux":
     from proxyd.system import _linux
 
     native = _linux
+elif sys.platform == "win32":
+    from proxyd.system import _windows
+
+    native = _windows
 else:
-    raise ImportError(f"proxyd does not run on {sys.platform} yet; it needs Linux")
+    raise ImportError(f"proxyd does not run on {sys.platform}; it needs Linux or Windows")

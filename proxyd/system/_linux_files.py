@@ -11,9 +11,75 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from proxyd.system.contract import ControlListener
 
 _CONTROL_BACKLOG = 64
+_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+
+standard_streams: Final[Mapping[str, int]] = {"/dev/stdout": 1, "/dev/stderr": 2}
+
+
+class PrivateDirectory:
+    """By its descriptor: nobody can exchange it on the way, and its path may be of any length."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path: Final = path
+        self._descriptor: Final = descriptor
+
+    def lock(self, name: str) -> int | None:
+        while True:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            # Its last owner may have unlinked it between our open and our lock: then lock its successor.
+            try:
+                found = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+                if found.st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+            except FileNotFoundError:
+                pass
+            os.close(descriptor)
+
+    def listen(self, name: str) -> socket.socket:
+        inside = f"/proc/self/fd/{self._descriptor}/{name}"  # a socket's address has 108 bytes at most
+        try:
+            os.unlink(name, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            pass
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.bind(inside)
+            os.chmod(inside, 0o600)
+            sock.listen(_CONTROL_BACKLOG)
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def remove(self, names: Sequence[str], lock: int | None) -> None:
+        for name in names:
+            try:
+                os.unlink(name, dir_fd=self._descriptor)
+            except OSError:
+                pass
+        try:
+            os.rmdir(self._path)
+        except OSError:
+            pass
+        if lock is not None:
+            os.close(lock)
+        self.close()
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 def system_config_path() -> str:
@@ -32,7 +98,7 @@ def run_bases() -> list[str]:
     return bases
 
 
-def open_private_directory(base: str, name: str) -> int:
+def open_private_directory(base: str, name: str) -> PrivateDirectory:
     if not os.path.isdir(base):
         os.makedirs(base, mode=0o700, exist_ok=True)
     outer = _open_directory(base, None, base)
@@ -56,7 +122,7 @@ def open_private_directory(base: str, name: str) -> int:
         except OSError:
             os.close(inner)
             raise
-        return inner
+        return PrivateDirectory(os.path.join(base, name), inner)
     finally:
         os.close(outer)
 
@@ -68,48 +134,12 @@ def _open_directory(path: str, inside: int | None, shown: str) -> int:
         raise PermissionError(f"{shown} is a link or a file where a directory was expected") from None
 
 
-def lock_file(directory: int, name: str) -> int | None:
-    while True:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=directory)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        # Its last owner may have unlinked the file between our open and our lock: then lock its successor.
-        try:
-            if os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino:
-                return descriptor
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
-
-
-def listen_control(directory: int, path: str) -> socket.socket:
-    # Through the opened directory: its path may be longer than a socket address can be (108 bytes), and
-    # nobody can exchange it on the way.
-    inside = f"/proc/self/fd/{directory}/{os.path.basename(path)}"
-    try:
-        os.unlink(os.path.basename(path), dir_fd=directory)
-    except FileNotFoundError:
-        pass
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(inside)
-        os.chmod(inside, 0o600)
-        sock.listen(_CONTROL_BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
 async def serve_control(
-    sock: socket.socket, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    listener: ControlListener,
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> asyncio.AbstractServer:
-    return await asyncio.start_unix_server(serve, sock=sock)
+    assert isinstance(listener, socket.socket)
+    return await asyncio.start_unix_server(serve, sock=listener)
 
 
 def connect_control(path: str, timeout: float) -> socket.socket:
@@ -124,3 +154,15 @@ def connect_control(path: str, timeout: float) -> socket.socket:
     finally:
         os.close(directory)
     return sock
+
+
+def log_path(path: str) -> str:
+    return path
+
+
+def open_log(path: str) -> int:
+    return os.open(path, _LOG_FLAGS, 0o644)
+
+
+def open_to_read(path: str, flags: int) -> int:
+    return os.open(path, flags)

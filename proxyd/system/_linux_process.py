@@ -12,8 +12,11 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import proxyd
+from proxyd.system import contract
+from proxyd.system._linux_memory import create_memory, read_memory
 from proxyd.system.contract import ChildExit
 
 _PR_SET_PDEATHSIG = 1
@@ -38,7 +41,25 @@ runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
 
 
-def spawn_python(module: str, channel: socket.socket, stderr: int) -> int:
+class Capture:
+    """A file in memory."""
+
+    def __init__(self) -> None:
+        self.descriptor: Final = create_memory("proxyd-stderr", 0)
+
+    def read(self) -> str:
+        return read_memory(self.descriptor).decode(errors="replace")
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def new_capture() -> Capture:
+    return Capture()
+
+
+def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture | None) -> int:
+    assert stderr is None or isinstance(stderr, Capture)
     root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
     # -P keeps the working directory off the module path. The signals stay blocked until the child ignores
     # them, else a Ctrl-C while it imports would kill it.
@@ -48,11 +69,28 @@ def spawn_python(module: str, channel: socket.socket, stderr: int) -> int:
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, channel.fileno(), 0),
-            (os.POSIX_SPAWN_DUP2, stderr, 2),
+            (os.POSIX_SPAWN_DUP2, standard_error() if stderr is None else stderr.descriptor, 2),
         ],
         setsigmask=_TERMINAL_SIGNALS,
         setsigdef=[signal.SIGPIPE, signal.SIGCHLD],
     )
+
+
+def inherited_channel() -> socket.socket:
+    channel = socket.socket(fileno=os.dup(0))
+    channel.setblocking(False)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return channel
+
+
+def standard_error() -> int:
+    return 2
+
+
+def become_standard_error(descriptor: int) -> None:
+    os.dup2(descriptor, 2)
 
 
 def fork(run: Callable[[], int]) -> int:
@@ -136,6 +174,11 @@ def kill(pid: int) -> None:
 
 def operator_signals() -> Mapping[signal.Signals, str]:
     return _OPERATOR_SIGNALS
+
+
+def hear_operator(loop: asyncio.AbstractEventLoop, tell: Callable[[str, str, float | None], None]) -> None:
+    for number, word in _OPERATOR_SIGNALS.items():
+        loop.add_signal_handler(number, tell, word, number.name, None)
 
 
 def ignore_operator_signals() -> None:

@@ -6,10 +6,16 @@ assert sys.platform == "linux"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
 import array
+import asyncio
+import logging
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from proxyd.system.contract import MAX_DESCRIPTORS
+
+logger = logging.getLogger("main")
 
 _INT_SIZE = array.array("i").itemsize
 _ANCILLARY_SIZE = socket.CMSG_SPACE(MAX_DESCRIPTORS * _INT_SIZE)
@@ -20,6 +26,26 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
     left.setblocking(False)
     right.setblocking(False)
     return left, right
+
+
+def lend_descriptors(channel: socket.socket, descriptors: Sequence[int]) -> tuple[bytes, list[int]]:
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:
+            copies.append(os.dup(descriptor))  # noqa: PERF401 - those made are to be closed
+    except OSError:
+        for copy in copies:
+            os.close(copy)
+        raise
+    return b"", copies
+
+
+def adopt_descriptors(packed: bytes) -> list[int]:
+    raise ValueError("descriptors travel beside the bytes here")
+
+
+def close_descriptor(descriptor: int) -> None:
+    os.close(descriptor)
 
 
 def send_descriptors(channel: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
@@ -87,3 +113,46 @@ def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> No
     ):
         if value:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+class Acceptance:
+    """The loop accepts on one descriptor of the socket, and closes it; what is queued then is on another."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock: Final = sock
+        self._copy: Final = sock.dup()
+        self._server: asyncio.AbstractServer | None = None
+        self._stopped = False
+
+    async def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        backlog: int,
+        new_connection: Callable[[], asyncio.BaseProtocol],
+        take: Callable[[socket.socket], None],
+    ) -> None:
+        self._server = server = await loop.create_server(new_connection, sock=self._sock, backlog=backlog)
+        if self._stopped:
+            server.close()
+
+    def stop(self) -> list[socket.socket]:
+        self._stopped = True
+        if self._server is not None:
+            self._server.close()
+        queued: list[socket.socket] = []
+        self._copy.setblocking(False)
+        try:
+            while True:
+                connection, _ = self._copy.accept()
+                connection.setblocking(False)
+                queued.append(connection)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            logger.warning("while the last connections were accepted: %s", error)
+        self._copy.close()
+        return queued
+
+
+def acceptance(sock: socket.socket) -> Acceptance:
+    return Acceptance(sock)

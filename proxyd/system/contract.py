@@ -1,7 +1,7 @@
 """What proxyd asks of an operating system, as one Protocol; a platform module of functions fulfils it.
 
-Descriptors are plain ints that the caller owns; whoever receives one closes it. Nothing here knows of
-configuration, statistics or messages.
+Descriptors are plain ints that the caller owns: of sockets, memory, files. Whoever receives one closes it.
+Nothing here knows of configuration, statistics or messages.
 """
 
 import asyncio
@@ -24,23 +24,115 @@ class ChildExit(msgspec.Struct, frozen=True):
     status: int
 
 
+class Capture(Protocol):
+    """Keeps what a process writes to its standard error before it is told where that goes."""
+
+    def read(self) -> str:
+        """All of it so far."""
+
+    def close(self) -> None:
+        """Forget it."""
+
+
+class Acceptance(Protocol):
+    """Accepting on one listening socket, in one process of several that may do so."""
+
+    async def start(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        backlog: int,
+        new_connection: Callable[[], asyncio.BaseProtocol],
+        take: Callable[[socket.socket], None],
+    ) -> None:
+        """Accept: each connection goes to a protocol that ``new_connection`` makes, on the loop.
+
+        A system whose loop cannot do that hands connections to ``take``, also on the loop. ``backlog`` is set
+        on the socket for all who share it, where it can be. Does nothing after ``stop``.
+        """
+
+    def stop(self) -> list[socket.socket]:
+        """Accept no more, close the socket; returns the connections that were queued by now.
+
+        What comes later is for others that accept on copies of the socket. No connection is lost between.
+        """
+
+
+class ControlListener(Protocol):
+    """Where commands come in, before and while somebody answers them."""
+
+    def close(self) -> None:
+        """Hear no more."""
+
+
+class PrivateDirectory(Protocol):
+    """A directory that only this user (and whoever rules the machine) may use, open until ``remove``."""
+
+    def lock(self, name: str) -> int | None:
+        """Take the exclusive lock on a file in it; None when another process holds it.
+
+        The result is for ``os.write`` and its kin. The lock ends with the process, however that ends.
+        """
+
+    def listen(self, name: str) -> ControlListener:
+        """Listen for commands under a name in it; only the owner may connect."""
+
+    def remove(self, names: Sequence[str], lock: int | None) -> None:
+        """Remove these files, give up ``lock``, remove the directory if it is empty, and close it.
+
+        The file of the lock comes last of ``names``: until then the directory is ours.
+        """
+
+    def close(self) -> None:
+        """Leave everything as it is."""
+
+
 class System(Protocol):
     """One implementation per platform, chosen at import by ``proxyd.system``."""
 
+    # -- what is possible -----------------------------------------------------------------------------------
+
+    @property
+    def forks(self) -> bool:
+        """Whether workers are forked from a zygote; else each is a process started for it."""
+
+    @property
+    def shares_ports(self) -> bool:
+        """Whether several sockets can have one address, the system spreading connections over them."""
+
+    @property
+    def lends_listening(self) -> bool:
+        """Whether a socket has to listen before it is lent, and the borrower may not make it do so."""
+
+    @property
+    def moves_change_files(self) -> bool:
+        """Whether moving a file gives it a younger time of change than of writing."""
+
     # -- processes ------------------------------------------------------------------------------------------
 
-    def spawn_python(self, module: str, channel: socket.socket, stderr: int) -> int:
-        """Start a fresh interpreter on ``module``; its standard input is ``channel``. Returns the pid.
+    def spawn_python(self, module: str, channel: socket.socket, stderr: Capture | None) -> int:
+        """Start a fresh interpreter on ``module``, for which ``channel`` is at hand. Returns the pid.
 
         The child runs the code that is installed now, and nothing of the working directory can shadow it.
-        Its ``stderr`` goes to the given descriptor. Raises OSError where no process can be made.
+        Its standard error is ``stderr``, without one this process's. Raises OSError where no process can be
+        made.
         """
+
+    def inherited_channel(self) -> socket.socket:
+        """In a process that ``spawn_python`` has started: its channel, non-blocking. Once a process."""
+
+    def new_capture(self) -> Capture:
+        """For ``spawn_python``. Raises OSError."""
+
+    def standard_error(self) -> int:
+        """The descriptor of this process's standard error, to be lent; it stays open."""
+
+    def become_standard_error(self, descriptor: int) -> None:
+        """Write to ``descriptor`` from now on what goes to standard error. It may be closed then."""
 
     def fork(self, run: Callable[[], int]) -> int:
         """Fork; the child calls ``run`` and exits with what it returns, the parent gets the pid.
 
-        Only for a single-threaded process that never ran an event loop. A platform without fork starts
-        workers with ``spawn_python`` instead.
+        Only for a single-threaded process that never ran an event loop, and only where the system ``forks``.
         """
 
     def wait(self, pid: int) -> int:
@@ -72,6 +164,15 @@ class System(Protocol):
     def operator_signals(self) -> Mapping[signal.Signals, str]:
         """What an operator may send to the supervisor: signal → ``stop``, ``reload`` or ``reopen_logs``."""
 
+    def hear_operator(
+        self, loop: asyncio.AbstractEventLoop, tell: Callable[[str, str, float | None], None]
+    ) -> None:
+        """From now on call ``tell`` on the loop with what the operator, or the system, wants.
+
+        The word is one of ``operator_signals``, then what it came as (``SIGTERM``), then the seconds after
+        which the system ends this process whatever it does, None where it waits. Main thread.
+        """
+
     def ignore_operator_signals(self) -> None:
         """For workers: Ctrl-C in a terminal reaches the whole group, but only the supervisor decides."""
 
@@ -79,6 +180,19 @@ class System(Protocol):
 
     def channel_pair(self) -> tuple[socket.socket, socket.socket]:
         """Two connected non-inheritable stream sockets, non-blocking."""
+
+    def lend_descriptors(self, channel: socket.socket, descriptors: Sequence[int]) -> tuple[bytes, list[int]]:
+        """Copies for the process at the other end of ``channel``; the originals may be closed at once.
+
+        Returns what travels in the stream of bytes, for ``adopt_descriptors`` there, and the copies that
+        travel beside it by ``send_descriptors``; a system has one of the two. Raises OSError.
+        """
+
+    def adopt_descriptors(self, packed: bytes) -> list[int]:
+        """The descriptors of what ``lend_descriptors`` has put into the stream."""
+
+    def close_descriptor(self, descriptor: int) -> None:
+        """Close a descriptor of any kind."""
 
     def send_descriptors(self, channel: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
         """Send bytes with at most ``MAX_DESCRIPTORS`` descriptors attached to the first; returns bytes sent.
@@ -143,18 +257,21 @@ class System(Protocol):
         0 leaves the system's default. Raises OSError, where the system does not take such a number.
         """
 
-    def listen_control(self, directory: int, path: str) -> socket.socket:
-        """Listen for commands at ``path`` inside the opened ``directory``; only the owner may connect."""
+    def acceptance(self, sock: socket.socket) -> Acceptance:
+        """Prepare to accept on a listening socket, or one that ``start`` shall make listen. Takes it."""
 
     async def serve_control(
         self,
-        sock: socket.socket,
+        listener: ControlListener,
         serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    ) -> asyncio.AbstractServer:
-        """Call ``serve`` with each connection to a socket of ``listen_control``."""
+    ) -> ControlListener:
+        """Call ``serve`` with each connection to ``PrivateDirectory.listen``, until the result is closed."""
 
     def connect_control(self, path: str, timeout: float) -> socket.socket:
-        """Connect to a control socket. FileNotFoundError or ConnectionRefusedError: nobody serves it."""
+        """Connect to what ``PrivateDirectory.listen`` has made at ``path``.
+
+        FileNotFoundError or ConnectionRefusedError: nobody serves it. TimeoutError.
+        """
 
     # -- limits and machine ---------------------------------------------------------------------------------
 
@@ -172,15 +289,27 @@ class System(Protocol):
     def run_bases(self) -> list[str]:
         """Directories where instances of this user may keep their run directories, preferred one first."""
 
-    def open_private_directory(self, base: str, name: str) -> int:
-        """Open ``base/name``, made where missing; returns its descriptor.
+    def open_private_directory(self, base: str, name: str) -> PrivateDirectory:
+        """Open ``base/name``, made where missing.
 
         Refuses with PermissionError (the message says which and why) links, directories of other users and
         ones that others may write to, so that nobody can slip a socket or pid file under us.
         """
 
-    def lock_file(self, directory: int, name: str) -> int | None:
-        """Take the exclusive lock on a file in ``directory``; None when another process holds it.
+    # -- files ----------------------------------------------------------------------------------------------
 
-        The lock ends with the descriptor, thus with the process however it ends.
+    @property
+    def standard_streams(self) -> Mapping[str, int]:
+        """Paths that stand for standard output (1) and standard error (2), as ``log_path`` gives them."""
+
+    def log_path(self, path: str) -> str:
+        """The path of a log as it is to be opened and compared: devices have one name each."""
+
+    def open_log(self, path: str) -> int:
+        """Open a file to append whole writes to, made where missing; a descriptor for ``os.write``.
+
+        Others may move or remove it meanwhile. Raises OSError with the path.
         """
+
+    def open_to_read(self, path: str, flags: int) -> int:
+        """For the ``opener`` of ``open``: others may move, replace or remove the file meanwhile."""

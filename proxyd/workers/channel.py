@@ -1,7 +1,6 @@
 """One end of a control channel on an event loop: sends without waiting, calls back with what arrives."""
 
 import asyncio
-import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -49,22 +48,16 @@ class Channel(Generic[Incoming]):
         loop.add_reader(sock.fileno(), self._readable)
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Send or queue a message. The descriptors are duplicated: the caller may close its own at once.
+        """Send or queue a message. The descriptors are copied: the caller may close its own at once.
 
-        After the channel has closed this does nothing. Raises OSError where they cannot be duplicated, and
-        then nothing is sent.
+        After the channel has closed this does nothing. Raises OSError where they cannot be copied, and then
+        nothing is sent.
         """
         if self.closed:
             return
         idle = not self._queue
-        copies: list[int] = []
-        try:
-            for descriptor in descriptors:
-                copies.append(os.dup(descriptor))  # noqa: PERF401 - those made are to be closed
-        except OSError:
-            _close_all(copies)
-            raise
-        for data, attached in encode(self._encoder.encode(message), copies):
+        packed, copies = native.lend_descriptors(self._sock, descriptors)
+        for data, attached in encode(self._encoder.encode(message), copies, packed):
             self._queue.append((data, list(attached)))
             self._queued += len(data)
         if self._queued > MAX_QUEUED:
@@ -147,4 +140,4 @@ class Channel(Generic[Incoming]):
 
 def _close_all(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
-        os.close(descriptor)
+        native.close_descriptor(descriptor)

@@ -1,26 +1,35 @@
 """Frames of the control channels: a 32-bit length, a count of descriptors, msgpack. No I/O here.
 
 The descriptors of a frame are attached to its first byte. More than one message of the system can carry go
-ahead in frames without payload.
+ahead in frames without payload. Where a system has descriptors travel inside the bytes, they go ahead in a
+frame whose count says so.
 """
 
 import struct
 from collections.abc import Sequence
 from typing import Final
 
-from proxyd.system import MAX_DESCRIPTORS
+from proxyd.system import MAX_DESCRIPTORS, native
 
 MAX_PAYLOAD: Final = 16 << 20  # bytes; large things travel as memory, not through the channel
 _HEADER: Final = struct.Struct("!IB")
+_PACKED: Final = 255  # instead of a count: the payload is what adopt_descriptors() takes
 
 
 class FrameError(Exception):
     """The other side does not speak this protocol."""
 
 
-def encode(payload: bytes, descriptors: Sequence[int] = ()) -> list[tuple[bytes, Sequence[int]]]:
-    """What to send, piece by piece, each with the descriptors attached to its first byte."""
+def encode(
+    payload: bytes, descriptors: Sequence[int] = (), packed: bytes = b""
+) -> list[tuple[bytes, Sequence[int]]]:
+    """What to send, piece by piece, each with the descriptors attached to its first byte.
+
+    ``packed`` and ``descriptors`` are what ``lend_descriptors`` has returned.
+    """
     pieces: list[tuple[bytes, Sequence[int]]] = []
+    if packed:
+        pieces.append((_HEADER.pack(len(packed), _PACKED) + packed, ()))
     while len(descriptors) > MAX_DESCRIPTORS:
         pieces.append((_HEADER.pack(0, MAX_DESCRIPTORS), descriptors[:MAX_DESCRIPTORS]))
         descriptors = descriptors[MAX_DESCRIPTORS:]
@@ -48,6 +57,10 @@ class FrameReader:
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 break
+            if count == _PACKED:
+                self._claimed += native.adopt_descriptors(bytes(self._buffer[_HEADER.size : end]))
+                del self._buffer[:end]
+                continue
             if len(self._arrived) < count:
                 raise FrameError(f"{count} descriptors announced, {len(self._arrived)} received")
             payload = bytes(self._buffer[_HEADER.size : end])

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import socket
 import time
 from collections import deque
@@ -84,9 +83,9 @@ class Worker:
             for lent, descriptor in zip(boot.listeners, listening, strict=True)
         ]
         self._memory: Final = native.map_memory(memory)
-        os.close(memory)
+        native.close_descriptor(memory)
         self._limits: Final = native.map_memory(limits)
-        os.close(limits)
+        native.close_descriptor(limits)
         self._registry: Final = Registry(memoryview(self._memory))
         self._process: Final = ProcessStats(self._registry)
         self._tickets: Final = TicketSecret(boot.ticket_secret, boot.ticket_epoch)
@@ -136,7 +135,7 @@ class Worker:
     def _prepare(self) -> Server:
         boot = self._boot
         bootstrap = decode(native.read_memory(self._config))
-        os.close(self._config)
+        native.close_descriptor(self._config)
         snapshot = compile_snapshot(bootstrap, self._registry, boot.slot, self._tickets)
         limits = LimitRow(memoryview(self._limits), boot.limit_row, boot.limit_columns)
         server = Server(self._loop, snapshot, self._registry, self._on_idle, boot.local_address, limits)

@@ -1,7 +1,6 @@
 """Changes in place, the worker's side: everything that can fail in Prepare, a swap in Commit."""
 
 import logging
-import os
 import socket
 from collections.abc import Sequence
 from typing import Final
@@ -63,7 +62,7 @@ class Updates:
                 sock.close()
             return (str(error) or type(error).__name__,)
         finally:
-            os.close(configuration)
+            native.close_descriptor(configuration)
         self._limits.columns = columns
         self._prepared = Prepared(message, change, sockets)
         return ()

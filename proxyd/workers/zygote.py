@@ -67,11 +67,11 @@ class Zygote:
         for payload, attached in self._reader.feed(data, descriptors):
             message = self._decoder.decode(payload)
             if isinstance(message, Begin):
-                os.dup2(attached[0], 2)
+                native.become_standard_error(attached[0])
             else:
                 self._spawn(message.boot, attached)
             for descriptor in attached:
-                os.close(descriptor)
+                native.close_descriptor(descriptor)
         return True
 
     def _spawn(self, boot: Boot, descriptors: Sequence[int]) -> None:
@@ -113,11 +113,7 @@ def main() -> int:
     """Become a zygote. Returns the exit code."""
     native.ignore_operator_signals()
     native.die_with_parent(os.getppid())  # had it died before, the channel would say so
-    channel = socket.socket(fileno=os.dup(0))
-    channel.setblocking(False)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    channel = native.inherited_channel()
     # What is imported by now lives as long as the process: leave its pages alone, so that workers share them.
     gc.collect()
     gc.freeze()

@@ -88,7 +88,7 @@ def gone(pid: int) -> bool:
 def zygote():
     """A zygote that has said Hello, its pid, and the way to it."""
     ours, theirs = native.channel_pair()
-    pid = native.spawn_python("proxyd.workers.zygote", theirs, 2)
+    pid = native.spawn_python("proxyd.workers.zygote", theirs, None)
     theirs.close()
     peer = Peer(ours, FromZygote)
     hello = peer.next()
@@ -235,7 +235,7 @@ def test_files_in_the_working_directory_shadow_nothing(tmp_path, monkeypatch):
     (tmp_path / "proxyd.py").write_text("raise RuntimeError('shadowed')")
     monkeypatch.chdir(tmp_path)
     ours, theirs = native.channel_pair()
-    pid = native.spawn_python("proxyd.workers.zygote", theirs, 2)
+    pid = native.spawn_python("proxyd.workers.zygote", theirs, None)
     theirs.close()
     peer = Peer(ours, FromZygote)
     assert isinstance(peer.next(), Hello)
@@ -245,11 +245,11 @@ def test_files_in_the_working_directory_shadow_nothing(tmp_path, monkeypatch):
 
 def test_what_keeps_a_zygote_from_starting_is_on_its_stderr(tmp_path):
     ours, theirs = native.channel_pair()
-    stderr = native.create_memory("stderr", 0)
+    stderr = native.new_capture()
     pid = native.spawn_python("proxyd.workers.no_such_module", theirs, stderr)
     theirs.close()
     assert Peer(ours, FromZygote).next() is None
     assert native.wait(pid) == 1
-    assert b"no_such_module" in native.read_memory(stderr)
-    os.close(stderr)
+    assert "no_such_module" in stderr.read()
+    stderr.close()
     ours.close()

