@@ -2,7 +2,7 @@
 
 Makes everything it needs from a clean Debian: Wine by apt-get, CPython for Windows from a hash-pinned
 package, proxyd's dependencies as Windows wheels, all kept in `.venv-windows` (with PROXYD_VENV, beside that
-one) and made again when what it was made from changes. `python scripts/windows.py --run ARGUMENTS...` runs its
+one) and made again when what it was made from changes. `python scripts/windows.py --run ARGUMENTS` runs its
 Python with other arguments: `--run -m proxyd start` is `python -m proxyd start` on Windows.
 
 What Wine is no judge of (performance, fairness, texts of errors) is in tests/windows.py, with the other tests
