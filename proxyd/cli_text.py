@@ -61,7 +61,10 @@ def _file(file: "FileStatus") -> list[str]:
     what = " ".join(word for word in (file.kind, file.name, file.file) if word)
     version = f" of version {file.version}" if file.version else ""
     age = f", taken {duration(file.age_s)} ago" if file.age_s >= 0 else ""
-    held = f"{plural(file.resources, 'resource')}{version}{age}" if file.kind != "static" else "files changed"
+    if file.kind == "static":
+        held = f"other contents of files{age}" if age else "contents of files as at the start"
+    else:
+        held = f"{plural(file.resources, 'resource')}{version}{age}"
     if not file.reasons:
         return [f"{what}: {held}"]
     failed = "could not be read" if file.result == "failure" else "was rejected"

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from proxyd.config import data_source, facts, registry, scalars
 from proxyd.config.core import DataSource
+from proxyd.config.look import Looks
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, Mistake, nearest, quote
 from proxyd.config.nodes import Mapping, Node, Scalar, Sequence
@@ -20,13 +21,18 @@ TYPE_KEY: Final = "@type"
 
 
 def bind(
-    struct: type[Message], node: Node, environment: Environment[str, str], path: str = ""
+    struct: type[Message],
+    node: Node,
+    environment: Environment[str, str],
+    path: str = "",
+    looks: Looks | None = None,
 ) -> tuple[Message, list[Mistake]]:
     """The tree as a message, and the mistakes in it in no particular order.
 
-    ``path`` is where the tree stands in its text, for a part of one.
+    ``path`` is where the tree stands in its text, for a part of one. ``looks`` takes what files beside the
+    text were before they were read.
     """
-    binder = _Binder(Reader(environment))
+    binder = _Binder(Reader(environment, looks))
     binder.reader.trail.append(path)
     return binder.message(schema_of(struct), node), binder.reader.mistakes
 
@@ -124,7 +130,7 @@ class _Binder:
 
     def _load(self, source: DataSource, node: Mapping, values: dict[str, Any]) -> DataSource:
         try:
-            return data_source.load(source, self.reader.environment)
+            return data_source.load(source, self.reader.environment, self.reader.looks)
         except ValueError as error:
             name = next(iter(values))
             self.trail.append("." + name)

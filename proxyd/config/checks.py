@@ -20,7 +20,7 @@ from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
-from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_secret_files, check_tls
+from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_tls
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -42,7 +42,6 @@ def check(bootstrap: Bootstrap) -> Iterator[Finding]:
     yield from _unique("static_resources.secrets", "secret", [each.name for each in resources.secrets])
     secrets = {secret.name: secret for secret in resources.secrets}
     yield from check_tls("static_resources", resources, secrets)
-    yield from check_secret_files("static_resources", resources, dict.fromkeys(secrets, ""))
     names = dict.fromkeys(cluster.name for cluster in resources.clusters)
     later = dynamic is not None and dynamic.cds_config is not None
     for index, listener in enumerate(resources.listeners):

@@ -9,6 +9,7 @@ import msgspec
 
 from proxyd.config.core import DataSource
 from proxyd.config.finding import messages
+from proxyd.config.look import Looks, look_first
 from proxyd.config.message import Message
 from proxyd.system import native
 
@@ -19,12 +20,15 @@ class UnreadableError(Exception):
     """Why a file cannot be read, without its name."""
 
 
-def load(source: DataSource, environment: Mapping[str, str]) -> DataSource:
+def load(source: DataSource, environment: Mapping[str, str], looks: Looks | None = None) -> DataSource:
     """The source with ``loaded`` filled in. Relative paths start at the working directory.
+
+    ``looks`` takes what the file was before.
 
     Raises ValueError with the words for the operator.
     """
     if source.filename is not None:
+        look_first(source.filename, looks)
         try:
             return msgspec.structs.replace(source, loaded=read_file(source.filename))
         except UnreadableError as error:
@@ -49,23 +53,27 @@ def files(root: Message) -> set[str]:
     }
 
 
-def read_again(root: _Message) -> _Message:
+def read_again(root: _Message, looks: Looks | None = None) -> _Message:
     """The message with the present contents of its files; the same object where none has changed.
+
+    ``looks`` as in ``load``.
 
     Raises ValueError with the words for the operator.
     """
     if isinstance(root, DataSource):
         if root.filename is None:
             return root
-        fresh = load(root, {})
+        fresh = load(root, {}, looks)
         return root if fresh == root else fresh  # type: ignore[return-value]  # of the same class
     changes: dict[str, Any] = {}
     for name in root.__struct_fields__:
         value = getattr(root, name)
         if isinstance(value, Message):
-            fresh_value: Any = read_again(value)
+            fresh_value: Any = read_again(value, looks)
         elif isinstance(value, tuple) and any(isinstance(item, Message) for item in value):
-            fresh_value = tuple(read_again(item) if isinstance(item, Message) else item for item in value)
+            fresh_value = tuple(
+                read_again(item, looks) if isinstance(item, Message) else item for item in value
+            )
             if all(new is old for new, old in zip(fresh_value, value, strict=True)):
                 continue
         else:

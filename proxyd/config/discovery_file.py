@@ -17,6 +17,7 @@ from proxyd.config.cluster import Cluster, ClusterLoadAssignment
 from proxyd.config.finding import Finding
 from proxyd.config.listener import Listener
 from proxyd.config.load import findings_as_mistakes
+from proxyd.config.look import Looks, look_first
 from proxyd.config.message import COMPUTED, Message
 from proxyd.config.mistakes import NOT_SUPPORTED, ConfigErrors, Mistake, quote
 from proxyd.config.nodes import Mapping as MappingNode
@@ -91,17 +92,23 @@ class Response(NamedTuple):
     found: tuple[Found, ...]
 
 
-def read_response(path: str, wanted: type[Message], environment: Mapping[str, str] | None = None) -> Response:
-    """Read and bind; blocking.
+def read_response(
+    path: str,
+    wanted: type[Message],
+    environment: Mapping[str, str] | None = None,
+    looks: Looks | None = None,
+) -> Response:
+    """Read and bind; blocking. ``looks`` takes what this file and those it names were before.
 
     Raises ConfigErrors where the text cannot be read, WrongKindError where what it holds is of another kind.
     """
+    look_first(path, looks)
     text = read_text(path)
     collecting = gc.isenabled()
     gc.disable()  # as in load: objects without end, and no garbage
     try:
         root = parse(text.text, text.name)
-        return _Reader(wanted, os.environ if environment is None else environment).response(root)
+        return _Reader(wanted, os.environ if environment is None else environment, looks).response(root)
     except TextError as error:
         raise ConfigErrors([error.mistake]) from None
     finally:
@@ -110,9 +117,10 @@ def read_response(path: str, wanted: type[Message], environment: Mapping[str, st
 
 
 class _Reader:
-    def __init__(self, wanted: type[Message], environment: Mapping[str, str]) -> None:
+    def __init__(self, wanted: type[Message], environment: Mapping[str, str], looks: Looks | None) -> None:
         self._wanted: Final = wanted
         self._environment: Final = environment
+        self._looks: Final = looks
 
     def response(self, root: Node) -> Response:
         if not isinstance(root, MappingNode):
@@ -154,7 +162,7 @@ class _Reader:
                 inner.entries.append((key, child))
         if wrong := self._wrong_type(node, urls, path):
             return Found(_text(inner, _NAMES[wanted]), blank, (wrong,), node, path, strange=True)
-        message, mistakes = bind(wanted, inner, self._environment, path)
+        message, mistakes = bind(wanted, inner, self._environment, path, self._looks)
         mistakes.sort(key=lambda each: (each.line, each.column))
         return Found(getattr(message, _NAMES[wanted]), message, tuple(mistakes), node, path)
 

@@ -15,6 +15,7 @@ from proxyd.config.binding import bind
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.checks import check
 from proxyd.config.finding import Finding
+from proxyd.config.look import Looks
 from proxyd.config.merging import merge
 from proxyd.config.mistakes import ConfigErrors, Mistake
 from proxyd.config.nodes import Node, TextError, parse
@@ -28,10 +29,14 @@ Checks = Callable[[Bootstrap], Iterable[Finding]]
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A configuration that can run. ``origin`` is its path, or ``embedded default``, ``command line``..."""
+    """A configuration that can run. ``origin`` is its path, or ``embedded default``, ``command line``...
+
+    ``looks``: what the files that it names were before they were read.
+    """
 
     bootstrap: Bootstrap
     origin: str
+    looks: Looks
 
 
 def load(
@@ -44,7 +49,8 @@ def load(
     Raises ConfigErrors with every mistake.
     """
     text, overlay = gather(sources)
-    return Loaded(load_text(text, overlay, environment, further), text.name)
+    looks: Looks = {}
+    return Loaded(load_text(text, overlay, environment, further, looks), text.name, looks)
 
 
 def load_text(
@@ -52,14 +58,19 @@ def load_text(
     overlay: Text | None = None,
     environment: Mapping[str, str] | None = None,
     further: Checks | None = None,
+    looks: Looks | None = None,
 ) -> Bootstrap:
-    """Like ``load`` for a text that is at hand."""
+    """Like ``load`` for a text that is at hand; ``looks`` takes what its files were before."""
     with _collector_paused():
-        return _load(text, overlay, os.environ if environment is None else environment, further)
+        return _load(text, overlay, os.environ if environment is None else environment, further, looks)
 
 
 def _load(
-    text: Text, overlay: Text | None, environment: Mapping[str, str], further: Checks | None
+    text: Text,
+    overlay: Text | None,
+    environment: Mapping[str, str],
+    further: Checks | None,
+    looks: Looks | None,
 ) -> Bootstrap:
     trees: list[Node] = []
     broken: list[Mistake] = []
@@ -71,7 +82,7 @@ def _load(
     if broken:
         raise ConfigErrors(broken)
     root = trees[0] if len(trees) == 1 else merge(Bootstrap, *trees)
-    bootstrap, mistakes = bind(Bootstrap, root, environment)
+    bootstrap, mistakes = bind(Bootstrap, root, environment, looks=looks)
     assert isinstance(bootstrap, Bootstrap)
     fields = tuple(mistakes)
     mistakes += findings_as_mistakes(check(bootstrap), root, fields)

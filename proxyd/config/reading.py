@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from proxyd.config import facts, scalars
 from proxyd.config.environment import substitute
+from proxyd.config.look import Looks
 from proxyd.config.mistakes import NOT_SUPPORTED, Mistake, did_you_mean, quote
 from proxyd.config.nodes import Mapping, Node, Scalar, Sequence
 from proxyd.config.schema import Field, Kind, Shape
@@ -27,10 +28,14 @@ class Refused(Exception):  # noqa: N818 - no error: the mistake has been noted
 
 
 class Reader:
-    """Reads values of one tree. ``mistakes`` fills as it goes; ``environment`` answers ``${VAR}``."""
+    """Reads values of one tree. ``mistakes`` fills as it goes; ``environment`` answers ``${VAR}``.
 
-    def __init__(self, environment: Environment[str, str]) -> None:
+    ``looks`` takes what files beside the text were before they were read.
+    """
+
+    def __init__(self, environment: Environment[str, str], looks: Looks | None = None) -> None:
         self.environment: Final = environment
+        self.looks: Final = looks
         self.mistakes: Final[list[Mistake]] = []
         self.trail: Final[list[str]] = []  # the path in pieces: ".name", "[0]"
 

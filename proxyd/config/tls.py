@@ -122,6 +122,16 @@ class SdsSecretConfig(Message, frozen=True, kw_only=True):
     name: NonEmpty
     sds_config: ConfigSource | None = None
 
+    @property
+    def key(self) -> str:
+        """By which the secret is found among all that there are; see ``secret_key``."""
+        return self.name if self.sds_config is None else secret_key(self.name, self.sds_config.file)
+
+
+def secret_key(name: str, file: str) -> str:
+    """What the secret of a file is called beside static ones, and others of its name in other files."""
+    return f"{name}\n{file}"
+
 
 class CombinedCertificateValidationContext(Message, frozen=True, kw_only=True):
     """Two contexts that are merged: what the named one sets wins, its lists are appended."""

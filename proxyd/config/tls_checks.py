@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxyd.config.core import CidrRange
 from proxyd.config.discovery import ConfigSource
@@ -239,20 +239,19 @@ def check_block(path: str, block: CidrRange) -> Iterator[Finding]:
         yield Finding(f"{path}.prefix_len", "an IPv4 address has 32 bits")
 
 
-def secrets_of_files(root: Message, path: str = "") -> Iterator[tuple[str, SdsSecretConfig, ConfigSource]]:
-    """What in a message refers to a secret in a file: its place, itself, and which file."""
+class SecretUse(NamedTuple):
+    """Where a message refers to a secret in a file."""
+
+    path: str
+    kind: str  # the field of Secret that it asks for
+    config: SdsSecretConfig
+    source: ConfigSource
+
+
+def secrets_of_files(root: Message, path: str = "") -> Iterator[SecretUse]:
+    """Everything in a message that refers to a secret in a file."""
     for place, message in messages(root, path):
         if isinstance(message, SdsSecretConfig) and message.sds_config is not None:
-            yield place, message, message.sds_config
-
-
-def check_secret_files(path: str, root: Message, files: dict[str, str]) -> Iterator[Finding]:
-    """A secret's name stands for one file. ``files`` has those known so far, empty for static secrets."""
-    for place, message, source in secrets_of_files(root, path):
-        if message.name:
-            known = files.setdefault(message.name, source.file)
-            if known != source.file:
-                where = f"the one in {known}" if known else "a static one"
-                yield Finding(
-                    f"{place}.name", f"{quote(message.name)} is the name of another secret: {where}"
-                )
+            # tls_certificate_sds_secret_configs[0], validation_context_sds_secret_config, ...
+            kind = place.rpartition(".")[2].partition("_sds_secret_config")[0]
+            yield SecretUse(place, kind, message, message.sds_config)

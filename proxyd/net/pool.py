@@ -220,7 +220,8 @@ class Pool(ConnectionOwner):
         host.stats.cx_total.value += 1
         host.stats.cx_active.value += 1
         try:
-            if config.waits:
+            if config.waits is not None:
+                config.waits.secrets_not_ready.value += 1
                 reason = _NOT_READY
             elif config.tls is None:
                 await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape

@@ -86,26 +86,21 @@ class ClusterSnapshot:
         connecting = config.upstream_connection_options
         self.keep_alive: Final = keep_alive(None if connecting is None else connecting.tcp_keepalive)
         # Other contents of the same files, or of secrets, are for connections from then on.
-        self.waits: bool = False  # for a secret: until it is there, no connection can be made
-        self.tls: ClientTls | None = None
-        try:
-            self.tls = _tls(config, registry, settings or TlsSettings({}), self.stat_name)
-        except SecretNotReadyError:
-            self.waits = True
+        self.waits: TlsStats | None = None  # for a secret: until it is there, no connection can be made
+        self.tls: ClientTls | None = None  # None where HTTP goes over bare TCP
+        socket = config.transport_socket
+        if socket is not None and isinstance(socket.typed_config, UpstreamTlsContext):
+            stats = TlsStats(registry, CLUSTER, self.stat_name)
+            try:
+                self.tls = ClientTls(socket.typed_config, config, settings or TlsSettings({}), stats)
+            except SecretNotReadyError:
+                self.waits = stats
         self.hosts: Final[list[HostEntry]] = [] if self.resolved else endpoints(config)
 
     def take_tls(self, other: "ClusterSnapshot") -> None:
         """Use another's certificates and trust from now on; the two differ in nothing else."""
         self.tls = other.tls
         self.written = other.written
-
-
-def _tls(config: Cluster, registry: Registry, settings: TlsSettings, stat_name: str) -> ClientTls | None:
-    """None where HTTP goes over bare TCP."""
-    socket = config.transport_socket
-    if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
-        return None
-    return ClientTls(socket.typed_config, config, settings, TlsStats(registry, CLUSTER, stat_name))
 
 
 def endpoints(config: Cluster) -> list[HostEntry]:

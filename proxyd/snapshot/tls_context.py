@@ -149,7 +149,7 @@ def validation_of(common: CommonTlsContext, secrets: Secrets) -> CertificateVali
 
 def secret_of(secrets: Secrets, config: SdsSecretConfig, field: str) -> Secret:
     """The secret that is named. Raises TlsError."""
-    secret = secrets.get(config.name)
+    secret = secrets.get(config.key)
     if secret is not None:
         return secret
     if config.sds_config is not None:

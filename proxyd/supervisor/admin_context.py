@@ -24,7 +24,7 @@ from proxyd.snapshot.clusters import logical_host
 from proxyd.stats.view import StatsView
 from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
-from proxyd.supervisor.resources import CDS, LDS, STATIC, Problem
+from proxyd.supervisor.resources import CDS, LDS, SDS, STATIC_KEY, Problem
 from proxyd.supervisor.supervisor import Supervisor
 from proxyd.supervisor.vitals import flatten
 from proxyd.supervisor.worker_views import worker_views
@@ -75,7 +75,8 @@ class SupervisorContext:
     def dynamic(self) -> Sequence[DynamicView]:
         found: list[DynamicView] = []
         for key, state in self._supervisor.updates.states.items():
-            if key.kind == STATIC:
+            if key == STATIC_KEY:
+                found += map(_static_error, state.problems.items())
                 continue
             for name in dict.fromkeys((*state.resources, *state.problems)):
                 resource, problem = state.resources.get(name), state.problems.get(name)
@@ -181,6 +182,18 @@ class SupervisorContext:
 
     async def quit(self) -> None:
         self._supervisor.stop(now=False)
+
+
+# As what the error of a static resource is shown: Envoy's dump has a place for those of dynamic ones alone.
+_KINDS: Final = {"listeners": LDS, "clusters": CDS, "secrets": SDS}
+
+
+def _static_error(problem: tuple[str, Problem]) -> DynamicView:
+    """Files of a static resource have changed and cannot be used. ``listeners[0]`` is its place."""
+    place, why = problem
+    kind = _KINDS.get(place.partition("[")[0], LDS)
+    name = f"static_resources.{place}" if place else "static_resources"
+    return DynamicView(kind, name, "", None, 0.0, _error_view(why))
 
 
 def _error_view(problem: Problem | None) -> ErrorView | None:

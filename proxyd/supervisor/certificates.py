@@ -108,7 +108,7 @@ def _context(scope: str, common: CommonTlsContext, secrets: Mapping[str, Secret]
         authorities = [UsedCertificate(_path(source), Certificate(der)) for der in _split(source)[:1]]
     found: list[TlsCertificate | None] = list(common.tls_certificates)
     for config in common.tls_certificate_sds_secret_configs:
-        secret = secrets.get(config.name)
+        secret = secrets.get(config.key)
         found.append(None if secret is None else secret.tls_certificate)
     certificates: list[UsedCertificate] = []
     for each in found:

@@ -9,6 +9,7 @@ from proxyd.config.bootstrap import Admin, Bootstrap
 from proxyd.config.canonical import to_proto_json
 from proxyd.config.core import Address, SocketAddress
 from proxyd.config.load import ConfigErrors, Mistake, Sources, load
+from proxyd.config.look import Looks
 from proxyd.config.scalars import is_ip
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
 from proxyd.snapshot.checks import check_snapshot, tls_warnings
@@ -32,6 +33,7 @@ class Configuration:
         known: Mapping[Key, State] | None = None,
         touched: frozenset[str] | None = None,
         allow_empty: bool = False,
+        looks: Looks | None = None,
     ) -> None:
         """``bootstrap`` is as written; ``runtime`` are the values set by /runtime_modify.
 
@@ -42,7 +44,7 @@ class Configuration:
         self.origin: Final = origin
         self.written: Final = bootstrap
         self.assembly: Assembly = assemble(
-            _with_runtime(bootstrap, runtime), known or {}, touched, allow_empty
+            _with_runtime(bootstrap, runtime), known or {}, touched, allow_empty, looks
         )
         try:
             compile_snapshot(self.bootstrap, Registry(None), 0)
@@ -60,6 +62,12 @@ class Configuration:
     def bootstrap(self) -> Bootstrap:
         """What workers run: static and dynamic resources, and the runtime."""
         return self.assembly.bootstrap
+
+    @property
+    def now_written(self) -> Bootstrap:
+        """As written, with the contents that files of static resources have now."""
+        static = self.assembly.written.static_resources
+        return msgspec.structs.replace(self.written, static_resources=static)
 
     @property
     def tls_contexts(self) -> list[UsedContext]:
@@ -97,7 +105,7 @@ def read(
         admin = bootstrap.admin or Admin()
         address = Address(socket_address=_socket_address(admin_address))
         bootstrap = msgspec.structs.replace(bootstrap, admin=msgspec.structs.replace(admin, address=address))
-    return Configuration(bootstrap, loaded.origin, runtime, known, None, allow_empty)
+    return Configuration(bootstrap, loaded.origin, runtime, known, None, allow_empty, loaded.looks)
 
 
 def _socket_address(text: str) -> SocketAddress:

@@ -1,25 +1,20 @@
 """One generation: a configuration in force, its zygote, its workers, until the last of them has gone."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.encoding import encode
-from proxyd.snapshot.build import listener_key
-from proxyd.snapshot.tickets import TicketSecret
-from proxyd.stats.block import LayoutMismatchError, size_for
-from proxyd.stats.totals import Totals
+from proxyd.stats.block import LayoutMismatchError
 from proxyd.supervisor.backoff import Backoff
 from proxyd.supervisor.dns import HostSets
-from proxyd.supervisor.limits import Limits
+from proxyd.supervisor.equipment import Equipment, Pending
 from proxyd.supervisor.machine import local_address
 from proxyd.supervisor.problems import explain_resources
 from proxyd.supervisor.roster import START_LIMIT, Roster
-from proxyd.supervisor.sockets import Prepared, Wanted
+from proxyd.supervisor.sockets import Prepared
 from proxyd.supervisor.spares import Spares
+from proxyd.supervisor.surroundings import Surroundings
 from proxyd.supervisor.worker import Worker
 from proxyd.supervisor.zygote import Zygote, ZygoteOwner
 from proxyd.system import native
@@ -35,8 +30,6 @@ from proxyd.workers.control import (
     Drained,
     Draining,
     FromWorker,
-    LogSettings,
-    Prepare,
     Ready,
     Refused,
     ReopenLogs,
@@ -49,62 +42,6 @@ from proxyd.workers.control import (
 )
 
 logger = logging.getLogger("main")
-
-
-class Surroundings(Protocol):
-    """What a generation needs of the supervisor."""
-
-    loop: asyncio.AbstractEventLoop
-    totals: Totals
-    limits: Limits
-    log: LogSettings
-    drain_close: bool
-    tickets: TicketSecret
-
-    def new_worker_id(self) -> int:
-        """A number no worker has had."""
-
-    def changed(self) -> None:
-        """Something has happened: compare what is wanted with what is."""
-
-    def replaced(self, slot: int) -> None:
-        """A hung worker of this slot was ended."""
-
-
-def _scopes(bootstrap: Bootstrap) -> int:
-    """How many clusters, hosts and listeners have statistics of their own, as far as it is written."""
-    resources = bootstrap.static_resources
-    hosts = sum(
-        len(locality.lb_endpoints)
-        for cluster in resources.clusters
-        if cluster.load_assignment is not None
-        for locality in cluster.load_assignment.endpoints
-    )
-    return len(resources.clusters) + len(resources.listeners) + hosts
-
-
-class Pending:
-    """A change in place on its way: what every worker, also one that is yet to come, has to know of it."""
-
-    def __init__(self, bootstrap: Bootstrap, sockets: Prepared, hosts: HostSets) -> None:
-        self.bootstrap: Final = bootstrap
-        self.sockets: Final = sockets
-        self.hosts: Final = hosts
-        self.limited: Final = [listener.name for listener in bootstrap.static_resources.listeners]
-        self.limit_columns: tuple[int, ...] = ()
-        self.configuration = -1
-        self.lent: Final[dict[int, set[int]]] = {}  # worker id to the numbers of its sockets
-        self.tell_newcomer: Callable[[Worker], None] = lambda _worker: None
-
-    def open(self, limits: Limits) -> None:
-        """Take what it needs. Raises OSError."""
-        self.configuration = native.create_sealed_memory("proxyd-config", encode(self.bootstrap))
-        self.limit_columns = limits.table.lend_columns(self.limited)
-
-    def close(self, limits: Limits) -> None:
-        """Give it back: the change does not come into force."""
-        native.close_descriptor(self.configuration)
-        limits.table.take_back_columns(self.limited)
 
 
 class Generation(ZygoteOwner):
@@ -123,8 +60,6 @@ class Generation(ZygoteOwner):
         around: Surroundings,
     ) -> None:
         self.number: Final = number
-        self.bootstrap: Bootstrap = bootstrap
-        self.hosts: HostSets = hosts
         self.born: Final = time.monotonic()
         self.roster: Final = Roster(workers)
         self.workers: Final[dict[int, Worker]] = {}
@@ -137,16 +72,12 @@ class Generation(ZygoteOwner):
         self.carried: int = 0  # connections open when it began to drain
         self.undone: Final[list[tuple[int, int, str]]] = []  # number asked, slot, why it could not be done
         self._around: Final = around
-        self._sockets: Prepared = sockets
+        self._equipment = Equipment(bootstrap, sockets, hosts, around.limits)
         self._pending: Pending | None = None
         self._serving = False
         self._zygote: Zygote | Spares | None = None
         self._zygote_backoff: Final = Backoff()
         self._zygote_born = 0.0
-        self._stats_size = size_for(_scopes(bootstrap))
-        self._configuration = native.create_sealed_memory("proxyd-config", encode(bootstrap))
-        self._limited = [listener.name for listener in bootstrap.static_resources.listeners]
-        self._limit_columns = around.limits.table.lend_columns(self._limited)
 
     # -- what the supervisor asks
 
@@ -154,6 +85,16 @@ class Generation(ZygoteOwner):
         """Start the zygote and, through it, all workers."""
         self.roster.filled = True
         self.reconcile(time.monotonic(), 0.0)
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """The configuration in force."""
+        return self._equipment.bootstrap
+
+    @property
+    def hosts(self) -> HostSets:
+        """The hosts of its clusters."""
+        return self._equipment.hosts
 
     @property
     def ready(self) -> bool:
@@ -209,69 +150,46 @@ class Generation(ZygoteOwner):
 
     # -- changes in place
 
-    def prepare(self, number: int, pending: "Pending", drain_seconds: float) -> set[int]:
+    def prepare(
+        self, number: int, bootstrap: Bootstrap, sockets: Prepared, hosts: HostSets, drain_seconds: float
+    ) -> set[int]:
         """Have every worker get ready for a change; the ids of those that will answer Done.
 
         ``commit`` or ``abort`` has to follow. Raises OSError, and then nothing has begun.
         """
-        pending.open(self._around.limits)
-        self._pending = pending
+        equipment = Equipment(bootstrap, sockets, hosts, self._around.limits)
+        self._pending = Pending(number, equipment, drain_seconds)
         for worker in self.workers.values():
-            self._tell_prepare(worker, number, pending, drain_seconds)
-        pending.tell_newcomer = lambda worker: self._tell_prepare(worker, number, pending, drain_seconds)
+            self._tell_pending(worker)
         return set(self.workers)
 
-    def _tell_prepare(self, worker: Worker, number: int, pending: "Pending", drain_seconds: float) -> None:
-        lent = [
-            each
-            for each in pending.sockets.lent(worker.member.slot)
-            if self._is_served(pending.bootstrap, each[0])
-        ]
-        lent.sort(key=lambda each: each[1].number not in worker.lent)
-        new = [sock for _, sock in lent if sock.number not in worker.lent]
-        message = Prepare(
-            number=number,
-            sockets=tuple(Socket(sock.number, wanted.listener, wanted.backlog) for wanted, sock in lent),
-            lent=len(new),
-            limit_columns=pending.limit_columns,
-            hosts=pending.hosts.sets(),
-            drain_seconds=drain_seconds,
-        )
-        pending.lent[worker.member.worker_id] = {sock.number for _, sock in lent}
+    def _tell_pending(self, worker: Worker) -> None:
+        """Each worker has to hear of a change on its way, also one that has just come."""
+        if self._pending is None:
+            return
         try:
-            worker.send(message, [pending.configuration, *(sock.fileno() for sock in new)])
+            self._pending.tell(worker, self.stopped_listeners)
         except OSError as error:
-            self.undone.append((number, worker.member.slot, explain_resources(error)))
+            self.undone.append((self._pending.number, worker.member.slot, explain_resources(error)))
 
     def commit(self, number: int) -> set[int]:
         """Put in force what was prepared, for these workers and all to come; those that will answer Done."""
         pending, self._pending = self._pending, None
         assert pending is not None
-        native.close_descriptor(self._configuration)
-        table = self._around.limits.table
-        table.take_back_columns(self._limited)
-        self.bootstrap = pending.bootstrap
-        self.hosts = pending.hosts
-        self._sockets = pending.sockets
-        self._configuration = pending.configuration
-        self._limited, self._limit_columns = pending.limited, pending.limit_columns
-        self._stats_size = max(self._stats_size, size_for(_scopes(pending.bootstrap)))
+        former, self._equipment = self._equipment, pending.equipment
         for worker in self.workers.values():
-            worker.lent = pending.lent.get(worker.member.worker_id, set())
+            worker.lent = pending.lent.get(worker.member.worker_id, frozenset())
             worker.send(Commit(number))
+        former.close()
         return set(self.workers)
 
     def abort(self, number: int) -> set[int]:
         """Forget what was prepared; the ids of those that will answer Done."""
         pending, self._pending = self._pending, None
         if pending is not None:
-            pending.close(self._around.limits)
+            pending.equipment.close()
         self.broadcast(Abort(number))
         return set(self.workers)
-
-    def _is_served(self, bootstrap: Bootstrap, wanted: Wanted) -> bool:
-        listener = bootstrap.static_resources.listeners[wanted.listener]
-        return listener_key(listener, wanted.listener) not in self.stopped_listeners
 
     def ask(self, message: StopListening | ReopenLogs) -> set[int]:
         """Tell every worker; the ids of those that will answer Done."""
@@ -422,16 +340,13 @@ class Generation(ZygoteOwner):
     def _spawn(self, zygote: Zygote | Spares, slot: int, now: float) -> None:
         around = self._around
         member = self.roster.add(around.new_worker_id(), slot, now)
-        lent = [
-            (wanted, sock)
-            for wanted, sock in self._sockets.lent(slot)
-            if self._is_served(self.bootstrap, wanted)
-        ]
+        equipment = self._equipment
+        lent = equipment.lent(slot, self.stopped_listeners)
         worker = Worker(
             around.loop,
             member,
             around.totals,
-            self._stats_size,
+            equipment.stats_size,
             around.limits,
             self._on_message,
             self._on_lost,
@@ -443,20 +358,19 @@ class Generation(ZygoteOwner):
             generation=self.number,
             local_address=local_address(),
             limit_row=worker.limit_row,
-            limit_columns=self._limit_columns,
+            limit_columns=equipment.limit_columns,
             listeners=tuple(Socket(sock.number, wanted.listener, wanted.backlog) for wanted, sock in lent),
-            hosts=self.hosts.sets(),
+            hosts=equipment.hosts.sets(),
             log=around.log,
             serve=self._serving,
             drain_close=around.drain_close or self.leaving,
             ticket_secret=around.tickets.secret,
             ticket_epoch=around.tickets.epoch,
         )
-        worker.spawn(zygote, boot, self._configuration, [sock.fileno() for _, sock in lent])
-        worker.lent = {sock.number for _, sock in lent}
+        worker.spawn(zygote, boot, equipment.configuration, [sock.fileno() for _, sock in lent])
+        worker.lent = frozenset(sock.number for _, sock in lent)
         self.workers[member.worker_id] = worker
-        if self._pending is not None:
-            self._pending.tell_newcomer(worker)
+        self._tell_pending(worker)
 
     def _not_spawned(self, slot: int, why: str, now: float) -> None:
         """The supervisor itself lacks what a worker needs: as if it had died of its start."""
@@ -479,10 +393,9 @@ class Generation(ZygoteOwner):
                 return
             self.over = True
             if self._pending is not None:
-                self._pending.close(self._around.limits)
+                self._pending.equipment.close()
                 self._pending = None
-            native.close_descriptor(self._configuration)
-            self._around.limits.table.take_back_columns(self._limited)
+            self._equipment.close()
         self._around.changed()
 
 

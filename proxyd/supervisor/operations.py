@@ -272,5 +272,5 @@ def _file_status(key: Key, state: State) -> FileStatus:
         age_s=time.time() - state.updated if state.updated else -1.0,
         version=state.version_info,
         resources=len(state.resources),
-        reasons=tuple(reason for problem in state.problems.values() for reason in problem.reasons),
+        reasons=state.reasons(),
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -14,12 +14,12 @@ from proxyd.config.discovery import ConfigSource, Rds
 from proxyd.config.filled import with_rds_routes
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
+from proxyd.config.look import Looks
 from proxyd.config.message import Message
 from proxyd.config.route import RouteConfiguration
-from proxyd.config.tls import SdsSecretConfig, Secret
+from proxyd.config.tls import SdsSecretConfig, Secret, secret_key
 from proxyd.snapshot.clusters import HostEntry, assigned
 from proxyd.stats.scopes import escape
-from proxyd.supervisor.watcher import Look
 
 LDS: Final = "lds"
 CDS: Final = "cds"
@@ -43,7 +43,7 @@ class Key(NamedTuple):
     kind: str
     file: str
     name: str  # of the one resource that is asked for, empty where all are
-    scope: str  # what its statistics begin with; empty for those of STATIC
+    scope: str  # what its statistics begin with
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -72,6 +72,12 @@ class State(msgspec.Struct, frozen=True):
     problems: dict[str, Problem] = {}  # by the name of the resource; empty for the file as a whole
     result: str = ""
 
+    def reasons(self) -> tuple[str, ...]:
+        """Everything that is wrong, each reason once."""
+        return tuple(
+            dict.fromkeys(reason for problem in self.problems.values() for reason in problem.reasons)
+        )
+
 
 class Outcome(NamedTuple):
     """One attempt."""
@@ -96,7 +102,7 @@ class Assembly(msgspec.Struct, frozen=True):
     hosts: dict[str, tuple[HostEntry, ...]]
     states: dict[Key, State]
     outcomes: tuple[Outcome, ...]
-    looks: dict[str, Look | None] = {}  # what each file was just before it was read
+    looks: Looks = {}  # what each file was just before it was read
 
     def without_listener(self, name: str, reason: str, before: Mapping[Key, State]) -> "Assembly | None":
         """The same, but for a dynamic listener that cannot be had; None where it is none."""
@@ -133,28 +139,41 @@ class Assembly(msgspec.Struct, frozen=True):
 
     def refused(self, reason: str, before: Mapping[Key, State]) -> "Assembly":
         """What is known when all of it had to be given up."""
-        states = {}
+        states: dict[Key, State] = {}
         now = time.time()
+        lost = {each.key: each.result for each in self.outcomes if each.changed}
         for key, state in self.states.items():
             former = before.get(key)
-            outcome = next((each for each in self.outcomes if each.key == key), None)
-            if outcome is None or not outcome.changed:
-                if former is not None:
-                    states[key] = msgspec.structs.replace(
-                        former, problems=state.problems, result=state.result
-                    )
-                continue
-            problem = Problem(None, state.version_info, now, (f"{key.file}: {reason}",))
-            states[key] = msgspec.structs.replace(
-                former or State(), problems={**state.problems, "": problem}, result=REJECTED
-            )
+            if key in lost:
+                told = (f"{key.file}: {reason}" if key.file else reason,)
+                problem = Problem(None, state.version_info, now, told)
+                states[key] = _given_up(former or State(), state, lost[key], problem)
+            elif former is not None:
+                states[key] = msgspec.structs.replace(former, problems=state.problems, result=state.result)
         outcomes = tuple(
-            each._replace(result=REJECTED, reasons=(*each.reasons, reason), changed=False)
+            each._replace(
+                # There was no attempt at the file itself where only files that it names are others.
+                result=ROTATION if each.result == REFRESH else REJECTED,
+                reasons=(*each.reasons, reason),
+                changed=False,
+            )
             if each.changed
             else each
             for each in self.outcomes
+            if each.key in states  # nobody else asks for the rest
         )
         return msgspec.structs.replace(self, states=states, outcomes=outcomes)
+
+    def refused_files(self, touched: Collection[str]) -> frozenset[str]:
+        """Of the files that were touched, those whose contents are lost where all has to be given up."""
+        found: set[str] = set()
+        for key in {each.key for each in self.outcomes if each.changed}:
+            messages: list[Message] = [each.message for each in self.states[key].resources.values()]
+            if key == STATIC_KEY:
+                messages.append(self.written)
+            found.add(key.file)
+            found.update(*map(data_source.files, messages))
+        return frozenset(found.intersection(touched))
 
     def files(self) -> set[str]:
         """Every file that the configuration depends on, but for the bootstrap itself."""
@@ -165,6 +184,14 @@ class Assembly(msgspec.Struct, frozen=True):
             for resource in state.resources.values():
                 found |= data_source.files(resource.message)
         return found
+
+
+def _given_up(former: State, state: State, result: str, problem: Problem) -> State:
+    """What is known where ``state`` has to be given up again."""
+    if result == REFRESH:
+        lost = [name for name, each in state.resources.items() if each is not former.resources.get(name)]
+        return msgspec.structs.replace(former, problems={**state.problems, **dict.fromkeys(lost, problem)})
+    return msgspec.structs.replace(former, problems={**state.problems, "": problem}, result=REJECTED)
 
 
 def compose(
@@ -194,7 +221,7 @@ def compose(
         static,
         listeners=listeners,
         clusters=tuple(clusters),
-        secrets=(*static.secrets, *of_kind(states, SDS, Secret)),
+        secrets=(*static.secrets, *secrets_by_key(states)),
     )
     return msgspec.structs.replace(bootstrap, static_resources=resources), hosts
 
@@ -225,6 +252,9 @@ def eds_key(cluster: Cluster) -> Key | None:
     return Key(EDS, config.eds_config.file, config.service_name or cluster.name, scope)
 
 
+# Contents of files that static resources name. Not Envoy's: it never reads these again.
+STATIC_KEY: Final = Key(STATIC, "", "", "static_resources.")
+
 _Kind = TypeVar("_Kind", bound=Message)
 
 
@@ -235,6 +265,17 @@ def of_kind(states: Mapping[Key, State], kind: str, struct: type[_Kind]) -> list
         if key.kind == kind
         for resource in state.resources.values()
         if isinstance(resource.message, struct)
+    ]
+
+
+def secrets_by_key(states: Mapping[Key, State]) -> list[Secret]:
+    """Those of files, each under the name by which ``SdsSecretConfig.key`` finds it."""
+    return [
+        msgspec.structs.replace(resource.message, name=secret_key(key.name, key.file))
+        for key, state in states.items()
+        if key.kind == SDS
+        for resource in state.resources.values()
+        if isinstance(resource.message, Secret)
     ]
 
 

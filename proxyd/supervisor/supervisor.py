@@ -1,11 +1,6 @@
-"""The supervisor: which generation serves, which still drain, and how one takes over from another.
+"""The supervisor: which generation serves, which still drain, and what is in force.
 
-A change of configuration has two halves. Up to the commit everything may fail and nothing has happened:
-configuration, addresses, names, and a whole generation of workers that has said Ready. From the commit on
-nothing is undone: new sockets listen, the new generation accepts, then the old one stops accepting.
-
-At most two generations drain at a time. A further reload waits for the older of them rather than cutting its
-requests; it can wait for as long as the drain time at most.
+How one generation takes over from another stands in ``handover``, how one changes in place in ``updates``.
 """
 
 import asyncio
@@ -18,44 +13,31 @@ from typing import Any, Final
 
 import anyio
 import anyio.to_thread
-import msgspec
 
 from proxyd.admin.context import DRAINING as SERVER_DRAINING
-from proxyd.admin.context import INITIALIZING, LIVE
+from proxyd.admin.context import INITIALIZING
 from proxyd.config.load import Sources
 from proxyd.snapshot.tickets import SECRET_BYTES, TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.totals import Totals
-from proxyd.supervisor import configuration
 from proxyd.supervisor.admin_service import AdminService
 from proxyd.supervisor.configuration import Configuration
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation
+from proxyd.supervisor.handover import TAKE_OVER_LIMIT, HandingOver, Handover
 from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.options import StartOptions
-from proxyd.supervisor.problems import StartError, check_descriptors, explain_bind, explain_resources
+from proxyd.supervisor.problems import StartError
 from proxyd.supervisor.resources import Assembly
-from proxyd.supervisor.sockets import BindError, ListenSockets, Prepared, Wanted, wanted_addresses
+from proxyd.supervisor.sockets import ListenSockets, Wanted
 from proxyd.supervisor.updates import Updates
 from proxyd.supervisor.vitals import Vitals
-from proxyd.system import native
 from proxyd.workers.control import Hosts, HostSet, LogSettings
 
 logger = logging.getLogger("main")
 
-MAX_DRAINING: Final = 2
 TICK: Final = 1.0  # seconds between two looks at everything, whatever happens
 LATE: Final = 1.0  # seconds; a supervisor this late was itself not running, see Roster.overdue
-TAKE_OVER_LIMIT: Final = 10.0  # seconds for workers to begin, and old ones to end, accepting
-
-
-class Handover(msgspec.Struct, frozen=True):
-    """What a change of configuration came to."""
-
-    generation: int
-    workers: int
-    seconds: float  # of work until the new generation served; without waiting for other changes
-    carried: int  # connections of older generations still open at that moment
 
 
 class Supervisor:
@@ -193,9 +175,8 @@ class Supervisor:
         async with self.changing:
             if self.stopping:
                 raise StartError("the server is stopping")
-            began = time.monotonic()
             with self.cancellable():
-                return await self._hand_over(began, sources or self.sources, workers, runtime)
+                return await HandingOver(self, sources or self.sources, workers, runtime).run()
         raise StartError("the server is stopping")
 
     @contextmanager
@@ -205,153 +186,20 @@ class Supervisor:
             self._cancel_change = scope
             yield
 
-    async def _hand_over(
-        self, began: float, sources: Sources, workers: int | None, runtime: dict[str, str] | None
-    ) -> Handover:
-        workers_wanted = workers or self.workers_wanted
-        count = workers_wanted or native.cpu_count()
-        candidate = await self._read(sources, runtime)
-        for warning in candidate.warnings:
-            logger.warning("%s", warning)
-        wanted, prepared = await self._prepare_sockets(candidate, count)
-        assert self.admin is not None
-        admin = None
-        generation = None
-        try:
-            admin = self.admin.prepare(candidate.admin_address, candidate.admin_logs)
-            before = self.current.hosts if self.current is not None else None
-            clusters = candidate.bootstrap.static_resources.clusters
-            hosts = HostSets(clusters, self.registry, before, assigned=candidate.assembly.hosts)
-            await hosts.first()
-            waited = time.monotonic()
-            await self.until(lambda: len(self.draining) < MAX_DRAINING)
-            began += time.monotonic() - waited
-            generation = self._new_generation(candidate, count, prepared, hosts)
-            await self._until_ready(generation)
-            try:
-                self.sockets.commit(prepared)
-            except BindError as error:
-                raise StartError(explain_bind(error)) from None
-        except BaseException:
-            if generation is not None:
-                generation.fail()
-            prepared.abandon()
-            if admin is not None:
-                admin.abandon()
-            raise
-        with anyio.CancelScope(shield=True):
-            # From here on there is no way back, and none is needed.
-            handover = await self._commit(began, candidate, generation)
-            await self.admin.commit(admin)
-            await self._tell_admin_address()
-        self.sources, self.workers_wanted = sources, workers_wanted
-        if runtime is not None:
-            self.runtime = runtime
+    def in_force(self, assembly: Assembly, wanted: list[Wanted]) -> None:
+        """A change in place has come to this; ``wanted`` are the addresses of its listeners."""
+        present = self.configuration
+        assert present is not None
+        if assembly.written is not present.assembly.written:
+            self.loaded_at = time.time()
+        present.assembly = assembly
         self.wanted = wanted
-        self.start_soon(self._follow_hosts, generation)
-        return handover
+        self.updates.hold(assembly)
 
-    async def _read(self, sources: Sources, runtime: dict[str, str] | None) -> Configuration:
-        if runtime is not None and self.configuration is not None:
-            present = self.configuration
-            return await anyio.to_thread.run_sync(
-                Configuration, present.written, present.origin, runtime, self.updates.states, frozenset()
-            )
-        options = self.options
-        return await anyio.to_thread.run_sync(
-            configuration.read,
-            sources,
-            options.admin_address,
-            self.runtime,
-            self.updates.states,
-            options.allow_empty_updates,
-        )
-
-    async def _prepare_sockets(self, candidate: Configuration, workers: int) -> tuple[list[Wanted], Prepared]:
-        """Bind what is missing. A dynamic listener whose address cannot be had is left out, as in Envoy."""
-        while True:
-            wanted = wanted_addresses(candidate.bootstrap, native.default_backlog())
-            limit = native.raise_descriptor_limit()
-            warning = check_descriptors(limit, candidate.bootstrap, workers, len(wanted))
-            if warning:
-                logger.warning("%s", warning)
-            try:
-                return wanted, self.sockets.prepare(wanted, workers)
-            except BindError as error:
-                self.vitals.listener_failed()
-                # Who has the port is looked up in all processes: not on the loop.
-                reason = await anyio.to_thread.run_sync(explain_bind, error)
-                known = self.updates.states
-                smaller = candidate.assembly.without_listener(error.wanted.name, reason, known)
-                if smaller is None:
-                    raise StartError(reason) from None
-                candidate.assembly = smaller
-
-    def _new_generation(
-        self, candidate: Configuration, workers: int, prepared: Prepared, hosts: HostSets
-    ) -> Generation:
-        # What never was in force leaves no gap, but while it still ends its number is taken.
-        number = 1 + max((each.number for each in self.generations), default=0)
-        try:
-            generation = Generation(number, candidate.bootstrap, workers, prepared, hosts, self)
-        except OSError as error:
-            raise StartError(f"no new workers can be started: {explain_resources(error)}") from None
-        self.generations.append(generation)
-        generation.start()
-        return generation
-
-    async def _until_ready(self, generation: Generation) -> None:
-        await self.until(lambda: generation.ready or bool(generation.failure))
-        if generation.failure:
-            raise StartError(f"the new workers cannot start: {generation.failure}")
-
-    async def _commit(self, began: float, candidate: Configuration, generation: Generation) -> Handover:
-        old, self.current = self.current, generation
-        previous = self.configuration
-        self.configuration = candidate
-        self.loaded_at = time.time()
-        generation.serve()
-        await self.until(lambda: generation.serving or self.stopping, TAKE_OVER_LIMIT)
-        seconds = time.monotonic() - began
-        carried = 0
-        if old is not None:
-            old.drain(self.options.drain_time_s, close_idle=False)
-            await self.until(lambda: old.stopped_accepting, TAKE_OVER_LIMIT)
-            carried = old.carried + sum(
-                self.totals.worker(worker_id).connections
-                for each in self.draining
-                if each is not old
-                for worker_id in each.workers
-            )
-        generation.hosts.adopt(old.hosts if old is not None else None)
-        generation.hosts.assign(candidate.assembly.hosts)
-        self.updates.adopt(candidate.assembly)
-        self.sockets.retire()
-        if not self.stopping and not self.drain_close:
-            self.state = LIVE
-        self.vitals.certificates_used(candidate.tls_contexts)
-        self.vitals.taken_over(
-            generation.number,
-            None if previous is None else previous.bootstrap,
-            candidate.bootstrap,
-            generation.roster.size,
-        )
-        return Handover(generation.number, generation.roster.size, seconds, carried)
-
-    def configuration_updated(self, assembly: Assembly) -> None:
-        """A change in place has come to this."""
-        assert self.configuration is not None
-        self.configuration.assembly = assembly
-        self.vitals.certificates_used(self.configuration.tls_contexts)
-        self.loaded_at = time.time()
-
-    async def _tell_admin_address(self) -> None:
-        path = self.options.admin_address_path
-        if path is not None and self.admin is not None and self.admin.address is not None:
-            try:
-                await anyio.to_thread.run_sync(_write, path, self.admin.address)
-            except OSError as error:
-                logger.error("cannot write the admin address to %s: %s", path, error.strerror)
+    def certificates_used(self) -> None:
+        """Show those that are in force now."""
+        if self.configuration is not None:
+            self.vitals.certificates_used(self.configuration.tls_contexts)
 
     def listening(self) -> list[tuple[str, list[tuple[str, int]]]]:
         """The listeners in force: name, and addresses as bound."""
@@ -363,6 +211,10 @@ class Supervisor:
         return list(found.values())
 
     # -- names
+
+    def follow_hosts(self, generation: Generation) -> None:
+        """From now on tell its workers of other hosts."""
+        self.start_soon(self._follow_hosts, generation)
 
     async def _follow_hosts(self, generation: Generation) -> None:
         """Keep a generation's hosts up to date as long as it has workers, the draining ones included."""
@@ -435,9 +287,3 @@ class Supervisor:
             lambda: all(generation.stopped_accepting for generation in self.generations), TAKE_OVER_LIMIT
         )
         self.sockets.close()
-
-
-def _write(path: str, text: str) -> None:
-    with open(path + ".new", "w") as file:
-        file.write(text)
-    os.replace(path + ".new", path)

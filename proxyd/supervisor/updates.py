@@ -1,57 +1,29 @@
 """Configuration that changes while it is in force: files are watched, and what is in them is put in place.
 
 The supervisor makes one configuration out of all resources (``resources``); workers know nothing of where
-they come from. A change has two phases: every worker prepares it, and only when all have is it put in force.
+they come from. Each round of reading (``resource_round``) is carried into all workers or none (``rollout``).
 """
 
 import logging
-import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.to_thread
 
-from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.cluster import Cluster
-from proxyd.config.filled import listener_as_written, managers
-from proxyd.config.listener import Listener
-from proxyd.snapshot.build import listener_key
-from proxyd.stats.scopes import escape
-from proxyd.stats.server_scopes import SubscriptionStats
-from proxyd.supervisor.dns import HostSets
-from proxyd.supervisor.generation import Generation, Pending
-from proxyd.supervisor.problems import counted, explain_bind, explain_resources
 from proxyd.supervisor.resource_round import assemble
-from proxyd.supervisor.resources import (
-    CDS,
-    EDS,
-    FAILURE,
-    LDS,
-    RDS,
-    REFRESH,
-    REJECTED,
-    ROTATION,
-    SDS,
-    STATIC,
-    SUCCESS,
-    Assembly,
-    Key,
-    Outcome,
-    State,
-    version_number,
-)
-from proxyd.supervisor.sockets import BindError, Prepared, Wanted, format_address, wanted_addresses
+from proxyd.supervisor.resources import Assembly, Key, State
+from proxyd.supervisor.rollout import Rollout, do_all
+from proxyd.supervisor.update_report import UpdateReport
 from proxyd.supervisor.watcher import FileWatcher
-from proxyd.system import native
 
 if TYPE_CHECKING:
     from proxyd.supervisor.supervisor import Supervisor
 
 logger = logging.getLogger("config")
 
-PREPARE_LIMIT: Final = 30.0  # seconds for all workers to be ready for a change
-COMMIT_LIMIT: Final = 10.0  # seconds for all workers to have it in force
+# Seconds. What could be read and had to be refused (a worker was not ready in time, a directory is missing, a
+# mistake of ours) may be possible a little later; its files will not have changed then, so nothing else asks.
+TRIES: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 
 class Updates:
@@ -60,10 +32,11 @@ class Updates:
     def __init__(self, supervisor: "Supervisor") -> None:
         self.states: dict[Key, State] = {}
         self._supervisor: Final = supervisor
-        self._stats: Final[dict[str, SubscriptionStats]] = {}  # by scope
+        self._report: Final = UpdateReport(supervisor.registry)
+        self._rollout: Final = Rollout(supervisor)
         self._touched: set[str] = set()
         self._change = anyio.Event()
-        self._began = time.monotonic()  # the last round
+        self._refused: Final = _Refused()
         self._watcher: Final = FileWatcher(
             supervisor.loop, self._on_touched, supervisor.options.watch_in_place
         )
@@ -71,28 +44,37 @@ class Updates:
     async def run(self) -> None:
         """Carry changes through as files change, until cancelled."""
         while True:
-            await self._change.wait()
+            with anyio.move_on_at(self._refused.due):
+                await self._change.wait()
             self._change = anyio.Event()
-            touched, self._touched = self._touched, set()
-            try:
-                await self._round(frozenset(touched))
-            except Exception:
-                logger.exception("an update could not be carried through")
+            touched, self._touched = frozenset(self._touched), set()
+            # What is new goes alone: it can be good whatever becomes of the rest.
+            if touched or self._refused.files:
+                try:
+                    await self._round(touched or self._refused.files, again=not touched)
+                except Exception:
+                    logger.exception("a round of updates has broken off")
 
     def close(self) -> None:
         """Watch no more."""
         self._watcher.close()
 
     def adopt(self, assembly: Assembly) -> None:
-        """This is in force, or all that came of an attempt: count, tell, remember, watch."""
+        """A reload has put this in force: remember, count, tell, watch."""
+        self.hold(assembly)
+        self._refused.forget(None)
+        self._tell(assembly)
+
+    def hold(self, assembly: Assembly) -> None:
+        """This is what is known from now on."""
         self.states = dict(assembly.states)
-        for outcome in assembly.outcomes:
-            self._count(outcome)
-            self._tell(outcome)
-        scopes = {key.scope for key in self.states}
-        for scope in self._stats.keys() - scopes:
-            self._stats.pop(scope).forget()
-        self._watcher.watch(assembly.files(), assembly.looks)
+
+    def _tell(self, assembly: Assembly) -> None:
+        do_all(
+            lambda: self._report.tell(assembly.outcomes, self.states),
+            lambda: self._watcher.watch(assembly.files(), assembly.looks),
+            self._supervisor.certificates_used,
+        )
 
     # -- one round
 
@@ -100,7 +82,7 @@ class Updates:
         self._touched |= files
         self._change.set()
 
-    async def _round(self, touched: frozenset[str]) -> None:
+    async def _round(self, touched: frozenset[str], again: bool) -> None:
         supervisor = self._supervisor
         async with supervisor.changing:
             present = supervisor.configuration
@@ -108,227 +90,69 @@ class Updates:
             if supervisor.stopping or present is None or generation is None:
                 return
             with supervisor.cancellable():
-                self._began = time.monotonic()
-                assembly = await anyio.to_thread.run_sync(
-                    assemble,
-                    present.assembly.written,
-                    self.states,
-                    touched,
-                    supervisor.options.allow_empty_updates,
-                )
-                await self._apply(generation, assembly)
-
-    async def _apply(self, generation: Generation, assembly: Assembly) -> None:
-        supervisor = self._supervisor
-        while True:
-            wanted = self._wanted(generation, assembly.bootstrap)
-            try:
-                prepared = supervisor.sockets.prepare(wanted, generation.roster.size)
-                break
-            except BindError as error:
-                supervisor.vitals.listener_failed()
-                reason = await anyio.to_thread.run_sync(explain_bind, error)
-                smaller = assembly.without_listener(error.wanted.name, reason, self.states)
-                if smaller is None:
-                    self._give_up(assembly, reason)
+                self._report.begin()
+                assembly: Assembly | None = None
+                refusal = ""
+                try:
+                    assembly = await anyio.to_thread.run_sync(
+                        assemble,
+                        present.assembly.written,
+                        self.states,
+                        touched,
+                        supervisor.options.allow_empty_updates,
+                    )
+                    assembly, refusal = await self._rollout.run(generation, assembly, self.states)
+                except Exception as error:
+                    logger.exception("an update could not be carried through")
+                    refusal = f"{type(error).__name__}: {error}"
+                if refusal:
+                    self._refuse(assembly, refusal, touched, again)
                     return
-                assembly = smaller
-        if assembly.bootstrap.static_resources == generation.bootstrap.static_resources:
-            prepared.abandon()
-            await self._assign_hosts(generation, assembly)
-            self.adopt(assembly)
-            supervisor.configuration_updated(assembly)
-            return
-        clusters = assembly.bootstrap.static_resources.clusters
-        hosts = HostSets(clusters, supervisor.registry, generation.hosts, assigned=assembly.hosts)
-        try:
-            await hosts.first()
-            refusal = await self._prepare(generation, assembly.bootstrap, prepared, hosts)
-        except BaseException:
-            generation.abort(supervisor.new_order())
-            prepared.abandon()
-            raise
-        if refusal:
-            supervisor.totals.hide(_scopes(assembly.bootstrap) - _scopes(generation.bootstrap))
-            prepared.abandon()
-            self._give_up(assembly, refusal)
-            return
-        with anyio.CancelScope(shield=True):
-            await self._commit(generation, assembly, wanted, hosts)
+                assert assembly is not None
+                self._refused.forget(touched)
+                self._tell(assembly)
 
-    async def _assign_hosts(self, generation: Generation, assembly: Assembly) -> None:
-        """Other hosts of EDS clusters need no compiling; said to be in force when all workers have them."""
-        supervisor = self._supervisor
-        if generation.hosts.assign(assembly.hosts):
-            number = supervisor.new_order()
-            asked = generation.abort(number)  # of nothing: answered behind the hosts
-            await supervisor.until(lambda: generation.done(asked, number), COMMIT_LIMIT)
+    def _refuse(self, assembly: Assembly | None, reason: str, touched: frozenset[str], again: bool) -> None:
+        """What was in force stays; try again later."""
+        files = touched
+        if assembly is not None:
+            files = assembly.refused_files(touched) or touched
+            refused = assembly.refused(reason, self.states)
+            self.hold(refused)
+            if not again:
+                self._tell(refused)
+        self._refused.add(files, again)
+        if self._refused.files:
+            logger.info("what was refused is tried again in %g s", self._refused.delay)
+        elif again:
+            logger.warning("what was refused is not tried again before its files change: %s", reason)
 
-    def _give_up(self, assembly: Assembly, reason: str) -> None:
-        self.adopt(assembly.refused(reason, self.states))
 
-    def _wanted(self, generation: Generation, bootstrap: Bootstrap) -> list[Wanted]:
-        """The addresses, but for those of listeners that were told to stop."""
-        listeners = bootstrap.static_resources.listeners
-        return [
-            each
-            for each in wanted_addresses(bootstrap, native.default_backlog())
-            if listener_key(listeners[each.listener], each.listener) not in generation.stopped_listeners
-        ]
+class _Refused:
+    """Files whose contents had to be refused, and when they are tried again."""
 
-    async def _prepare(
-        self, generation: Generation, bootstrap: Bootstrap, prepared: Prepared, hosts: HostSets
-    ) -> str:
-        """Have all workers get ready; why they are not, else nothing. Then the change is off."""
-        supervisor = self._supervisor
-        number = supervisor.new_order()
-        try:
-            asked = generation.prepare(
-                number, Pending(bootstrap, prepared, hosts), supervisor.options.drain_time_s
-            )
-        except OSError as error:
-            return explain_resources(error)
+    def __init__(self) -> None:
+        self.files: frozenset[str] = frozenset()
+        self.delay: float = 0.0
+        self.due: float = float("inf")  # by anyio's clock
+        self._tried = 0
 
-        def refusals() -> list[str]:
-            return [reason for of, _, reason in generation.undone if of == number]
-
-        done = await supervisor.until(
-            lambda: bool(refusals()) or generation.done(asked, number), PREPARE_LIMIT
-        )
-        refused = refusals()
-        generation.undone[:] = [each for each in generation.undone if each[0] > number]
-        reason = refused[0] if refused else ""
-        if not done:
-            reason = f"not all workers were ready for it within {PREPARE_LIMIT:g} s"
-        if not reason:
-            try:
-                supervisor.sockets.commit(prepared)
-            except BindError as error:
-                reason = explain_bind(error)
-        if reason:
-            generation.abort(supervisor.new_order())
-        return reason
-
-    async def _commit(
-        self, generation: Generation, assembly: Assembly, wanted: list[Wanted], hosts: HostSets
-    ) -> None:
-        supervisor = self._supervisor
-        before, former = generation.bootstrap, generation.hosts
-        number = supervisor.new_order()
-        asked = generation.commit(number)
-        supervisor.wanted = wanted
-        hosts.adopt(former)
-        hosts.assign(assembly.hosts)
-        supervisor.changed()  # whoever follows the hosts follows the new ones
-        if not await supervisor.until(lambda: generation.done(asked, number), COMMIT_LIMIT):
-            logger.error("not all workers have said within %g s that an update is in force", COMMIT_LIMIT)
-        supervisor.sockets.retire()
-        supervisor.totals.hide(_scopes(before) - _scopes(assembly.bootstrap))
-        supervisor.totals.show(_scopes(assembly.bootstrap))
-        self._log(before, assembly.bootstrap)
-        supervisor.vitals.updated(before, assembly.bootstrap, generation.roster.size)
-        self.adopt(assembly)
-        supervisor.configuration_updated(assembly)
-
-    # -- what is told
-
-    def _count(self, outcome: Outcome) -> None:
-        key = outcome.key
-        if key.kind == STATIC:
-            return
-        stats = self._stats.get(key.scope)
-        if stats is None:
-            stats = self._stats[key.scope] = SubscriptionStats(self._supervisor.registry, key.scope, key.kind)
-        if outcome.result in (ROTATION, REFRESH):
-            if outcome.result == ROTATION and stats.key_rotation_failed is not None:
-                stats.key_rotation_failed.value += 1
-            stats.update_error.value = "; ".join(outcome.reasons)
-            return
-        stats.update_attempt.value += 1
-        stats.update_duration.record(int((time.monotonic() - self._began) * 1e6))
-        if outcome.empty and stats.update_empty is not None:
-            stats.update_empty.value += 1
-        if outcome.result == FAILURE:
-            stats.update_failure.value += 1
-        elif outcome.result == REJECTED:
-            stats.update_rejected.value += 1
+    def add(self, files: frozenset[str], again: bool) -> None:
+        """These have been refused; ``again``: not for the first time."""
+        if again:
+            self._tried += 1
         else:
-            state = self.states[key]
-            stats.update_success.value += 1
-            stats.version.value = version_number(state.version_info)
-            stats.version_text.value = state.version_info
-            stats.update_time.value = int(state.updated * 1000)
-            if outcome.reloaded:
-                stats.reloaded(int(time.time() * 1000))
-        stats.update_error.value = "; ".join(outcome.reasons)
+            files |= self.files
+            self._tried = 0
+        if self._tried == len(TRIES):
+            files = frozenset()
+        self.files = files
+        if files:
+            self.delay = TRIES[self._tried]
+        self.due = anyio.current_time() + self.delay if files else float("inf")
 
-    def _tell(self, outcome: Outcome) -> None:
-        key = outcome.key
-        if outcome.reasons:
-            which = f"{key.kind} {key.name}".strip()
-            what = "cannot be read" if outcome.result == FAILURE else "rejected"
-            rest = "the rest of it is in force" if outcome.changed else "what was in force stays"
-            logger.warning("%s: update %s, %s:\n  %s", which, what, rest, "\n  ".join(outcome.reasons))
-        elif outcome.result == REFRESH:
-            logger.info("%s: files of %s updated", key.kind, key.name or key.file)
-        elif outcome.result == SUCCESS and outcome.changed and key.kind in (RDS, EDS, SDS, STATIC):
-            what = {
-                RDS: "routes",
-                EDS: "hosts of cluster",
-                SDS: "secret",
-                STATIC: "files of static resources",
-            }[key.kind]
-            logger.info("%s: %s %s updated", key.kind, what, key.name)
-
-    def _log(self, before: Bootstrap, now: Bootstrap) -> None:
-        for listener in _gone(before.static_resources.listeners, now.static_resources.listeners):
-            logger.info("%s: remove listener '%s'", LDS, listener)
-        for listener in _new(before.static_resources.listeners, now.static_resources.listeners):
-            logger.info("%s: add/update listener '%s'", LDS, listener)
-        removed = _gone(before.static_resources.clusters, now.static_resources.clusters)
-        added = _new(before.static_resources.clusters, now.static_resources.clusters)
-        if added or removed:
-            logger.info(
-                "%s: added/updated %s, removed %s",
-                CDS,
-                counted(len(added), "cluster"),
-                counted(len(removed), "cluster"),
-            )
-
-
-_Resources = Sequence[Listener] | Sequence[Cluster]
-
-
-def _keyed(resources: _Resources) -> dict[str, Listener | Cluster]:
-    """By name, routes of files left out: they are no part of the listener."""
-    found: dict[str, Listener | Cluster] = {}
-    every: list[Listener | Cluster] = [*resources]
-    for index, each in enumerate(every):
-        if isinstance(each, Listener):
-            found[listener_key(each, index)] = listener_as_written(each)
-        else:
-            found[each.name] = each
-    return found
-
-
-def _new(before: _Resources, now: _Resources) -> list[str]:
-    """The names of those that are new or have changed."""
-    old = _keyed(before)
-    return [name for name, each in _keyed(now).items() if old.get(name) != each]
-
-
-def _gone(before: _Resources, now: _Resources) -> list[str]:
-    present = _keyed(now)
-    return [name for name in _keyed(before) if name not in present]
-
-
-def _scopes(bootstrap: Bootstrap) -> set[str]:
-    """Where the statistics of clusters, listeners and connection managers stand."""
-    resources = bootstrap.static_resources
-    found = {f"cluster.{escape(each.alt_stat_name or each.name)}" for each in resources.clusters}
-    for listener in resources.listeners:
-        address = listener.address.socket_address
-        where = listener.stat_prefix or format_address(address.address, address.port_value)
-        found.add(f"listener.{escape(where)}")
-        found.update(f"http.{escape(manager.stat_prefix)}" for manager in managers(listener))
-    return found
+    def forget(self, files: frozenset[str] | None) -> None:
+        """These have been read and were not refused, or all have, with None."""
+        self.files = frozenset() if files is None else self.files - files
+        if not self.files:
+            self.due = float("inf")

@@ -7,49 +7,18 @@ written in place, when it has not changed for a while.
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
-from proxyd.system import native
+from proxyd.config.look import Look, look
 
 logger = logging.getLogger("config")
 
 INTERVAL: Final = 0.05  # seconds between two looks
 _SECONDS_PER_FILE: Final = 50e-6  # so that looking, at a few microseconds a file, takes a twentieth of a core
 SETTLED: Final = 0.25  # seconds without a change make a file that is written in place complete
-
-
-class Look(NamedTuple):
-    """What a file was when it was looked at."""
-
-    path: str  # behind all links
-    device: int
-    inode: int
-    size: int
-    modified: int  # nanoseconds
-    changed: int  # nanoseconds; where ``native.moves_change_files`` a move counts
-
-    @property
-    def identity(self) -> tuple[str, int, int]:
-        return self[:3]
-
-    @property
-    def moved(self) -> bool:
-        """Whether it is known to have been moved since it was written last."""
-        return native.moves_change_files and self.changed > self.modified
-
-
-def look(path: str) -> Look | None:
-    """Look at a file; None where there is none."""
-    try:
-        real = os.path.realpath(path)
-        status = os.stat(real)
-    except (OSError, ValueError):
-        return None
-    return Look(real, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class _File:

@@ -43,7 +43,7 @@ class Worker:
         self.carried: int = 0  # connections open when it began to drain
         self.done: int = 0  # number of the last message it has carried out
         self.refusal: str = ""
-        self.lent: set[int] = set()  # numbers of the listening sockets it has
+        self.lent: frozenset[int] = frozenset()  # numbers of the listening sockets it has
         self._totals: Final = totals
         self._limits: Final = limits
         with contextlib.ExitStack() as undo:

@@ -217,9 +217,7 @@ def test_a_secret_that_has_not_come_holds_up_its_listener_alone(
     assert [(len(each["ca_cert"]), len(each["cert_chain"])) for each in told] == [(0, 1), (0, 1)]
 
 
-def test_a_secret_is_not_replaced_by_another_of_its_name(
-    start: StartProxyd, origin: Origin, tmp_path: Path
-) -> None:
+def test_secrets_of_one_name_in_two_files_are_two(start: StartProxyd, origin: Origin, tmp_path: Path) -> None:
     files = {}
     for name in ("one", "other"):
         pair = Authority().issue(name)
@@ -234,13 +232,15 @@ def test_a_secret_is_not_replaced_by_another_of_its_name(
     lds = ResourceFile(tmp_path / "lds.json", front("first", "one"))
     cds = ResourceFile(tmp_path / "cds.json", cluster(origin.address))
     proxyd = start(bootstrap(lds=lds.path, cds=cds.path))
-    for listeners in (
-        (front("first", "one"), front("second", "other")),
-        (front("second", "other"), front("first", "one")),
-    ):
-        lds.move(response(*listeners))
-        proxyd.wait_for_log("lds: update rejected")
-        assert served(proxyd.port("first")) == "one"
-    lds.move(response(front("first", "other")))  # nobody else uses it
+    assert served(proxyd.port("first")) == "one"
+    lds.move(response(front("first", "one"), front("second", "other")))
+    proxyd.wait_for_log("add/update listener 'second'")
+    assert (served(proxyd.port("first")), served(proxyd.port("second"))) == ("one", "other")
+    lds.move(response(front("first", "other"), front("second", "other")))
     proxyd.wait_for_log("add/update listener 'first'")
     assert served(proxyd.port("first")) == "other"
+    rotated = Authority().issue("rotated")
+    move(tmp_path / "other", "crt", rotated.chain)
+    move(tmp_path / "other", "key", rotated.key)
+    proxyd.wait_for_log("sds: files of server updated")
+    assert (served(proxyd.port("first")), served(proxyd.port("second"))) == ("rotated", "rotated")

@@ -8,9 +8,9 @@ import pytest
 
 from proxyd.supervisor import main
 from proxyd.supervisor.commands import Done, Refused, Reload, Status, StatusReport, Stop
+from proxyd.supervisor.handover import HandingOver
 from proxyd.supervisor.instance import RunDirectory, find
 from proxyd.supervisor.options import StartOptions
-from proxyd.supervisor.supervisor import Supervisor
 from proxyd.workers.control import LogSettings
 
 
@@ -23,7 +23,7 @@ def test_an_instance_that_still_starts_answers_and_can_be_stopped(
         begun.set()
         await anyio.sleep_forever()
 
-    monkeypatch.setattr(Supervisor, "_hand_over", never)
+    monkeypatch.setattr(HandingOver, "run", never)
     options = StartOptions(name="slow", run_dir=str(tmp_path))
     directory = RunDirectory.claim("slow", str(tmp_path))
     ended: list[object] = []

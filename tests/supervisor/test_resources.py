@@ -1,54 +1,13 @@
 """Rounds of reading files of resources: what is taken, what stays, what is told."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proxyd.config.load import load_text
-from proxyd.config.sources import Text
-from proxyd.supervisor.resource_round import assemble
-from proxyd.supervisor.resources import FAILURE, REFRESH, REJECTED, SUCCESS, Assembly, Key, State
-from tests.e2e.resource_files import (
-    ResourceFile,
-    answers,
-    assignment,
-    bootstrap,
-    cluster,
-    listener,
-    response,
-    source,
-)
-
-
-class House:
-    """A bootstrap with a file of listeners and one of clusters, and what is known of them."""
-
-    def __init__(self, directory: Path, *listeners: dict[str, Any], **static: Any) -> None:
-        self.lds = ResourceFile(directory / "lds.json", *listeners)
-        self.cds = ResourceFile(directory / "cds.json", cluster("127.0.0.1:1"))
-        made = bootstrap(lds=self.lds.path, cds=self.cds.path)
-        if static:
-            made["static_resources"] = static
-        self.bootstrap = load_text(Text("test", json.dumps(made)))
-        self.known: dict[Key, State] = {}
-        self.round()
-
-    def round(self, *touched: Path, allow_empty: bool = False) -> Assembly:
-        files = frozenset(map(str, touched)) if touched else None
-        assembly = assemble(self.bootstrap, self.known, files, allow_empty)
-        self.known = dict(assembly.states)
-        return assembly
-
-
-def names(assembly: Assembly) -> tuple[list[str], list[str]]:
-    resources = assembly.bootstrap.static_resources
-    return [each.name for each in resources.listeners], [each.name for each in resources.clusters]
-
-
-def told(assembly: Assembly) -> list[tuple[str, str]]:
-    return [(outcome.key.kind, outcome.result) for outcome in assembly.outcomes]
+from proxyd.supervisor.resources import FAILURE, REFRESH, REJECTED, SUCCESS
+from tests.e2e.resource_files import ResourceFile, answers, assignment, cluster, listener, response, source
+from tests.supervisor.resource_house import House, names, told
 
 
 def test_only_files_that_were_touched_are_read(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from proxyd.supervisor.watcher import SETTLED, Changes, FileWatcher, Look, look
+from proxyd.config.look import Look, look
+from proxyd.supervisor.watcher import SETTLED, Changes, FileWatcher
 
 PATH = "/etc/file"
 
