@@ -25,6 +25,7 @@ DATA_PLANE = (
     "proxyd/stats/histogram.py",
     "proxyd/stats/metrics.py",
     "proxyd/stats/scopes.py",
+    "proxyd/stats/tcp_scopes.py",
 )
 
 COMPILER = ("mypy==2.4.*", "setuptools>=65")

@@ -23,6 +23,7 @@ from proxyd.config.load import load_text
 from proxyd.config.sources import Text
 from proxyd.net import exchange
 from proxyd.net.downstream import Http1Downstream
+from proxyd.net.listener import HttpListener
 from proxyd.net.server import Server
 from proxyd.snapshot.build import compile_snapshot
 from proxyd.stats.metrics import Registry
@@ -97,7 +98,9 @@ class Stage:
         snapshot = compile_snapshot(load_text(Text("benchmark", envoy(8080, 8081, 1, folder))), registry, 0)
         self.server = Server(self.loop, snapshot, registry, lambda: None)
         self._client = Transport({"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8080)})
-        self._downstream = Http1Downstream(self.server._listeners[0].chains[0])
+        chain = self.server._listeners[0].chains[0]
+        assert isinstance(chain, HttpListener)
+        self._downstream = Http1Downstream(chain)
         self._downstream.connection_made(self._client)  # type: ignore[arg-type]
         self._downstream.data_received(REQUEST)
         self.loop.turn()

@@ -10,6 +10,7 @@ from proxyd.codec.headers import Headers
 from proxyd.config.load import load_text
 from proxyd.config.sources import Text
 from proxyd.snapshot.build import compile_snapshot
+from proxyd.snapshot.http_connection_manager import ConnectionManagerSnapshot
 from proxyd.snapshot.router import Router
 from proxyd.stats.metrics import Registry
 
@@ -24,7 +25,9 @@ def main(count: int) -> None:
 def _router(routes: int) -> Router:
     text = envoy(8080, 8081, routes, Path("/nowhere"))
     snapshot = compile_snapshot(load_text(Text("benchmark", text)), Registry(), 0)
-    return snapshot.listeners[0].chains[0].manager.router
+    manager = snapshot.listeners[0].chains[0].terminal
+    assert isinstance(manager, ConnectionManagerSnapshot)
+    return manager.router
 
 
 def _microseconds(router: Router) -> float:

@@ -6,6 +6,7 @@ Run it with the environment's Python after a change of proxyd/config; a test fai
 """
 
 import enum
+import functools
 import inspect
 import pathlib
 import re
@@ -16,6 +17,7 @@ from proxyd.config.message import Message
 from proxyd.config.schema import Field, Kind, Schema, Shape, schema_of
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
+_VAGUE = ("Config", "Set")
 BEGIN, END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 
 
@@ -31,6 +33,7 @@ def replaced(page: str) -> str:
     return before + BEGIN + "\n" + "\n".join(map(_section, schemas())) + END + after
 
 
+@functools.cache
 def schemas() -> list[Schema]:
     """Every message that a configuration can hold, in the order in which a reader meets them."""
     found: dict[type[Message], Schema] = {}
@@ -57,7 +60,22 @@ def _section(schema: Schema) -> str:
     table = (
         "\n".join(["| field | value | if unset |", "|---|---|---|", *rows]) if rows else "It has no fields."
     )
-    return f"### {schema.struct.__name__}\n\n`{schema.proto}`: {description}\n\n{table}\n"
+    return f"### {_title(schema.struct)}\n\n`{schema.proto}`: {description}\n\n{table}\n"
+
+
+def _title(struct: type[Message]) -> str:
+    """The name of a message, with what it belongs to where several have the same or it says too little."""
+    known = [_parts(schema.struct) for schema in schemas()]
+    parts = _parts(struct)
+    shortest = 2 if struct.__name__ in _VAGUE else 1
+    for length in range(shortest, len(parts)):
+        if sum(each[-length:] == parts[-length:] for each in known) == 1:
+            return ".".join(parts[-length:])
+    return struct.proto
+
+
+def _parts(struct: type[Message]) -> list[str]:
+    return [part for part in struct.proto.split(".") if not re.fullmatch(r"v\d+", part)]
 
 
 def _value(field: Field) -> str:
@@ -73,7 +91,8 @@ def _choice(field: Field, choice: type) -> str:
     if field.kind is Kind.ENUM and issubclass(choice, enum.Enum):
         return ", ".join(f"`{member.name}`" for member in choice)
     if field.kind in (Kind.MESSAGE, Kind.EXTENSION):
-        return f"[{choice.__name__}](#{choice.__name__.lower()})"
+        title = _title(choice)
+        return f"[{title}](#{title.lower().replace('.', '')})"
     return str(field.kind.value)
 
 
@@ -100,6 +119,8 @@ def _unset(schema: Schema, field: Field) -> str:
     """What holds when the field is not there."""
     if field.oneof is not None:
         others = [f"`{name}`" for name in schema.oneofs[field.oneof] if name != field.name]
+        if not others:
+            return "**required**" if field.oneof.required else ""
         return ("exactly" if field.oneof.required else "at most") + f" one of it and {', '.join(others)}"
     if field.required:
         return "**required**"

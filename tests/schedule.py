@@ -11,7 +11,10 @@ class Schedule(LoadScopeScheduling):
         folder, _, name = file.rpartition("/")
         if not folder.endswith("conformance") or name in _BY_THEMSELVES:
             return file
-        return f"{folder}/tls" if name.startswith("test_tls_") else folder
+        for kind in ("tls", "tcp"):
+            if name.startswith(f"test_{kind}_"):
+                return f"{folder}/{kind}"
+        return folder
 
 
 # The files of tests/conformance that need no laboratory.

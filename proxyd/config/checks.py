@@ -7,20 +7,27 @@ when fields have mistakes of their own: a blank where a name should be is no rea
 import ipaddress
 import os
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster_checks import check_cluster
 from proxyd.config.core import Address
+from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.discovery import ConfigSource, PathConfigSource, WatchedDirectory
 from proxyd.config.finding import Finding, messages
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import Listener
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
+from proxyd.config.network_filters import Echo
 from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
+from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_tls
+
+# The network filters that have a connection to themselves.
+_LAST: Final = (HttpConnectionManager, TcpProxy, Echo, DirectResponse)
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -132,9 +139,25 @@ def check_listener(path: str, listener: Listener, clusters: Names, later: bool =
         if not chain.filters:
             yield Finding(filters, f"a filter chain without filters is {NOT_SUPPORTED}")
         for number, each in enumerate(chain.filters):
-            if number < len(chain.filters) - 1:
+            config = each.typed_config
+            last = number == len(chain.filters) - 1
+            if not last and isinstance(config, _LAST):
                 yield Finding(f"{filters}[{number}]", f"{each.name} has to be the last filter")
-            yield from _manager(f"{filters}[{number}].typed_config", each.typed_config, clusters, later)
+            elif last and not isinstance(config, _LAST):
+                yield Finding(f"{filters}[{number}]", f"{each.name} cannot be the last filter")
+            if isinstance(config, TcpProxy):
+                yield from _tcp_proxy(f"{filters}[{number}].typed_config", config)
+            elif isinstance(config, HttpConnectionManager):
+                yield from _manager(f"{filters}[{number}].typed_config", config, clusters, later)
+
+
+def _tcp_proxy(path: str, proxy: TcpProxy) -> Iterator[Finding]:
+    """As in Envoy a cluster may be unknown: a connection finds out."""
+    yield from _access_logs(f"{path}.access_log", proxy.access_log)
+    backoff = proxy.backoff_options
+    most = None if backoff is None else backoff.max_interval
+    if backoff is not None and most is not None and most < backoff.base_interval:
+        yield Finding(f"{path}.backoff_options.max_interval", "must not be less than base_interval")
 
 
 def _manager(path: str, manager: HttpConnectionManager, clusters: Names, later: bool) -> Iterator[Finding]:

@@ -32,7 +32,8 @@ def managers(listener: Listener) -> Iterator[HttpConnectionManager]:
     """The connection managers of a listener."""
     for chain in chains(listener):
         for each in chain.filters:
-            yield each.typed_config
+            if isinstance(each.typed_config, HttpConnectionManager):
+                yield each.typed_config
 
 
 def with_rds_routes(listener: Listener, routes: _Routes) -> Listener:
@@ -51,7 +52,7 @@ def _with_routes(chain: FilterChain, routes: _Routes) -> FilterChain:
     filters = []
     for each in chain.filters:
         manager = each.typed_config
-        if manager.rds is None:
+        if not isinstance(manager, HttpConnectionManager) or manager.rds is None:
             filters.append(each)
             continue
         table = routes(manager, manager.rds)

@@ -7,8 +7,12 @@ from msgspec import Meta
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.core import Address, CidrRange, TrafficDirection
+from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.http_connection_manager import HttpConnectionManager
+from proxyd.config.listener_filters import ListenerFilter
 from proxyd.config.message import UINT32, Message, NonEmpty, Seconds, UInt32
+from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit, SniCluster
+from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext, RawBuffer
 
 
@@ -18,7 +22,15 @@ class Filter(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = "envoy.config.listener.v3.Filter"
 
     name: NonEmpty
-    typed_config: HttpConnectionManager
+    typed_config: (
+        HttpConnectionManager
+        | TcpProxy
+        | Echo
+        | DirectResponse
+        | SniCluster
+        | ConnectionLimit
+        | LocalRateLimit
+    )
 
 
 class TransportSocket(Message, frozen=True, kw_only=True):
@@ -71,30 +83,6 @@ class FilterChain(Message, frozen=True, kw_only=True):
     transport_socket: TransportSocket | None = None
     transport_socket_connect_timeout: Seconds | None = None
     name: str = ""
-
-
-class TlsInspector(
-    Message,
-    frozen=True,
-    kw_only=True,
-    tag_field="@type",
-    tag="type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
-):
-    """Reads the first message of TLS before a filter chain is chosen; added where a chain asks for it."""
-
-    proto: ClassVar[str] = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
-
-    close_connection_on_client_hello_parsing_errors: bool = False
-    max_client_hello_size: Annotated[int, Meta(ge=256, le=16384), UINT32] | None = None
-
-
-class ListenerFilter(Message, frozen=True, kw_only=True):
-    """What looks at a connection before a filter chain is chosen."""
-
-    proto: ClassVar[str] = "envoy.config.listener.v3.ListenerFilter"
-
-    name: NonEmpty
-    typed_config: TlsInspector
 
 
 class AdditionalAddress(Message, frozen=True, kw_only=True):

@@ -4,10 +4,13 @@ from typing import Final
 
 from proxyd.config.access_log import FileAccessLog, StderrAccessLog, StdoutAccessLog
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, HttpProtocolOptions
+from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.http_connection_manager import HttpConnectionManager, Router
-from proxyd.config.listener import TlsInspector
+from proxyd.config.listener_filters import HttpInspector, ProxyProtocol, TlsInspector
 from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
 from proxyd.config.message import Message
+from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit, SniCluster
+from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext, RawBuffer, UpstreamTlsContext
 
 # Envoy goes by ``@type`` alone. Where it is missing, proxyd goes by the extension's well-known name.
@@ -16,8 +19,16 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.access_loggers.stderr": StderrAccessLog,
     "envoy.access_loggers.stdout": StdoutAccessLog,
     "envoy.filters.http.router": Router,
+    "envoy.filters.listener.http_inspector": HttpInspector,
+    "envoy.filters.listener.proxy_protocol": ProxyProtocol,
     "envoy.filters.listener.tls_inspector": TlsInspector,
+    "envoy.filters.network.connection_limit": ConnectionLimit,
+    "envoy.filters.network.direct_response": DirectResponse,
+    "envoy.filters.network.echo": Echo,
     "envoy.filters.network.http_connection_manager": HttpConnectionManager,
+    "envoy.filters.network.local_ratelimit": LocalRateLimit,
+    "envoy.filters.network.sni_cluster": SniCluster,
+    "envoy.filters.network.tcp_proxy": TcpProxy,
     "envoy.load_balancing_policies.least_request": LeastRequest,
     "envoy.load_balancing_policies.random": Random,
     "envoy.load_balancing_policies.round_robin": RoundRobin,

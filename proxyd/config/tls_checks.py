@@ -190,6 +190,13 @@ def _parameters(path: str, parameters: TlsParameters) -> Iterator[Finding]:
 # Filter chains
 
 
+_KINDS: Final = {
+    "TlsInspector": "TLS inspector",
+    "HttpInspector": "HTTP inspector",
+    "ProxyProtocol": "reader of the PROXY protocol",
+}
+
+
 def check_filter_chains(path: str, listener: Listener) -> Iterator[Finding]:
     """What is wrong with the chains beside what they hold, and with what chooses among them."""
     names: dict[str, str] = {}
@@ -205,8 +212,12 @@ def check_filter_chains(path: str, listener: Listener) -> Iterator[Finding]:
         yield Finding(
             f"{path}.default_filter_chain.filter_chain_match", "has no effect on the default filter chain"
         )
-    for index in range(1, len(listener.listener_filters)):
-        yield Finding(f"{path}.listener_filters[{index}]", "the TLS inspector is there already")
+    kinds: set[str] = set()
+    for index, each in enumerate(listener.listener_filters):
+        kind = type(each.typed_config).__name__
+        if kind in kinds:
+            yield Finding(f"{path}.listener_filters[{index}]", f"the {_KINDS[kind]} is there already")
+        kinds.add(kind)
 
 
 def chains(path: str, listener: Listener) -> Iterator[tuple[str, FilterChain]]:

@@ -9,8 +9,9 @@ class ConnectionInfo:
     """The two ends of a downstream connection, as ``ip:port`` text; empty until it is open."""
 
     __slots__ = (
-        "client_cert", "filter_chain_name", "forwarded", "id", "local_address", "remote_address", "remote_ip",
-        "server_name", "tls", "transport_failure_reason",
+        "client_cert", "cluster", "direct_local_address", "direct_remote_address", "filter_chain_name",
+        "forwarded", "id", "local_address", "remote_address", "remote_ip", "server_name", "tls",
+        "transport_failure_reason",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -20,10 +21,22 @@ class ConnectionInfo:
         self.remote_ip: str = ""
         self.remote_address: str = ""
         self.local_address: str = ""
+        self.direct_remote_address: str = ""  # of the socket; the others may be what a PROXY header says
+        self.direct_local_address: str = ""
         self.tls: TlsInfo | None = None  # once a handshake has ended well
         self.client_cert: bytes | None = None  # what forwarded headers say of the client's certificate
+        self.cluster: str = ""  # whose hosts tcp_proxy goes to, where a filter has chosen
         self.server_name: str = ""  # that the client has asked for in TLS
         self.transport_failure_reason: str = ""  # why TLS has failed
+
+    def take(self, other: "ConnectionInfo") -> None:
+        """What was found out about the connection before its filter chain was."""
+        self.remote_ip = other.remote_ip
+        self.remote_address = other.remote_address
+        self.local_address = other.local_address
+        self.direct_remote_address = other.direct_remote_address
+        self.direct_local_address = other.direct_local_address
+        self.server_name = other.server_name
 
 
 # Of a request that no connection has brought. Nobody changes it.

@@ -72,3 +72,13 @@ class StreamInfo:
         self.downstream_remote_address: str = ""  # the connection's, or who forwarded headers say it is
         self.local_reply_body: bytes = b""
         self.wire: WireBytes | None = None
+
+
+class ConnectionStream(StreamInfo):
+    """Not a request: a connection as a whole. Byte counts are of what the connection carries."""
+
+    __slots__ = ("access_log_type",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.access_log_type: str = "NotSet"  # as %ACCESS_LOG_TYPE% says it; this in a listener's own log

@@ -1,23 +1,23 @@
 """From an accepted connection to its filter chain: who is it, what does it begin with, who speaks to it.
 
-A listener with one chain for everybody over bare TCP has none of this: its connections are HTTP at once.
+A listener with one chain for everybody over bare TCP has none of this: a connection is the chain's at once.
 """
 
 import asyncio
 import time
 from typing import Final
 
-from proxyd.codec.client_hello import BROKEN, HELLO, MORE, TOO_LARGE, ClientHello, ClientHelloReader
+from proxyd.codec.client_hello import ClientHello
 from proxyd.filters.connection_info import ConnectionInfo
-from proxyd.net.downstream import Http1Downstream
-from proxyd.net.listener import Connection, Connections, HttpListener
-from proxyd.net.logged_downstream import LoggedDownstream, log_refused
+from proxyd.net.addresses import format_address, note_addresses
+from proxyd.net.inspections import DONE, FAILED, MORE, Inspection, inspection_of
+from proxyd.net.listener import Chain, Connection, Connections
+from proxyd.net.logged_downstream import log_refused
+from proxyd.net.network_filters import new_connection
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.tls_server import TlsServer
-from proxyd.net.upstream import format_address
 from proxyd.snapshot.filter_chains import ConnectionFacts
 from proxyd.snapshot.listeners import ListenerSnapshot
-from proxyd.stats.scopes import TlsInspectorStats
 
 
 class Chooser:
@@ -26,36 +26,40 @@ class Chooser:
     def __init__(
         self,
         snapshot: ListenerSnapshot,
-        chains: list[HttpListener],
+        chains: list[Chain],
         connections: Connections,
         wheel: TimerWheel,
-        inspector: TlsInspectorStats,
     ) -> None:
         self.snapshot: Final = snapshot
         self.chains: Final = chains
         self.connections: Final = connections
         self.wheel: Final = wheel
-        self.inspector: Final = inspector
-
-
-def new_connection(chain: HttpListener) -> Http1Downstream:
-    """Who speaks HTTP to a client that goes through this chain."""
-    if chain.connections.access_loggers:
-        return LoggedDownstream(chain)
-    return Http1Downstream(chain)
 
 
 class Accepting(Timed, Connection):
     """A protocol of the event loop by shape, until it has found who takes its place."""
 
-    __slots__ = ("_born", "_chooser", "_facts", "_info", "_reader", "_transport")
+    __slots__ = (
+        "_born",
+        "_chooser",
+        "_done",
+        "_facts",
+        "_hello",
+        "_info",
+        "_inspection",
+        "_transport",
+        "_unmatched",
+    )
 
     def __init__(self, chooser: Chooser) -> None:
         super().__init__()
         self._chooser: Final = chooser
         self._transport: asyncio.Transport | None = None
         self._facts: ConnectionFacts | None = None
-        self._reader: ClientHelloReader | None = None
+        self._inspection: Inspection | None = None  # the one under way
+        self._done: int = 0  # inspections that are over
+        self._hello: ClientHello | None = None
+        self._unmatched: bool = False  # no chain is for it
         self._born: float = 0.0
         self._info: Final = ConnectionInfo()
 
@@ -68,40 +72,54 @@ class Accepting(Timed, Connection):
             transport.abort()
             return
         self._born = time.monotonic()
+        note_addresses(self._info, transport)
         local = transport.get_extra_info("sockname") or ("", 0)
         remote = transport.get_extra_info("peername") or ("", 0)
-        self._facts = ConnectionFacts(local[0], local[1], remote[0], remote[1])
+        facts = ConnectionFacts(local[0], local[1], remote[0], remote[1])
+        self._facts = facts
         snapshot = chooser.snapshot
         if not snapshot.inspects:
-            self._choose(None, b"")
+            self._choose(facts, b"")
             return
         chooser.connections.stats.downstream_pre_cx_active.value += 1
-        self._reader = ClientHelloReader(snapshot.max_client_hello)
+        self._inspection = inspection_of(facts, snapshot.inspections[0])
         if snapshot.filters_timeout > 0.0:
             chooser.wheel.arm(self, self._born + snapshot.filters_timeout)
 
     def data_received(self, data: bytes) -> None:
-        reader = self._reader
-        if reader is None:
-            return
-        found = reader.feed(data)
-        if found == MORE:
-            return
-        chooser = self._chooser
-        stats = chooser.inspector
-        if found == TOO_LARGE:
-            stats.client_hello_too_large.value += 1
-        if found == TOO_LARGE or (found == BROKEN and chooser.snapshot.closes_on_bad_hello):
-            chooser.connections.stats.downstream_listener_filter_error.value += 1
-            self.abort()
-            return
-        hello = reader.hello if found == HELLO else None
-        self._count(hello)
+        inspection = self._inspection
+        while inspection is not None:
+            found = inspection.feed(data)
+            if found == MORE:
+                return
+            if found != DONE:
+                if found == FAILED:
+                    self._chooser.connections.stats.downstream_listener_filter_error.value += 1
+                self.abort()
+                return
+            if inspection.hello is not None:
+                self._hello = inspection.hello
+            data = inspection.received()
+            inspection = self._next(inspection.facts)
+            if inspection is None:
+                self._choose_inspected(data)
+
+    def _next(self, facts: ConnectionFacts) -> Inspection | None:
+        inspections = self._chooser.snapshot.inspections
+        self._done += 1
+        if self._done == len(inspections):
+            return None
+        self._inspection = inspection_of(facts, inspections[self._done])
+        return self._inspection
+
+    def _choose_inspected(self, data: bytes) -> None:
+        facts = self._facts
+        assert facts is not None
         self._inspected()
-        self._choose(hello, reader.received)
+        self._choose(facts, data)
 
     def eof_received(self) -> bool:
-        if self._reader is not None:
+        if self._inspection is not None:
             self._chooser.connections.stats.downstream_listener_filter_remote_close.value += 1
         return False
 
@@ -110,6 +128,7 @@ class Accepting(Timed, Connection):
         self._transport = None
         connections = self._chooser.connections
         if connections.leave(self):
+            self._log_end()
             connections.on_closed()
 
     def pause_writing(self) -> None:
@@ -133,48 +152,27 @@ class Accepting(Timed, Connection):
     # -- choosing
 
     def on_deadline(self, now: float) -> None:
-        reader = self._reader
-        if reader is None:
+        inspection = self._inspection
+        if inspection is None:
             return
         self._chooser.connections.stats.downstream_pre_cx_timeout.value += 1
         if self._chooser.snapshot.continue_on_timeout:
-            self._inspected()
-            self._choose(None, reader.received)
+            self._choose_inspected(inspection.received())
         else:
             self.abort()
 
     def _inspected(self) -> None:
-        if self._reader is not None:
-            self._reader = None
+        if self._inspection is not None:
+            self._inspection = None
             self._chooser.wheel.disarm(self)
             self._chooser.connections.stats.downstream_pre_cx_active.value -= 1
 
-    def _count(self, hello: ClientHello | None) -> None:
-        stats = self._chooser.inspector
-        if hello is None:
-            stats.tls_not_found.value += 1
-            return
-        stats.tls_found.value += 1
-        if hello.server_name:
-            stats.sni_found.value += 1
-        else:
-            stats.sni_not_found.value += 1
-        if hello.alpn:
-            stats.alpn_found.value += 1
-        else:
-            stats.alpn_not_found.value += 1
-
-    def _choose(self, hello: ClientHello | None, data: bytes) -> None:
-        facts = self._facts
+    def _choose(self, facts: ConnectionFacts, data: bytes) -> None:
         transport = self._transport
         chooser = self._chooser
-        assert facts is not None
         if transport is None or transport.is_closing():
             return
-        if hello is not None:
-            facts.transport_protocol = "tls"
-            facts.server_name = hello.server_name
-            facts.application_protocols = hello.alpn
+        self._note_header(facts)
         found = chooser.snapshot.find(facts)
         if found < 0:
             self._refuse(facts, transport)
@@ -187,27 +185,35 @@ class Accepting(Timed, Connection):
             connections.enter(self)  # until it has closed
             transport.abort()
             return
-        http = new_connection(chooser.chains[found])
-        http.info.server_name = facts.server_name
+        connection = new_connection(chooser.chains[found])
+        connection.connection_info().take(self._info)
         if chain.tls is not None:
-            server = TlsServer(chooser.wheel.loop, http, chain.tls, chooser.wheel)
+            server = TlsServer(chooser.wheel.loop, connection, chain.tls, chooser.wheel)
             transport.set_protocol(server)  # type: ignore[arg-type]  # a protocol by shape
-            server.begin(transport, hello, data, chain.handshake_timeout, connections.stats)
+            server.begin(transport, self._hello, data, chain.handshake_timeout, connections.stats)
         else:
-            transport.set_protocol(http)  # type: ignore[arg-type]  # a protocol by shape
-            http.connection_made(transport)
+            transport.set_protocol(connection)  # type: ignore[arg-type]  # a protocol by shape
+            connection.connection_made(transport)
             if data:
-                http.data_received(data)
+                connection.data_received(data)
 
-    def _refuse(self, facts: ConnectionFacts, transport: asyncio.Transport) -> None:
-        connections = self._chooser.connections
-        connections.stats.no_filter_chain_match.value += 1
-        if connections.access_loggers:
-            info = self._info
+    def _note_header(self, facts: ConnectionFacts) -> None:
+        """What inspections have found out about the connection, addresses of a PROXY header with it."""
+        info = self._info
+        info.server_name = facts.server_name
+        if facts.remote_ip != info.remote_ip or self._done:
             info.remote_ip = facts.remote_ip
             info.remote_address = format_address(facts.remote_ip, facts.remote_port)
             info.local_address = format_address(facts.local_ip, facts.local_port)
-            info.server_name = facts.server_name
-            begun = time.time() - (time.monotonic() - self._born)
-            log_refused(connections.access_loggers, info, begun, self._born)
+
+    def _refuse(self, facts: ConnectionFacts, transport: asyncio.Transport) -> None:
+        self._chooser.connections.stats.no_filter_chain_match.value += 1
+        self._unmatched = True
         transport.abort()
+
+    def _log_end(self) -> None:
+        """Tell of a connection that no filter chain has."""
+        loggers = self._chooser.connections.access_loggers
+        if loggers:
+            begun = time.time() - (time.monotonic() - self._born)
+            log_refused(loggers, self._info, begun, self._born, self._unmatched)

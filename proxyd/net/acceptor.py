@@ -5,8 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from proxyd.net.accepting import Accepting
-from proxyd.net.downstream import Http1Downstream
+from proxyd.net.listener import Connection
 from proxyd.net.served import ServedListener
 from proxyd.system import Acceptance, native
 
@@ -47,5 +46,5 @@ class Acceptor:
         except OSError:
             connection.close()
 
-    def _new_connection(self) -> Http1Downstream | Accepting:
+    def _new_connection(self) -> Connection:
         return self.listener.protocol()

@@ -32,11 +32,11 @@ from proxyd.errors import (
 )
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import WireBytes
+from proxyd.net.addresses import note_addresses
 from proxyd.net.bugs import report_bug
 from proxyd.net.listener import Connection, HttpListener
 from proxyd.net.stream import DownstreamStream, Stream
 from proxyd.net.timers import NEVER, Timed
-from proxyd.net.upstream import format_address
 
 _JOIN_LIMIT: Final = 16384
 
@@ -131,13 +131,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
             self._phase = _FLUSHING
             transport.abort()
             return
-        peer = transport.get_extra_info("peername")
-        if peer:
-            self.info.remote_ip = peer[0]
-            self.info.remote_address = format_address(peer[0], peer[1])
-        local = transport.get_extra_info("sockname")
-        if local:
-            self.info.local_address = format_address(local[0], local[1])
+        note_addresses(self.info, transport)
         self.info.filter_chain_name = self._options.filter_chain_name
         transport.set_write_buffer_limits(self._options.buffer_limit)
         self._start_idle(now)

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from proxyd.net.addresses import format_address
 from proxyd.net.named_pools import NamedPools
 from proxyd.net.pool import Pool, PoolOwner
-from proxyd.net.upstream import format_address
 from proxyd.snapshot.clusters import HostEntry
 from proxyd.stats.scopes import HostStats
 
@@ -16,6 +16,7 @@ class Host:
     """
 
     def __init__(self, cluster: PoolOwner, entry: HostEntry, stats: HostStats) -> None:
+        self._cluster: Final = cluster
         self.ip: str = entry.ip
         self.port: Final = entry.port
         self.hostname: str = entry.hostname
@@ -23,6 +24,14 @@ class Host:
         self.address: str = format_address(entry.ip, entry.port)
         self.stats: Final = stats
         self.pool: Final = host_pool(cluster, self)
+
+    @property
+    def server_name(self) -> str:
+        """Whom the host has to be in TLS, where no request says so."""
+        tls = self._cluster.config.tls
+        if tls is None:
+            return ""
+        return self.hostname or tls.server_name if tls.by_host else tls.server_name
 
     def update(self, entry: HostEntry) -> None:
         """Take over what a newer host set says."""
@@ -40,4 +49,4 @@ def host_pool(cluster: PoolOwner, host: Host) -> Pool:
         return Pool(cluster, host)
     if tls.by_request:
         return NamedPools(cluster, host, tls)
-    return Pool(cluster, host, host.hostname or tls.server_name if tls.by_host else tls.server_name)
+    return Pool(cluster, host, host.server_name)

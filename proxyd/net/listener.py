@@ -1,23 +1,51 @@
 """What the connections of one listener share, and how many of them there are."""
 
+import asyncio
 from typing import Final
 
 from mypy_extensions import trait
 
+from proxyd.config.listener import FilterChain
 from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.filters.network_filter import NetworkFilter
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.stream import StreamFactory
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.http_connection_manager import HttpConnectionOptions
+from proxyd.snapshot.listeners import FilterChainSnapshot
 from proxyd.stats.scopes import HttpStats, ListenerStats
 
 
 @trait
 class Connection:
-    """A connection of a client, as its listener and whoever ends it know it."""
+    """A connection of a client, as its listener and whoever ends it know it.
+
+    It is a protocol of the event loop by shape; of the loop's calls those stand here that others make, too.
+    """
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        raise NotImplementedError
+
+    def data_received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def eof_received(self) -> bool:
+        raise NotImplementedError
+
+    def connection_lost(self, error: Exception | None) -> None:
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        raise NotImplementedError
+
+    def resume_writing(self) -> None:
+        raise NotImplementedError
+
+    def on_secured(self) -> None:
+        """The client's handshake has ended well, where it speaks TLS: from now on it can be written to."""
 
     def connection_info(self) -> ConnectionInfo:
         raise NotImplementedError
@@ -39,6 +67,8 @@ class Connections:
     ) -> None:
         self.stats: Final = stats
         self.all: Final[set[Connection]] = set()
+        # Their clients have gone, and not all that came from them has reached a host yet.
+        self.flushing: Final[set[Connection]] = set()
         self.access_loggers: Final = access_loggers  # of connections, not of requests
         self._accepted: int = 0
         self.limit: Final = limit
@@ -69,24 +99,30 @@ class Connections:
         """A connection less; a worker that drains looks whether it was the last."""
 
 
-class HttpListener:
-    """One filter chain of a listener that speaks HTTP: counts connections, and knows whether it drains."""
+class Chain:
+    """One filter chain of a listener: who goes through it, and whether it drains."""
 
     def __init__(
-        self,
-        options: HttpConnectionOptions,
-        factory: StreamFactory,
-        connections: Connections,
-        http_stats: HttpStats,
-        wheel: TimerWheel,
+        self, connections: Connections, wheel: TimerWheel, written: FilterChain | None = None
     ) -> None:
-        self.options: Final = options
-        self.factory: Final = factory
+        """``written`` is by what it is known again; None for what no configuration has."""
         self.connections: Final = connections
-        self.http_stats: Final = http_stats
         self.wheel: Final = wheel
+        self.written: Final = written
+        self.filters: Final[list[NetworkFilter]] = []  # in front of the last one
         self.drain_close: bool = False  # every response ends its connection
         self.members: Final[set[Connection]] = set()  # those that go through this chain
+
+    def new_connection(self) -> Connection:
+        """Who speaks to a client that goes through this chain, as its last filter does."""
+        raise NotImplementedError
+
+    def take(self, compiled: FilterChainSnapshot) -> None:
+        """Go on as this says, which differs in nothing but in what files hold."""
+
+    def log_paths(self) -> set[str]:
+        """The access logs that its connections write to."""
+        return {each.path for each in self.connections.access_loggers}
 
     def admit(self, connection: Connection) -> bool:
         """Take a new connection in, or refuse it because the limit is reached."""
@@ -100,6 +136,50 @@ class HttpListener:
         stats.downstream_cx_active.value += 1
         stats.worker_downstream_cx_total.value += 1
         stats.worker_downstream_cx_active.value += 1
+        return True
+
+    def count_end(self, connection: Connection, seconds: float) -> bool:
+        """A connection has closed; False where it was none of this chain's."""
+        connections = self.connections
+        if not connections.leave(connection):
+            return False
+        self.members.discard(connection)
+        stats = connections.stats
+        stats.downstream_cx_active.value -= 1
+        stats.downstream_cx_destroy.value += 1
+        stats.worker_downstream_cx_active.value -= 1
+        stats.downstream_cx_length_ms.record(int(seconds * 1e6))
+        return True
+
+    def dismiss(self, connection: Connection, seconds: float) -> bool:
+        """A connection has closed that the last filter never had: ``count_end`` with what that counts."""
+        return self.count_end(connection, seconds)
+
+    def connection_loggers(self) -> list[AccessLogger]:
+        """Those of its last filter that have a line for each connection."""
+        return []
+
+
+class HttpListener(Chain):
+    """One filter chain of a listener that speaks HTTP."""
+
+    def __init__(
+        self,
+        options: HttpConnectionOptions,
+        factory: StreamFactory,
+        connections: Connections,
+        http_stats: HttpStats,
+        wheel: TimerWheel,
+        written: FilterChain | None = None,
+    ) -> None:
+        super().__init__(connections, wheel, written)
+        self.options: Final = options
+        self.factory: Final = factory
+        self.http_stats: Final = http_stats
+
+    def admit(self, connection: Connection) -> bool:
+        if not super().admit(connection):
+            return False
         http = self.http_stats
         http.downstream_cx_total.value += 1
         http.downstream_cx_active.value += 1
@@ -110,23 +190,24 @@ class HttpListener:
             http.downstream_cx_ssl_active.value += 1
         return True
 
+    def dismiss(self, connection: Connection, seconds: float) -> bool:
+        if not self.count_end(connection, seconds):
+            return False
+        self._count_http_end(True, False, seconds)
+        return True
+
     def forget(self, connection: Connection, local: bool, busy: bool, seconds: float) -> None:
         """A connection has closed, by our doing (``local``) or the client's, perhaps amid a request."""
-        connections = self.connections
-        if not connections.leave(connection):
-            return
-        self.members.discard(connection)
-        length = int(seconds * 1e6)
-        stats = connections.stats
-        stats.downstream_cx_active.value -= 1
-        stats.downstream_cx_destroy.value += 1
-        stats.worker_downstream_cx_active.value -= 1
-        stats.downstream_cx_length_ms.record(length)
+        if self.count_end(connection, seconds):
+            self._count_http_end(local, busy, seconds)
+            self.connections.on_closed()
+
+    def _count_http_end(self, local: bool, busy: bool, seconds: float) -> None:
         http = self.http_stats
         http.downstream_cx_active.value -= 1
         http.downstream_cx_http1_active.value -= 1
         http.downstream_cx_destroy.value += 1
-        http.downstream_cx_length_ms.record(length)
+        http.downstream_cx_length_ms.record(int(seconds * 1e6))
         if self.options.tls:
             http.downstream_cx_ssl_active.value -= 1
         if local:
@@ -139,4 +220,3 @@ class HttpListener:
                 http.downstream_cx_destroy_local_active_rq.value += 1
             else:
                 http.downstream_cx_destroy_remote_active_rq.value += 1
-        connections.on_closed()

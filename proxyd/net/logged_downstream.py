@@ -8,11 +8,10 @@ from typing import Final
 
 from proxyd.errors import NR
 from proxyd.filters.connection_info import ConnectionInfo
-from proxyd.filters.stream_info import StreamInfo
+from proxyd.filters.stream_info import ConnectionStream, StreamInfo
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.listener import HttpListener
-from proxyd.snapshot.operators import ConnectionEnd
 
 
 class LoggedDownstream(Http1Downstream):
@@ -46,9 +45,9 @@ class LoggedDownstream(Http1Downstream):
         _log(self._loggers, end)
 
 
-def connection_end(info: ConnectionInfo, begun: float, born: float, now: float) -> ConnectionEnd:
+def connection_end(info: ConnectionInfo, begun: float, born: float, now: float) -> ConnectionStream:
     """What is known of a connection that ends; ``begun`` is by the wall clock, the others monotonic."""
-    end = ConnectionEnd()
+    end = ConnectionStream()
     end.connection = info
     end.downstream_remote_address = info.remote_address
     end.start_time = begun
@@ -57,11 +56,14 @@ def connection_end(info: ConnectionInfo, begun: float, born: float, now: float) 
     return end
 
 
-def log_refused(loggers: list[AccessLogger], info: ConnectionInfo, begun: float, born: float) -> None:
-    """Tell of a connection that no filter chain is for."""
+def log_refused(
+    loggers: list[AccessLogger], info: ConnectionInfo, begun: float, born: float, unmatched: bool
+) -> None:
+    """Tell of a connection that no filter chain has, or (``unmatched``) that none is for."""
     end = connection_end(info, begun, born, time.monotonic())
-    end.response_flags = NR
-    end.response_code_details = "filter_chain_not_found"
+    if unmatched:
+        end.response_flags = NR
+        end.response_code_details = "filter_chain_not_found"
     _log(loggers, end)
 
 

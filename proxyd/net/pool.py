@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxyd.net.host import Host
 
 # Envoy's words.
-_NOT_READY: Final = "TLS_error: Secret is not supplied by SDS"
+NOT_READY: Final = "TLS_error: Secret is not supplied by SDS"
 
 
 class PoolOwner:
@@ -222,7 +222,7 @@ class Pool(ConnectionOwner):
         try:
             if config.waits is not None:
                 config.waits.secrets_not_ready.value += 1
-                reason = _NOT_READY
+                reason = NOT_READY
             elif config.tls is None:
                 await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
             else:

@@ -9,11 +9,12 @@ from proxyd.net.connection_manager import ConnectionManager
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.limits import ConnectionLimit
-from proxyd.net.listener import Connections, HttpListener
+from proxyd.net.listener import Chain, Connection, Connections, HttpListener
 from proxyd.net.logged_downstream import LoggedDownstream
+from proxyd.net.network_filters import new_connection
 from proxyd.net.timers import TimerWheel
+from proxyd.snapshot.http_connection_manager import ConnectionManagerSnapshot
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
-from proxyd.stats.scopes import TlsInspectorStats
 
 if TYPE_CHECKING:
     from proxyd.net.server import Server
@@ -36,8 +37,8 @@ class ServedConnections(Connections):
         self._server.on_connection_closed()
 
 
-class ServedChain(HttpListener):
-    """One filter chain. It outlives changes of its listener that do not touch it."""
+class ServedHttp(HttpListener):
+    """A filter chain that ends in a connection manager."""
 
     def __init__(
         self,
@@ -47,15 +48,27 @@ class ServedChain(HttpListener):
         wheel: TimerWheel,
     ) -> None:
         super().__init__(
-            manager.config.connection, ExchangeFactory(manager), connections, manager.config.stats, wheel
+            manager.config.connection,
+            ExchangeFactory(manager),
+            connections,
+            manager.config.stats,
+            wheel,
+            chain_as_written(snapshot.written),
         )
         self.manager: Final = manager
-        self.written: Final = chain_as_written(snapshot.written)
+
+    def new_connection(self) -> Connection:
+        if self.connections.access_loggers:
+            return LoggedDownstream(self)
+        return Http1Downstream(self)
+
+    def take(self, compiled: FilterChainSnapshot) -> None:
+        manager = compiled.terminal
+        assert isinstance(manager, ConnectionManagerSnapshot)
+        self.manager.config.take_routes(manager)
 
     def log_paths(self) -> set[str]:
-        """The access logs that its connections write to."""
-        loggers = [*self.connections.access_loggers, *self.manager.access_loggers]
-        return {each.path for each in loggers}
+        return super().log_paths().union(each.path for each in self.manager.access_loggers)
 
 
 class ServedListener:
@@ -64,24 +77,19 @@ class ServedListener:
     def __init__(
         self,
         snapshot: ListenerSnapshot,
-        chains: list[ServedChain],
+        chains: list[Chain],
         connections: Connections,
         wheel: TimerWheel,
-        inspector: TlsInspectorStats,
     ) -> None:
         self.snapshot: Final = snapshot
         self.connections: Final = connections
         self.chains: Final = chains
         self._plain: Final[bool] = snapshot.plain
-        self._logged: Final[bool] = bool(connections.access_loggers)
-        listeners: list[HttpListener] = [*chains]
-        self._chooser: Final = Chooser(snapshot, listeners, connections, wheel, inspector)
+        self._chooser: Final = Chooser(snapshot, chains, connections, wheel)
 
-    def protocol(self) -> Http1Downstream | Accepting:
-        """Who speaks to the next connection: HTTP at once where nothing has to be looked at."""
-        if not self._plain:
-            return Accepting(self._chooser)
-        return LoggedDownstream(self.chains[0]) if self._logged else Http1Downstream(self.chains[0])
+    def protocol(self) -> Connection:
+        """Who speaks to the next connection: the chain at once where nothing has to be looked at."""
+        return new_connection(self.chains[0]) if self._plain else Accepting(self._chooser)
 
     def log_paths(self) -> set[str]:
         """The access logs that it writes to."""

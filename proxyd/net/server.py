@@ -11,18 +11,23 @@ from proxyd.net.acceptor import Acceptor
 from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
 from proxyd.net.cluster import Cluster
 from proxyd.net.connection_manager import ConnectionManager, HttpDate
+from proxyd.net.direct_response import DirectResponseChain
 from proxyd.net.limits import ConnectionLimit, LimitRow
-from proxyd.net.listener import Connection, Connections
+from proxyd.net.listener import Chain, Connection, Connections
 from proxyd.net.log_writer import Request
+from proxyd.net.network_filters import network_filter
 from proxyd.net.request_id import RequestIds
-from proxyd.net.served import ServedChain, ServedConnections, ServedListener
+from proxyd.net.served import ServedConnections, ServedHttp, ServedListener
+from proxyd.net.tcp_proxy import TcpChain
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.build import Snapshot
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
+from proxyd.snapshot.network_filters import DirectResponseSnapshot
+from proxyd.snapshot.tcp_proxy import TcpProxySnapshot
 from proxyd.snapshot.tickets import TicketSecret
 from proxyd.stats.metrics import Registry
-from proxyd.stats.scopes import AccessLogStats, TlsInspectorStats
+from proxyd.stats.scopes import AccessLogStats
 
 logger = logging.getLogger("main")
 
@@ -33,7 +38,7 @@ class Change:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot: Final = snapshot
         self.listeners: Final[list[ServedListener]] = []  # in the order of the snapshot
-        self.kept: Final[list[tuple[ServedChain, FilterChainSnapshot]]] = []  # to go on as these say
+        self.kept: Final[list[tuple[Chain, FilterChainSnapshot]]] = []  # to go on as these say
 
 
 class Server:
@@ -64,7 +69,6 @@ class Server:
         self._limits: Final = limits
         self._wheel: Final = TimerWheel(loop)
         self._logs: Final = AccessLogs(AccessLogStats(registry))
-        self._inspector: Final = TlsInspectorStats(registry)
         self._clusters: Final[dict[str, Cluster]] = {}  # shared by all connection managers
         self._retired: Final[set[Cluster]] = set()  # not in force any more, with requests under way
         self._acceptors: Final[dict[int, Acceptor]] = {}  # by the number of the socket
@@ -76,7 +80,7 @@ class Server:
         self._request_ids: Final = RequestIds()
         self._date: Final = HttpDate()
         self._listeners: list[ServedListener] = []
-        self._former: Final[set[ServedChain]] = set()  # not in force any more, with connections left
+        self._former: Final[set[Chain]] = set()  # not in force any more, with connections left
         self.snapshot: Snapshot = Snapshot([], {})
         self.commit(self.prepare(snapshot), 0.0)
 
@@ -114,7 +118,7 @@ class Server:
             )
             loggers = open_loggers(self._logs, compiled.access_logs)
             connections = ServedConnections(compiled, limit, loggers, self)
-        chains: list[ServedChain] = []
+        chains: list[Chain] = []
         for chain in compiled.chains:
             written = chain_as_written(chain.written)
             same = next((each for each in known if each.written == written), None)
@@ -124,18 +128,25 @@ class Server:
                 known.remove(same)
                 change.kept.append((same, chain))
             chains.append(same)
-        return ServedListener(compiled, chains, connections, self._wheel, self._inspector)
+        return ServedListener(compiled, chains, connections, self._wheel)
 
-    def _new_chain(self, chain: FilterChainSnapshot, connections: Connections) -> ServedChain:
+    def _new_chain(self, chain: FilterChainSnapshot, connections: Connections) -> Chain:
+        made = self._new_terminal(chain, connections)
+        made.filters.extend(map(network_filter, chain.filters))
+        return made
+
+    def _new_terminal(self, chain: FilterChainSnapshot, connections: Connections) -> Chain:
+        terminal = chain.terminal
+        written = chain_as_written(chain.written)
+        if isinstance(terminal, DirectResponseSnapshot):
+            return DirectResponseChain(terminal, connections, self._wheel, written)
+        loggers = open_loggers(self._logs, terminal.access_logs)
+        if isinstance(terminal, TcpProxySnapshot):
+            return TcpChain(terminal, self._clusters, loggers, connections, self._wheel, written)
         manager = ConnectionManager(
-            chain.manager,
-            self._clusters,
-            open_loggers(self._logs, chain.manager.access_logs),
-            self._request_ids,
-            self._date,
-            self._local_address,
+            terminal, self._clusters, loggers, self._request_ids, self._date, self._local_address
         )
-        return ServedChain(chain, manager, connections, self._wheel)
+        return ServedHttp(chain, manager, connections, self._wheel)
 
     def commit(self, change: Change, drain_seconds: float) -> set[str]:
         """Put a change in force. Requests under way finish on what they began with.
@@ -146,7 +157,7 @@ class Server:
         """
         fresh = self._replace_clusters(change.snapshot)
         for chain, compiled in change.kept:
-            chain.manager.config.take_routes(compiled.manager)
+            chain.take(compiled)
         staying = {chain for listener in change.listeners for chain in listener.chains}
         for chain in staying:
             chain.drain_close = self._drain_close
@@ -187,7 +198,7 @@ class Server:
                 fresh.add(name)
         return fresh
 
-    def _cut(self, chains: list[ServedChain]) -> None:
+    def _cut(self, chains: list[Chain]) -> None:
         for chain in chains:
             for connection in list(chain.members):
                 connection.abort()
@@ -200,7 +211,9 @@ class Server:
     def _all_connections(self) -> list[Connection]:
         served = {listener.connections for listener in self._listeners}
         served.update(chain.connections for chain in self._former)
-        return [connection for connections in served for connection in connections.all]
+        return [
+            connection for connections in served for connection in (*connections.all, *connections.flushing)
+        ]
 
     # -- the sockets
 

@@ -11,6 +11,7 @@ from proxyd.net.tls_words import TlsFailure, words_of_system
 from proxyd.snapshot.tls import ClientTls
 
 if TYPE_CHECKING:
+    from proxyd.net.tcp_upstream import TcpUpstream
     from proxyd.net.upstream import Http1Upstream
 
 
@@ -28,9 +29,9 @@ def server_name_of(host: str) -> str:
 
 
 class TlsClient(TlsTransport):
-    """A protocol of the event loop by shape, and the transport of the HTTP connection behind it.
+    """A protocol of the event loop by shape, and the transport of the connection behind it.
 
-    ``done`` ends with None when requests can be sent, or with why they cannot.
+    ``done`` ends with None when that can be used, or with why it cannot.
     """
 
     __slots__ = ("_kept", "_name", "_server_name", "_tls", "_upstream", "done")
@@ -38,7 +39,7 @@ class TlsClient(TlsTransport):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        upstream: "Http1Upstream",
+        upstream: "Http1Upstream | TcpUpstream",
         tls: ClientTls,
         name: str,
     ) -> None:

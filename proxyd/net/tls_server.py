@@ -2,19 +2,17 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from proxyd.codec.certificate import Certificate
 from proxyd.codec.client_hello import HELLO, MORE, ClientHello, ClientHelloReader
 from proxyd.filters.tls_info import TlsInfo
+from proxyd.net.listener import Connection
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.tls import TlsTransport, judge
 from proxyd.net.tls_words import TlsFailure, words_of_missing
 from proxyd.snapshot.tls import ServerTls
 from proxyd.stats.scopes import ListenerStats
-
-if TYPE_CHECKING:
-    from proxyd.net.downstream import Http1Downstream
 
 
 class HandshakeDeadline(Timed):
@@ -31,15 +29,15 @@ class HandshakeDeadline(Timed):
 
 
 class TlsServer(TlsTransport):
-    """A protocol of the event loop by shape, and the transport of the HTTP connection behind it."""
+    """A protocol of the event loop by shape, and the transport of the connection behind it."""
 
-    __slots__ = ("_certificate", "_deadline", "_http", "_reader", "_server_name", "_tls", "_wheel")
+    __slots__ = ("_certificate", "_connection", "_deadline", "_reader", "_server_name", "_tls", "_wheel")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, http: "Http1Downstream", tls: ServerTls, wheel: TimerWheel
+        self, loop: asyncio.AbstractEventLoop, connection: Connection, tls: ServerTls, wheel: TimerWheel
     ) -> None:
-        super().__init__(loop, http, tls.stats)
-        self._http: Final = http
+        super().__init__(loop, connection, tls.stats)
+        self._connection: Final = connection
         self._tls: Final = tls
         self._wheel: Final = wheel
         self._reader: ClientHelloReader | None = None
@@ -63,7 +61,7 @@ class TlsServer(TlsTransport):
         if timeout > 0.0:
             self._deadline = HandshakeDeadline(self, stats)
             self._wheel.arm(self._deadline, time.monotonic() + timeout)
-        self._http.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
+        self._connection.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
         if transport.is_closing():
             return
         if hello is not None:
@@ -110,17 +108,18 @@ class TlsServer(TlsTransport):
     def on_handshake(self) -> None:
         self._disarm()
         assert self._ssl is not None
-        info = self._http.info
+        info = self._connection.connection_info()
         info.tls = self.info = TlsInfo(
             self._ssl, self._peer, self._certificate, self._server_name, self.group_name
         )
+        self._connection.on_secured()
 
     def server_flight(self, sent: bytes, received: bytes) -> bytes:
         return sent
 
     def on_failure(self, failure: TlsFailure) -> None:
         self._disarm()
-        self._http.info.transport_failure_reason = failure.words
+        self._connection.connection_info().transport_failure_reason = failure.words
 
     def connection_lost(self, error: Exception | None) -> None:
         self._disarm()

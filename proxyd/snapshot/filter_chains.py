@@ -26,6 +26,7 @@ class ConnectionFacts:
 
     __slots__ = (
         "application_protocols",
+        "direct_remote_ip",
         "local_ip",
         "local_port",
         "remote_ip",
@@ -35,10 +36,11 @@ class ConnectionFacts:
     )
 
     def __init__(self, local_ip: str, local_port: int, remote_ip: str, remote_port: int) -> None:
-        self.local_ip: Final = local_ip
-        self.local_port: Final = local_port
-        self.remote_ip: Final = remote_ip
-        self.remote_port: Final = remote_port
+        self.local_ip: str = local_ip
+        self.local_port: int = local_port
+        self.remote_ip: str = remote_ip
+        self.remote_port: int = remote_port
+        self.direct_remote_ip: Final = remote_ip  # the others may be what a PROXY header says
         self.server_name: str = ""
         self.transport_protocol: str = "raw_buffer"  # or "tls"
         self.application_protocols: Sequence[str] = ()
@@ -153,7 +155,7 @@ class FilterChainIndex:
         if node is not None:
             node = _by_protocol(node.texts, facts.application_protocols)
         if node is not None:
-            node = node.blocks.find(facts.remote_ip)
+            node = node.blocks.find(facts.direct_remote_ip)
         if node is not None:
             node = _by_source_type(node.numbers, facts)
         if node is not None:

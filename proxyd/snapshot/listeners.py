@@ -2,9 +2,12 @@
 
 from typing import Final
 
-from proxyd.codec.client_hello import MAX_BYTES
 from proxyd.config.core import Node
+from proxyd.config.direct_response import Config as DirectResponse
+from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import FilterChain, Listener
+from proxyd.config.network_filters import Echo
+from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext
 from proxyd.snapshot.clusters import BUFFER_LIMIT
 from proxyd.snapshot.filter_chains import ConnectionFacts, FilterChainIndex
@@ -13,7 +16,14 @@ from proxyd.snapshot.http_connection_manager import (
     ConnectionManagerSnapshot,
     compile_access_logs,
 )
+from proxyd.snapshot.inspections import compile_inspections
+from proxyd.snapshot.network_filters import (
+    DirectResponseSnapshot,
+    NetworkFilterSnapshot,
+    compile_network_filter,
+)
 from proxyd.snapshot.runtime import Runtime
+from proxyd.snapshot.tcp_proxy import TcpProxySnapshot
 from proxyd.snapshot.tls import SecretNotReadyError, ServerTls, TlsSettings
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ListenerStats
@@ -23,23 +33,28 @@ LISTENER_FILTERS_TIMEOUT_S: Final = 15.0  # Envoy's default
 _CONNECTION_LIMIT: Final = "envoy.resource_limits.listener.{}.connection_limit"
 
 
+# What the last filter of a chain is.
+Terminal = ConnectionManagerSnapshot | TcpProxySnapshot | DirectResponseSnapshot
+
+
 class FilterChainSnapshot:
-    """One compiled filter chain. ``tls`` is None where clients speak HTTP over bare TCP."""
+    """One compiled filter chain. ``tls`` is None where clients speak over bare TCP."""
 
     def __init__(
         self,
         config: FilterChain,
-        manager: ConnectionManagerSnapshot,
+        terminal: Terminal,
+        filters: list[NetworkFilterSnapshot],
         tls: ServerTls | None,
         waits: TlsStats | None,
     ) -> None:
         self.written: Final = config
         self.name: Final = config.name
-        self.manager: Final = manager
+        self.terminal: Final = terminal  # the last filter, which has the connection to itself
+        self.filters: Final = filters  # in front of it
         self.tls: Final = tls
         self.waits: Final = waits  # for a secret: until it is there, connections are counted and closed
         self.handshake_timeout: Final[float] = config.transport_socket_connect_timeout or 0.0  # 0.0: none
-        manager.connection.filter_chain_name = config.name
 
 
 class ListenerSnapshot:
@@ -91,32 +106,43 @@ class ListenerSnapshot:
                     tls = ServerTls(socket.typed_config, settings or TlsSettings({}), tls_stats)
                 except SecretNotReadyError:
                     waits = tls_stats
-            manager = ConnectionManagerSnapshot(
-                chain.filters[0].typed_config,
-                stat_address,
-                self.buffer_limit,
-                registry,
-                runtime,
-                node,
-                tls is not None,
-            )
-            self.chains.append(FilterChainSnapshot(chain, manager, tls, waits))
-        inspector = config.listener_filters[0].typed_config if config.listener_filters else None
-        # As in Envoy, chains that are told apart by what the inspector finds out bring it along.
-        self.inspects: Final[bool] = inspector is not None or self._index.needs_client_hello
+            terminal = self._terminal(chain, stat_address, registry, runtime, node, tls is not None)
+            filters = [
+                compile_network_filter(each.typed_config, registry, runtime) for each in chain.filters[:-1]
+            ]
+            self.chains.append(FilterChainSnapshot(chain, terminal, filters, tls, waits))
+        self.inspections: Final = compile_inspections(
+            config.listener_filters, self._index.needs_client_hello, registry
+        )
+        self.inspects: Final[bool] = bool(self.inspections)
         timeout = config.listener_filters_timeout
         self.filters_timeout: Final[float] = LISTENER_FILTERS_TIMEOUT_S if timeout is None else timeout
         self.continue_on_timeout: Final[bool] = config.continue_on_listener_filters_timeout
-        self.closes_on_bad_hello: Final[bool] = (
-            inspector is not None and inspector.close_connection_on_client_hello_parsing_errors
-        )
-        self.max_client_hello: Final[int] = (
-            MAX_BYTES if inspector is None else inspector.max_client_hello_size or MAX_BYTES
-        )
+
+    def _terminal(
+        self,
+        chain: FilterChain,
+        stat_address: str,
+        registry: Registry,
+        runtime: Runtime,
+        node: Node | None,
+        tls: bool,
+    ) -> Terminal:
+        last = chain.filters[-1].typed_config
+        if isinstance(last, HttpConnectionManager):
+            manager = ConnectionManagerSnapshot(
+                last, stat_address, self.buffer_limit, registry, runtime, node, tls
+            )
+            manager.connection.filter_chain_name = chain.name
+            return manager
+        if isinstance(last, TcpProxy):
+            return TcpProxySnapshot(last, registry, runtime, self.buffer_limit, chain.name, tls)
+        assert isinstance(last, (Echo, DirectResponse)), "the loader lets no other filter be the last"
+        return DirectResponseSnapshot(last, self.buffer_limit, chain.name, tls)
 
     @property
     def plain(self) -> bool:
-        """Whether every connection is HTTP over bare TCP through the same chain."""
+        """Whether every connection goes over bare TCP through the same chain."""
         only = len(self.chains) == 1 and (self._index.single or self._default == 0)
         chain = self.chains[0] if only else None
         return chain is not None and not self.inspects and chain.tls is None and chain.waits is None

@@ -12,7 +12,7 @@ from typing import Final
 
 from proxyd import errors
 from proxyd.codec.certificate import preload
-from proxyd.filters.stream_info import StreamInfo
+from proxyd.filters.stream_info import ConnectionStream, StreamInfo
 from proxyd.snapshot.sources import (
     Constant,
     Duration,
@@ -42,12 +42,6 @@ _HOSTNAME: Final = socket.gethostname()
 
 class FormatError(ValueError):
     """A format that cannot be compiled; the text names the operator and what is wrong with it."""
-
-
-class ConnectionEnd(StreamInfo):
-    """Not a request: a connection as a whole, for a listener's own access log."""
-
-    __slots__ = ()
 
 
 def compile_operator(name: str, parameter: str | None, limit: int) -> Source:
@@ -177,25 +171,31 @@ def _common_duration(name: str, parameter: str, limit: int) -> Source:
 
 def _upstream_peer(info: StreamInfo) -> str:
     """The connection's peer is the chosen host, as nothing stands in between; empty without a connection."""
-    return info.upstream_host if info.upstream_first_tx else ""
+    reached = info.upstream_local_address if isinstance(info, ConnectionStream) else info.upstream_first_tx
+    return info.upstream_host if reached else ""
+
+
+def _access_log_type(info: StreamInfo) -> str:
+    return info.access_log_type if isinstance(info, ConnectionStream) else "DownstreamEnd"
 
 
 _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     **CONNECTION_FACTS,
-    "ACCESS_LOG_TYPE": lambda info: "NotSet" if isinstance(info, ConnectionEnd) else "DownstreamEnd",
+    "ACCESS_LOG_TYPE": _access_log_type,
     "BYTES_RECEIVED": lambda info: info.bytes_received,
     "BYTES_SENT": lambda info: info.bytes_sent,
     "CONNECTION_ID": lambda info: info.connection.id,
     "CONNECTION_TERMINATION_DETAILS": lambda info: info.connection_termination_details or None,
-    # Nothing so far makes a connection's address another one than the listener's socket has.
-    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": lambda info: info.connection.local_address or None,
-    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.connection.local_address),
-    "DOWNSTREAM_DIRECT_LOCAL_PORT": lambda info: port_of(info.connection.local_address),
-    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": lambda info: info.connection.remote_address or None,
-    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(
-        info.connection.remote_address
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": lambda info: info.connection.direct_local_address or None,
+    "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(
+        info.connection.direct_local_address
     ),
-    "DOWNSTREAM_DIRECT_REMOTE_PORT": lambda info: port_of(info.connection.remote_address),
+    "DOWNSTREAM_DIRECT_LOCAL_PORT": lambda info: port_of(info.connection.direct_local_address),
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS": lambda info: info.connection.direct_remote_address or None,
+    "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT": lambda info: without_port(
+        info.connection.direct_remote_address
+    ),
+    "DOWNSTREAM_DIRECT_REMOTE_PORT": lambda info: port_of(info.connection.direct_remote_address),
     "DOWNSTREAM_LOCAL_ADDRESS": lambda info: info.connection.local_address or None,
     "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(info.connection.local_address),
     "DOWNSTREAM_LOCAL_PORT": lambda info: port_of(info.connection.local_address),

@@ -49,6 +49,7 @@ from proxyd.system._linux_sockets import default_backlog as default_backlog
 from proxyd.system._linux_sockets import keep_alive as keep_alive
 from proxyd.system._linux_sockets import lend_descriptors as lend_descriptors
 from proxyd.system._linux_sockets import receive_descriptors as receive_descriptors
+from proxyd.system._linux_sockets import reset_when_closed as reset_when_closed
 from proxyd.system._linux_sockets import send_descriptors as send_descriptors
 
 forks: Final = True

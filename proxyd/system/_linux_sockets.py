@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -113,6 +114,10 @@ def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> No
     ):
         if value:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Acceptance:

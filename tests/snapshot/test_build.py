@@ -68,7 +68,7 @@ def test_an_ipv6_address_has_brackets() -> None:
 def test_what_is_not_said_has_envoys_defaults() -> None:
     made = build(listener(80)).listeners[0]
     assert (made.buffer_limit, made.connection_limit) == (1024 * 1024, -1)
-    manager = made.chains[0].manager
+    manager = made.chains[0].terminal
     assert (manager.server_name, manager.server_header, manager.stream_idle_timeout) == (
         b"envoy",
         OVERWRITE,
@@ -114,7 +114,7 @@ def test_what_is_said_is_kept() -> None:
         ],
     }
     made = build(listener(80, manager, per_connection_buffer_limit_bytes=9)).listeners[0]
-    compiled = made.chains[0].manager
+    compiled = made.chains[0].terminal
     assert (compiled.server_name, compiled.server_header, compiled.via) == (b"me", APPEND_IF_ABSENT, b"v")
     assert (compiled.stream_idle_timeout, compiled.request_timeout, compiled.max_stream_duration) == (
         0.0,

@@ -48,7 +48,7 @@ def request() -> StreamInfo:
     info.route_name = "r1"
     info.downstream_remote_address = "[::1]:43808"
     info.connection = ConnectionInfo()
-    info.connection.remote_address = "127.0.0.2:7"
+    info.connection.remote_address = info.connection.direct_remote_address = "127.0.0.2:7"
     info.connection.local_address = "127.0.0.1:80"
     info.connection.id = 7
     info.attempt_count = 1

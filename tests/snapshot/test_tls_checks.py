@@ -229,16 +229,16 @@ def test_a_client_has_one_certificate() -> None:
             {
                 "listener_filters": [
                     {
-                        "name": "http_inspector",
+                        "name": "original_dst",
                         "typed_config": {
                             "@type": "type.googleapis.com/"
-                            "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"
+                            "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
                         },
                     }
                 ]
             },
             "listener_filters[0].typed_config",
-            "HttpInspector is not supported by proxyd",
+            "OriginalDst is not supported by proxyd",
         ),
     ],
 )

@@ -1,0 +1,197 @@
+"""Network filters in front of the last one: they look at a connection before that has it."""
+
+import asyncio
+import time
+from typing import Final
+
+from proxyd.errors import URX
+from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.filters.network_filter import AT_ONCE, GO_ON, NetworkFilter
+from proxyd.net.addresses import note_addresses
+from proxyd.net.listener import Chain, Connection
+from proxyd.net.raw_downstream import RawDownstream
+from proxyd.snapshot.network_filters import (
+    ConnectionLimitSnapshot,
+    LocalRateLimitSnapshot,
+    NetworkFilterSnapshot,
+    SniClusterSnapshot,
+)
+
+
+class SniCluster(NetworkFilter):
+    """The cluster is called like the name asked for in TLS."""
+
+    def on_new_connection(self, info: ConnectionInfo) -> float:
+        info.cluster = info.server_name
+        return GO_ON
+
+
+class ConnectionLimit(NetworkFilter):
+    """So many connections at a time, in this process."""
+
+    def __init__(self, config: ConnectionLimitSnapshot) -> None:
+        super().__init__()
+        self._config: Final = config
+        self._open: int = 0
+
+    def on_new_connection(self, info: ConnectionInfo) -> float:
+        config = self._config
+        if config.enabled and self._open >= config.max_connections:
+            config.stats.limited_connections.value += 1
+            return config.delay
+        self._open += 1
+        config.stats.active_connections.value += 1
+        return GO_ON
+
+    def on_closed(self) -> None:
+        self._open -= 1
+        self._config.stats.active_connections.value -= 1
+
+
+class LocalRateLimit(NetworkFilter):
+    """A token for each connection, from this process's bucket."""
+
+    def __init__(self, config: LocalRateLimitSnapshot) -> None:
+        super().__init__(URX)
+        self._config: Final = config
+        self._tokens: int = config.max_tokens
+        self._filled: float = time.monotonic()  # when the last tokens came
+
+    def on_new_connection(self, info: ConnectionInfo) -> float:
+        config = self._config
+        if not config.enabled:
+            return GO_ON
+        fills = int((time.monotonic() - self._filled) / config.fill_interval)
+        if fills > 0:
+            self._filled += fills * config.fill_interval
+            self._tokens = min(config.max_tokens, self._tokens + fills * config.tokens_per_fill)
+        if self._tokens > 0:
+            self._tokens -= 1
+            return GO_ON
+        config.stats.rate_limited.value += 1
+        return AT_ONCE
+
+
+def network_filter(config: NetworkFilterSnapshot) -> NetworkFilter:
+    """A compiled filter at work."""
+    if isinstance(config, ConnectionLimitSnapshot):
+        return ConnectionLimit(config)
+    if isinstance(config, LocalRateLimitSnapshot):
+        return LocalRateLimit(config)
+    assert isinstance(config, SniClusterSnapshot)
+    return SniCluster()
+
+
+class RefusedConnection(RawDownstream):
+    """A connection that a filter does not let through. As in Envoy it counts, and is logged, all the same."""
+
+    __slots__ = ()
+
+    def refuse(self, transport: asyncio.Transport, delay: float, flags: int) -> None:
+        """Close it, so many seconds from now."""
+        if not self.begin(transport, "", 0):
+            return
+        self._stream.response_flags = flags
+        if delay > 0.0:
+            self._chain.wheel.arm(self, self._stream.start + delay)
+        else:
+            transport.abort()
+
+    def on_deadline(self, now: float) -> None:
+        self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """It is not listened to."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.finish(time.monotonic()):
+            self._chain.connections.on_closed()
+
+    def close_if_idle(self) -> None:
+        """It closes by itself."""
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class FilteredConnection(Connection):
+    """A protocol of the event loop by shape, in front of the one that the connection is for."""
+
+    __slots__ = ("_asks", "_chain", "_filters", "_next", "_passed")
+
+    def __init__(self, chain: Chain, following: Connection) -> None:
+        self._chain: Final = chain
+        self._filters: Final = chain.filters
+        self._asks: bool = True  # whether the filters want to hear of what comes
+        self._next: Connection = following
+        self._passed: int = 0  # filters that have let it through
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        info = self._next.connection_info()
+        note_addresses(info, transport)
+        for each in self._filters:
+            verdict = each.on_new_connection(info)
+            if verdict != GO_ON:
+                refused = RefusedConnection(self._chain)
+                refused.info.take(info)
+                self._next = refused
+                self._asks = False
+                refused.refuse(transport, verdict, each.flags)
+                return
+            self._passed += 1
+        self._next.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._asks or self._ask():
+            self._next.data_received(data)
+
+    def _ask(self) -> bool:
+        info = self._next.connection_info()
+        self._asks = False
+        for each in self._filters:
+            if not each.on_data(info):
+                self._asks = True
+                self._next.abort()
+                return False
+            self._asks |= each.again()
+        return True
+
+    def eof_received(self) -> bool:
+        if self._asks and not self._ask():
+            return False
+        return self._next.eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        for each in self._filters[: self._passed]:
+            each.on_closed()
+        self._next.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._next.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._next.resume_writing()
+
+    def on_secured(self) -> None:
+        self._next.on_secured()
+
+    def connection_info(self) -> ConnectionInfo:
+        return self._next.connection_info()
+
+    def close_if_idle(self) -> None:
+        self._next.close_if_idle()
+
+    def abort(self) -> None:
+        self._next.abort()
+
+
+def new_connection(chain: Chain) -> Connection:
+    """Who speaks to a client that goes through this chain."""
+    made = chain.new_connection()
+    return FilteredConnection(chain, made) if chain.filters else made

@@ -1,0 +1,81 @@
+"""Network filters in their compiled form: echo, direct_response, and those in front of the last one."""
+
+from typing import Final
+
+from proxyd.config.direct_response import Config as DirectResponse
+from proxyd.config.message import Message
+from proxyd.config.network_filters import (
+    ConnectionLimit,
+    Echo,
+    LocalRateLimit,
+    RuntimeFeatureFlag,
+    SniCluster,
+)
+from proxyd.snapshot.http_connection_manager import AccessLogSnapshot
+from proxyd.snapshot.runtime import Runtime
+from proxyd.stats.metrics import Registry
+from proxyd.stats.network_filter_scopes import ConnectionLimitStats, LocalRateLimitStats
+
+
+class DirectResponseSnapshot:
+    """What every connection is told before it is closed, or with ``echoes`` what it says itself."""
+
+    def __init__(
+        self, config: Echo | DirectResponse, buffer_limit: int, filter_chain_name: str, tls: bool
+    ) -> None:
+        self.echoes: Final[bool] = isinstance(config, Echo)
+        response = None if isinstance(config, Echo) else config.response
+        self.response: Final[bytes] = b"" if response is None else response.contents
+        self.buffer_limit: Final = buffer_limit
+        self.filter_chain_name: Final = filter_chain_name
+        self.tls: Final = tls  # of the filter chain: clients shake hands first
+        self.access_logs: Final[list[AccessLogSnapshot]] = []
+
+
+class NetworkFilterSnapshot:
+    """A filter in front of the last one."""
+
+
+class SniClusterSnapshot(NetworkFilterSnapshot):
+    """It has no options."""
+
+
+class ConnectionLimitSnapshot(NetworkFilterSnapshot):
+    """``delay`` in seconds, 0.0 for none."""
+
+    def __init__(self, config: ConnectionLimit, registry: Registry, runtime: Runtime) -> None:
+        self.stats: Final = ConnectionLimitStats(registry, config.stat_prefix)
+        self.max_connections: Final = config.max_connections
+        self.delay: Final[float] = config.delay or 0.0
+        self.enabled: Final[bool] = _enabled(config.runtime_enabled, runtime)
+
+
+class LocalRateLimitSnapshot(NetworkFilterSnapshot):
+    """``fill_interval`` in seconds."""
+
+    def __init__(self, config: LocalRateLimit, registry: Registry, runtime: Runtime) -> None:
+        self.stats: Final = LocalRateLimitStats(registry, config.stat_prefix)
+        bucket = config.token_bucket
+        self.max_tokens: Final = bucket.max_tokens
+        self.tokens_per_fill: Final[int] = bucket.tokens_per_fill or 1
+        self.fill_interval: Final = bucket.fill_interval
+        self.enabled: Final[bool] = _enabled(config.runtime_enabled, runtime)
+
+
+def compile_network_filter(config: Message, registry: Registry, runtime: Runtime) -> NetworkFilterSnapshot:
+    """A filter in front of the last one."""
+    if isinstance(config, ConnectionLimit):
+        return ConnectionLimitSnapshot(config, registry, runtime)
+    if isinstance(config, LocalRateLimit):
+        return LocalRateLimitSnapshot(config, registry, runtime)
+    assert isinstance(config, SniCluster), "the loader lets no last filter stand before others"
+    return SniClusterSnapshot()
+
+
+def _enabled(flag: RuntimeFeatureFlag | None, runtime: Runtime) -> bool:
+    if flag is None:
+        return True
+    value = runtime.get(flag.runtime_key)
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    return value if isinstance(value, bool) else flag.default_value

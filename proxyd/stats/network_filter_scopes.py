@@ -1,0 +1,23 @@
+"""The stat names of network filters that look at connections before the last filter has them."""
+
+from typing import Final
+
+from proxyd.stats.metrics import Registry
+from proxyd.stats.scopes import Scope, escape
+
+
+class ConnectionLimitStats:
+    """``connection_limit.<stat_prefix>.``"""
+
+    def __init__(self, registry: Registry, stat_prefix: str) -> None:
+        scope = Scope(registry, f"connection_limit.{escape(stat_prefix)}.")
+        self.active_connections: Final = scope.gauge("active_connections")
+        self.limited_connections: Final = scope.counter("limited_connections")
+
+
+class LocalRateLimitStats:
+    """``local_rate_limit.<stat_prefix>.``"""
+
+    def __init__(self, registry: Registry, stat_prefix: str) -> None:
+        scope = Scope(registry, f"local_rate_limit.{escape(stat_prefix)}.")
+        self.rate_limited: Final = scope.counter("rate_limited")
