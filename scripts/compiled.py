@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import environment as env
+from steps import PYTEST
 
 # Compiled classes take no interpreted subclasses, so the tests' own are compiled together with the package.
 HELPERS = ("tests/codec/recorder.py", "tests/net/alarm.py")
@@ -111,7 +112,7 @@ def _pytest(environment: env.Environment, folder: Path, arguments: list[str]) ->
         raise env.SetupError(
             f"what is installed is not compiled: {found.stdout.strip() or found.stderr.strip()}"
         )
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [python, "-m", *PYTEST, "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
         command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, check=False
     ).returncode

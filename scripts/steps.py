@@ -12,13 +12,16 @@ class Step(NamedTuple):
     always: bool = True  # or only where it is asked for
 
 
+# Several processes, among which tests/schedule.py shares out the files. `-n 0` behind it makes it one.
+PYTEST = ("pytest", "-n", "logical", "--maxprocesses", "4")
+
 STEPS = (
     Step("lint", "mistakes and style", ("ruff", "check", ".")),
     Step("format", "layout of the code", ("ruff", "format", "--check", ".")),
     Step("types", "types, strict, as on Linux", ("mypy",)),
     Step("types-windows", "types, strict, as on Windows", ("mypy", "--platform", "win32", "-p", "proxyd")),
     Step("layers", "imports go downwards only", ("lint-imports",)),
-    Step("tests", "unit and end-to-end tests", ("pytest",)),
+    Step("tests", "unit and end-to-end tests", PYTEST),
     Step("compiled", "the same tests on the compiled wheel", ("python", "scripts/compiled.py"), False),
 )
 

@@ -16,7 +16,7 @@ def test_the_whole_data_plane_is_compiled(monkeypatch: pytest.MonkeyPatch) -> No
     modules = hatch_build.modules(ROOT)
     assert len(set(modules)) == len(modules)
     assert all((ROOT / module).is_file() for module in modules)
-    assert {"proxyd/errors.py", "proxyd/net/exchange.py", "proxyd/codec/http1.py"} <= set(modules)
+    assert {"proxyd/errors.py", "proxyd/net/exchange.py", "proxyd/codec/http1_requests.py"} <= set(modules)
 
 
 def test_what_else_is_to_be_compiled_is_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What is known of the TLS of one connection: Envoy's Ssl::ConnectionInfo."""
 
 import ssl
+import sys
 from typing import Any, Final
 
 from proxyd.codec.certificate import Certificate
@@ -21,8 +22,9 @@ class TlsInfo:
     ) -> None:
         self._ssl: Final = connection
         cipher = connection.cipher()
-        self.version: Final[str] = connection.version() or ""
-        self.cipher: Final[str] = "" if cipher is None else cipher[0]
+        # Interned: there are few, and every connection would keep its own.
+        self.version: Final[str] = sys.intern(connection.version() or "")
+        self.cipher: Final[str] = "" if cipher is None else sys.intern(cipher[0])
         self.peer: Final = peer
         self.local: Final = local
         self.server_name: Final = server_name

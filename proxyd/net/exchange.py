@@ -18,7 +18,7 @@ from proxyd.codec.framing import (
 )
 from proxyd.codec.grpc import is_grpc
 from proxyd.codec.headers import NO_HEADERS, Headers
-from proxyd.codec.http1 import RequestHead, ResponseHead
+from proxyd.codec.messages import RequestHead, ResponseHead
 from proxyd.errors import (
     DC,
     DPE,

@@ -9,7 +9,7 @@ from typing import Final
 
 from proxyd.codec.framing import LENGTH, NO_BODY
 from proxyd.codec.headers import Headers
-from proxyd.codec.http1 import RequestHead
+from proxyd.codec.messages import RequestHead
 from proxyd.errors import DC, INTERNAL_ERROR, MISSING_HOST, Failure
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import HttpDate

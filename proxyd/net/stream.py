@@ -7,7 +7,7 @@ back. Nothing is delivered after an end or a reset.
 from mypy_extensions import trait
 
 from proxyd.codec.headers import Headers
-from proxyd.codec.http1 import RequestHead, ResponseHead
+from proxyd.codec.messages import RequestHead, ResponseHead
 from proxyd.errors import Failure
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import StreamInfo, WireBytes

@@ -21,6 +21,7 @@ from proxyd.net.tls_words import (
     words_of_names,
     words_of_server_name,
 )
+from proxyd.snapshot.openssl import release_memory
 from proxyd.snapshot.peer_validation import ACCEPTED, NO_SAN, PeerValidation, is_for
 from proxyd.stats.tls_scopes import TlsStats
 
@@ -36,6 +37,7 @@ _BY_PEER: Final = 2  # it does not take what it makes us write
 
 _MAX_READ: Final = 65536  # a record holds 16 KiB at most
 _MAX_WRITE: Final = 65536  # into OpenSSL at once
+_MAX_KEPT: Final = 16384  # bytes of content whose memory is kept for what comes next
 _TLS_1_2: Final = "TLSv1.2"
 
 
@@ -124,6 +126,11 @@ class TlsTransport:
         self._state = _OPEN
         self.on_handshake()
         self._flush()
+        assert self._incoming is not None
+        assert self._outgoing is not None
+        # A handshake takes more than most of what follows.
+        release_memory(self._incoming)
+        release_memory(self._outgoing)
 
     def _note_group(self, sent: bytes, received: bytes) -> None:
         if not self._group:
@@ -194,6 +201,8 @@ class TlsTransport:
             self._shake_hands(data)
         if self._state == _OPEN and incoming.pending:
             self._read(incoming)
+            if len(data) > _MAX_KEPT:
+                release_memory(incoming)
 
     def _read(self, incoming: ssl.MemoryBIO) -> None:
         connection = self._ssl
@@ -295,6 +304,8 @@ class TlsTransport:
         if outgoing is not None and outgoing.pending and transport is not None:
             sent = outgoing.read()
             transport.write(sent)
+            if len(sent) > _MAX_KEPT:
+                release_memory(outgoing)
             return sent
         return b""
 

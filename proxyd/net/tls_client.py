@@ -1,31 +1,18 @@
 """TLS with a host: whom to ask for, what it has to be, and the session it may be resumed with."""
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Final
 
 from proxyd.codec.certificate import Certificate
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.tls import TlsTransport, judge, judge_name
 from proxyd.net.tls_words import TlsFailure, words_of_system
+from proxyd.snapshot.server_name import server_name_of
 from proxyd.snapshot.tls import ClientTls
 
 if TYPE_CHECKING:
     from proxyd.net.tcp_upstream import TcpUpstream
     from proxyd.net.upstream import Http1Upstream
-
-
-_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*")
-_ADDRESS: Final = re.compile(r"[0-9.]+")
-_MAX_NAME: Final = 253
-
-
-def server_name_of(host: str) -> str:
-    """The name to ask for in TLS; empty for an address and for what is no name."""
-    name = host.lower()
-    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME or _ADDRESS.fullmatch(name):
-        return ""
-    return name
 
 
 class TlsClient(TlsTransport):
@@ -63,10 +50,12 @@ class TlsClient(TlsTransport):
             self._keep_session()
 
     def _keep_session(self) -> None:
-        """With TLS 1.3 it comes behind the handshake."""
+        """With TLS 1.3 it comes behind the handshake; before, it may have an identity instead of a ticket."""
         connection = self._ssl
-        session = None if connection is None else connection.session
-        if session is not None and session.has_ticket:
+        if connection is None:
+            return
+        session = connection.session
+        if session is not None and (session.has_ticket or connection.version() == "TLSv1.2"):
             self._kept = True
             self._tls.keep_session(self._server_name, session)
 

@@ -9,15 +9,9 @@ from mypy_extensions import trait
 from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL
 from proxyd.codec.header_case import proper_case
 from proxyd.codec.headers import Headers
-from proxyd.codec.http1 import (
-    LAST_CHUNK,
-    ResponseEvents,
-    ResponseHead,
-    ResponseReader,
-    write_chunk,
-    write_request_head,
-    write_trailers,
-)
+from proxyd.codec.http1_responses import ResponseReader
+from proxyd.codec.http1_writers import LAST_CHUNK, write_chunk, write_request_head, write_trailers
+from proxyd.codec.messages import ResponseEvents, ResponseHead
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.filters.stream_info import WireBytes
 from proxyd.filters.tls_info import TlsInfo
@@ -31,6 +25,8 @@ from proxyd.system import native
 
 # A head and a body up to this size go out in one write.
 _JOIN_LIMIT: Final = 16384
+
+GOODBYE_LIMIT: Final = 1.0  # seconds for a host to take the goodbye of TLS
 
 
 @trait
@@ -132,12 +128,18 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self.requests += 1
 
     def close(self) -> None:
-        """Close at once; the owner hears of it when the loop has done so."""
+        """Close at once, of TLS behind a goodbye; the owner hears of it when the loop has done so."""
         self._closed_here = True
         self.closing = True
         transport = self._transport
-        if transport is not None:
+        if transport is None:
+            return
+        if self.tls is None or transport.is_closing() or transport.get_write_buffer_size() > 0:
             transport.abort()
+            return
+        # Hosts forget the session of a connection that ended without a goodbye (TLS 1.2 without tickets).
+        transport.close()
+        self._wheel.arm(self, time.monotonic() + GOODBYE_LIMIT)
 
     def set_idle(self, now: float) -> None:
         """Start to wait for the next lease."""
@@ -156,6 +158,10 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         return True
 
     def on_deadline(self, now: float) -> None:
+        if self._closed_here:  # and the host takes no goodbye
+            if self._transport is not None:
+                self._transport.abort()
+            return
         if self._stream is not None:
             return  # armed again when the lease ends
         if now < self._idle_deadline:  # it has been used since

@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from proxyd.codec.http1 import ALLOW, DROP_HEADER
-from proxyd.codec.http1 import REJECT_REQUEST as REJECT_HEADER
+from proxyd.codec.http1_requests import ALLOW, DROP_HEADER
+from proxyd.codec.http1_requests import REJECT_REQUEST as REJECT_HEADER
 from proxyd.config.access_log import AccessLog, FileAccessLog, StdoutAccessLog
 from proxyd.config.core import HeadersWithUnderscoresAction, Node
 from proxyd.config.http_connection_manager import (

@@ -1,8 +1,8 @@
 """What OpenSSL can do and Python's ``ssl`` does not offer, reached through ``ctypes``.
 
-CPython keeps a context's pointer right behind the head of its object, and the library's functions can be
-called where it is linked dynamically. Where either is not so, nothing here is available, and a setting that
-needs it is refused by name.
+CPython keeps the pointer of a context or buffer right behind the head of its object, and the library's
+functions can be called where it is linked dynamically. Where either is not so, nothing here is available, and
+a setting that needs it is refused by name.
 """
 
 import ctypes
@@ -15,6 +15,8 @@ _SET_TICKET_KEYS: Final = 59  # SSL_CTRL_SET_TLSEXT_TICKET_KEYS
 _SET_GROUPS_LIST: Final = 92  # SSL_CTRL_SET_GROUPS_LIST
 _SET_SIGNATURES_LIST: Final = 98  # SSL_CTRL_SET_SIGALGS_LIST
 _SET_CACHE_MODE: Final = 44  # SSL_CTRL_SET_SESS_CACHE_MODE
+_SET_BUFFER: Final = 114  # BIO_C_SET_BUF_MEM
+_OWNED: Final = 1  # BIO_CLOSE
 _VERIFY_PEER: Final = 1
 _VERIFY_FAIL_IF_NO_CERTIFICATE: Final = 2
 _KNOWN: Final = ((3, 11), (3, 14))  # versions whose objects are laid out like that
@@ -44,6 +46,10 @@ def _library() -> Any:
         library.SSL_CTX_set_ciphersuites.restype = ctypes.c_int
         library.SSL_CTX_set_timeout.argtypes = (ctypes.c_void_p, ctypes.c_long)
         library.SSL_CTX_set_timeout.restype = ctypes.c_long
+        library.BUF_MEM_new.argtypes = ()
+        library.BUF_MEM_new.restype = ctypes.c_void_p
+        library.BIO_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)
+        library.BIO_ctrl.restype = ctypes.c_long
     except (ImportError, OSError, AttributeError):
         return None
     return library
@@ -54,11 +60,11 @@ def available() -> bool:
     return _library() is not None
 
 
-def _reach(context: ssl.SSLContext) -> tuple[Any, int]:
+def _reach(holder: ssl.SSLContext | ssl.MemoryBIO) -> tuple[Any, int]:
     library = _library()
     if library is None:
         raise RuntimeError("OpenSSL cannot be reached")
-    pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value
+    pointer = ctypes.c_void_p.from_address(id(holder) + object.__basicsize__).value
     if not pointer:
         raise RuntimeError("OpenSSL cannot be reached")
     return library, pointer
@@ -105,6 +111,19 @@ def turn_off_session_cache(context: ssl.SSLContext) -> None:
     """Keep no sessions on this side; those of tickets still work."""
     library, pointer = _reach(context)
     library.SSL_CTX_ctrl(pointer, _SET_CACHE_MODE, 0, None)
+
+
+def release_memory(buffer: ssl.MemoryBIO) -> None:
+    """Give back what an empty ``buffer`` keeps: else the memory that its largest content has ever taken.
+
+    Does nothing where OpenSSL cannot be reached, or there is content.
+    """
+    if buffer.pending or _library() is None:
+        return
+    library, pointer = _reach(buffer)
+    fresh = library.BUF_MEM_new()
+    if fresh:
+        library.BIO_ctrl(pointer, _SET_BUFFER, _OWNED, fresh)
 
 
 def _say_yes(_good: int, _store: int) -> int:

@@ -5,6 +5,7 @@ the other side hears that it has.
 """
 
 import hashlib
+from ipaddress import ip_address
 from typing import Final
 
 from proxyd.codec.certificate import DNS, IP_ADDRESS, Certificate, SubjectAltName, preload
@@ -94,7 +95,12 @@ def is_for(certificate: Certificate, host: str) -> bool:
     """Whether the certificate is for this host, a name or an address: what ``auto_san_validation`` asks."""
     if any(dns_name_matches(host, name) for name in certificate.names_of(DNS)):
         return True
-    return host in certificate.names_of(IP_ADDRESS)
+    try:
+        # An address of IPv6 can be written in several ways; the certificate's are written in the shortest.
+        address = str(ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return False
+    return address in certificate.names_of(IP_ADDRESS)
 
 
 def _typed(matchers: tuple[StringMatcherConfig, ...]) -> list[SubjectAltNameMatcher]:

@@ -18,6 +18,7 @@ from proxyd.config.tls import (
 )
 from proxyd.snapshot import openssl
 from proxyd.snapshot.peer_validation import PeerValidation, trust_digest
+from proxyd.snapshot.server_name import server_name_of
 from proxyd.snapshot.tickets import TicketSecret, ticket_key
 from proxyd.snapshot.tls_context import (
     Identity,
@@ -256,7 +257,9 @@ class ClientTls:
             context.verify_mode = ssl.CERT_REQUIRED
         self.context: Final = context
         options = _http_options(cluster)
-        self.server_name: Final[str] = config.sni
+        self.server_name: Final[str] = server_name_of(config.sni)
+        if config.sni and not self.server_name:
+            raise TlsError("sni", f"{config.sni} is no host name, and nothing else can be asked for")
         self.by_host: Final[bool] = config.auto_host_sni
         # By request: what a connection may carry depends on the name that it was made with.
         self.by_request: Final[bool] = options.auto_sni

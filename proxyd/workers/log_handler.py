@@ -31,7 +31,7 @@ class LogHandler(logging.Handler):
         self._writer: Final = LogWriter(path or "standard error", standard)
         self.dropped: int = 0  # lines not told of yet
         self._handed_bytes = 0
-        self._closed = False
+        self.closed: bool = False  # nobody answers any more
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a line; never blocks, never raises."""
@@ -40,7 +40,7 @@ class LogHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a line that cannot be made must not disturb what it tells of
             self.handleError(record)
             return
-        if self._closed or self._handed_bytes - self._writer.done_bytes + len(line) > QUEUE_BYTES:
+        if self.closed or self._handed_bytes - self._writer.done_bytes + len(line) > QUEUE_BYTES:
             self.dropped += 1
             return
         if self.dropped:
@@ -59,8 +59,8 @@ class LogHandler(logging.Handler):
 
     def close(self) -> None:
         """Write what is queued, for at most ``END_LIMIT``; what comes later is dropped."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             with contextlib.suppress(RuntimeError):  # no line yet, and too late in the process for a thread
                 done = self._ask(CLOSE).done
                 if done is not None:

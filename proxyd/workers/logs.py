@@ -100,7 +100,7 @@ def begin_reopen() -> list[Request]:
 
     Does not block: each request's ``done`` and ``reason`` tell what came of it.
     """
-    return [handler.begin_reopen() for handler in _handlers()]
+    return [handler.begin_reopen() for handler in _handlers() if not handler.closed]
 
 
 def flush(seconds: float) -> bool:

@@ -3,14 +3,9 @@
 Compiled together with the package where that is compiled: compiled traits take no other implementations.
 """
 
-from proxyd.codec.http1 import (
-    RequestEvents,
-    RequestHead,
-    RequestReader,
-    ResponseEvents,
-    ResponseHead,
-    ResponseReader,
-)
+from proxyd.codec.http1_requests import RequestReader
+from proxyd.codec.http1_responses import ResponseReader
+from proxyd.codec.messages import RequestEvents, RequestHead, ResponseEvents, ResponseHead
 
 Event = tuple[object, ...]
 

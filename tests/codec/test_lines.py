@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxyd.codec import lines
+from proxyd.codec.http1_requests import OPENINGS
 from tests.cases.requests import REQUESTS
 from tests.cases.responses import RESPONSES
 from tests.codec.recorder import Requests, Responses, join
@@ -97,10 +98,10 @@ def test_plain_messages_never_reach_the_parser() -> None:
     lines.LINES.clear()
     for connection in (b"", b"Connection: keep-alive\r\n"):
         requests = Requests()
-        requests.reader._parser = None  # type: ignore[assignment]
         requests.read(_FIRST + b"Host: h\r\nX-Y:  z \r\n" + connection + b"\r\n")
         assert requests.events == [("head", b"GET", b"/a?b=c", b"h", 0), ("end",)]
         assert requests.heads[0].headers.items == [(b"x-y", b"z")]
+        assert requests.reader._parser is None  # it was not even made
         responses = Responses()
         responses.reader._parser = None  # type: ignore[assignment]
         responses.read(b"HTTP/1.1 200 OK\r\nX-Y: z\r\nContent-Length: 2\r\n" + connection + b"\r\nab")
@@ -117,3 +118,29 @@ def test_lines_that_peers_make_up_fill_no_memory() -> None:
     for table in (lines.LINES, lines.HOSTS, lines.STATUSES, lines.LENGTHS):
         assert 0 < len(table) <= 2048
         assert max(map(len, table)) <= 512
+
+
+def test_connections_that_begin_alike_share_what_they_say() -> None:
+    """But no limit of one another's, and nothing that a request adds."""
+    head = b"GET /%d HTTP/1.1\r\nhost: h\r\nx-shared: one\r\nx-more: two\r\n\r\n"
+    one, other, strict = Requests(), Requests(), Requests(max_count=2)
+    one.read(head % 1)
+    one.heads[0].headers.add(b"x-own", b"1")
+    other.read(head % 2)
+    strict.read(head % 3)
+    said = [(b"x-shared", b"one"), (b"x-more", b"two")]
+    assert other.heads[0].headers.items == said
+    assert other.heads[0].path == b"/2"
+    assert strict.heads == []
+    assert strict.failed is not None
+    another = Requests().read(head % 4, head % 5)
+    assert another.heads[1].headers.block() is other.heads[0].headers.block()
+
+
+def test_what_connections_begin_with_is_bounded() -> None:
+    for number in range(3000):
+        Requests().read(b"GET / HTTP/1.1\r\nhost: h\r\nx-number: %d\r\n\r\n" % number)
+    assert len(OPENINGS) <= 512
+    long = b"GET / HTTP/1.1\r\nhost: h\r\nx-long: %s\r\n\r\n" % (b"a" * 2048)
+    assert Requests().read(long).heads
+    assert not any(len(block) > 2048 for block in OPENINGS)

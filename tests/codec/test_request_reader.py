@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyd.codec import http1
 from proxyd.codec.framing import CHUNKED, LENGTH, NO_BODY
+from proxyd.codec.http1_fields import ORDINARY
 from tests.codec.recorder import Requests, join
 
 LINE = b"POST /p HTTP/1.1\r\nhost: h\r\n"
@@ -367,13 +367,13 @@ def test_a_long_body_in_small_chunks_is_no_long_trailer() -> None:
 
 
 def test_names_that_peers_make_up_are_not_kept() -> None:
-    http1._ORDINARY.clear()
+    ORDINARY.clear()
     for number in range(50):
         Requests().read(b"G", b"ET / HTTP/1.1\r\nhost: h\r\n%s%d: x\r\n\r\n" % (b"n" * 20_000, number))
     for number in range(5000):
         Requests().read(b"G", b"ET / HTTP/1.1\r\nhost: h\r\nn%d: x\r\n\r\n" % number)
-    assert len(http1._ORDINARY) <= 2048
-    assert max(len(name) for name in http1._ORDINARY) <= 64
+    assert len(ORDINARY) <= 2048
+    assert max(len(name) for name in ORDINARY) <= 64
 
 
 # -- errors of this program

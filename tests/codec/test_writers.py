@@ -3,7 +3,13 @@ from hypothesis import strategies as st
 
 from proxyd.codec.framing import CHUNKED, LENGTH, NO_BODY
 from proxyd.codec.headers import Headers
-from proxyd.codec.http1 import LAST_CHUNK, status_line, write_chunk, write_request_head, write_response_head
+from proxyd.codec.http1_writers import (
+    LAST_CHUNK,
+    status_line,
+    write_chunk,
+    write_request_head,
+    write_response_head,
+)
 from tests.codec.recorder import Requests, Responses, join
 
 

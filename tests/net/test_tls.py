@@ -1,11 +1,13 @@
 """TLS over real sockets: what is agreed, who is let in, what is said where somebody is not."""
 
 import asyncio
+import base64
 import ssl
 import urllib.parse
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
 from tests.net.certificates import DAY, NOW, Authority
 from tests.net.tls_house import TlsHouse, certificates, chain, client, get, run, server
@@ -39,6 +41,35 @@ def test_request_over_tls_is_forwarded(authority, version):
             assert house.count(f"ssl.versions.{'TLSv1.2' if version == V12 else 'TLSv1.3'}") == 1
             assert house.count("ssl.curves.X25519") == 1
             assert house.count("http.test.downstream_cx_ssl_total") == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
+@pytest.mark.parametrize(
+    "form", ["locked key", "locked by the environment", "PKCS #12", "PKCS #12 from a file"]
+)
+def test_keys_under_a_password_serve(authority, kind, form, tmp_path, monkeypatch):
+    """The whole chain is sent, whatever the certificate came in."""
+    below = Authority("Below", parent=authority)
+    pair = below.issue("localhost", kind=kind)
+    monkeypatch.setenv("PROXYD_TEST_WORD", "open sesame")
+    word = {"inline_string": "open sesame"}
+    if form.startswith("PKCS"):
+        locked = BestAvailableEncryption(b"open sesame")
+        data = pkcs12.serialize_key_and_certificates(b"x", pair.key_object, pair.x509, [below.x509], locked)
+        file = tmp_path / "pair.p12"
+        file.write_bytes(data)
+        inline = {"inline_bytes": base64.b64encode(data).decode()}
+        config = {"pkcs12": {"filename": str(file)} if "file" in form else inline, "password": word}
+    else:
+        given = {"environment_variable": "PROXYD_TEST_WORD"} if "environment" in form else word
+        locked_key = {"inline_string": pair.locked_key("open sesame")}
+        config = {**pair.config, "private_key": locked_key, "password": given}
+
+    async def main():
+        async with TlsHouse(chain(certificates(config), body="x")) as house:
+            assert await house.get(client(authority.certificate)) == (200, "x")
 
     run(main())
 

@@ -1,13 +1,16 @@
 """TLS with peers that are slow, odd or hostile."""
 
 import asyncio
+import gc
 import random
 import ssl
 
 import pytest
 
+from proxyd.net.tls import TlsTransport
+from proxyd.snapshot import openssl
 from tests.net.certificates import Authority
-from tests.net.tls_house import TlsHouse, certificates, chain, client, get, server
+from tests.net.tls_house import TlsHouse, buffered_memory, certificates, chain, client, get, run, server
 
 MIB = 1024 * 1024
 
@@ -104,6 +107,76 @@ def test_no_garbage_holds_a_connection_or_breaks_anything(pair, inspects):
             assert await house.get(client()) == (200, "x")
             assert bugs == []
             assert house.count("downstream_pre_cx_active") == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls1.2", "tls1.3"]
+)
+def test_no_garbage_later_in_the_handshake_holds_a_connection_or_breaks_anything(pair, version):
+    """Mutilated second flights, with a certificate of the client in them: all are refused or time out."""
+    authority = Authority()
+    context = client(pair=authority.issue("client"), minimum_version=version, maximum_version=version)
+    validation = {"trusted_ca": {"inline_string": authority.certificate}}
+    fields = {"transport_socket_connect_timeout": "0.3s"}
+    demanding = {
+        **certificates(pair.config, validation_context=validation),
+        "require_client_certificate": True,
+    }
+
+    def mutilated(flight: bytes, draw: random.Random) -> bytes:
+        broken = bytearray(flight)
+        match draw.randrange(4):
+            case 0:
+                del broken[draw.randrange(len(broken)) :]
+            case 1:
+                place = draw.randrange(len(broken))
+                broken[place:place] = draw.randbytes(draw.randrange(1, 40))
+            case 2:
+                broken = broken[draw.randrange(1, len(broken)) :]
+            case _:
+                for _ in range(draw.randrange(1, 4)):
+                    place = draw.randrange(len(broken))
+                    broken[place] ^= draw.randrange(1, 256)
+        return bytes(broken)
+
+    async def main():
+        bugs: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context))
+        async with TlsHouse(chain(demanding, body="x", **fields)) as house:
+
+            async def send(number: int) -> bytes:
+                """What comes back once the second flight has gone out."""
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                tls = context.wrap_bio(incoming, outgoing, False, "localhost")
+                reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+                try:
+                    flight = b""
+                    while not flight:
+                        try:
+                            tls.do_handshake()
+                        except ssl.SSLWantReadError:
+                            pass
+                        flight = outgoing.read()
+                        if flight[5:6] == b"\x01" and flight[0] == 22:  # the first message
+                            writer.write(flight)
+                            flight = b""
+                        if not flight:
+                            incoming.write(await reader.read(65536))
+                    writer.write(mutilated(flight, random.Random(number)))
+                    return await asyncio.wait_for(reader.read(), 20)
+                except ConnectionError:
+                    return b""
+                finally:
+                    writer.close()
+
+            answers = await asyncio.gather(*(send(number) for number in range(150)))
+            assert not any(b"HTTP/1.1" in answer for answer in answers)
+            assert await house.get(context) == (200, "x")
+            assert bugs == []
+            assert house.count("ssl.handshake") == 1
+            assert house.count("http.test.downstream_rq_total") == 1
 
     asyncio.run(main())
 
@@ -209,6 +282,43 @@ def test_large_bodies_pass_slow_readers_in_bounded_memory(pair, side):
             writer.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(not openssl.available(), reason="OpenSSL cannot be reached here")
+def test_connections_keep_no_memory_of_what_has_passed(pair):
+    """Of handshakes and of large bodies, on both sides."""
+
+    async def origin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(4 * MIB)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (4 * MIB) + bytes(4 * MIB))
+            await reader.read()
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def main():
+        house = TlsHouse(
+            chain(certificates(pair.config)),
+            upstream={"common_tls_context": {}},
+            origin_tls=server(pair),
+            origin=origin,
+        )
+        async with house:
+            reader, writer = await house.connect(client())
+            writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % (4 * MIB))
+            writer.write(bytes(4 * MIB))
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(4 * MIB)
+            layers = [each for each in gc.get_objects() if isinstance(each, TlsTransport) and each.info]
+            assert len(layers) == 2
+            kept = [buffered_memory(buffer) for each in layers for buffer in (each._incoming, each._outgoing)]
+            assert max(kept) <= 32768
+            writer.close()
+
+    run(main())
 
 
 def test_tunnels_are_closed_by_halves(pair):

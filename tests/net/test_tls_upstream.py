@@ -178,12 +178,18 @@ def test_versions_end_at_1_2_unless_told_otherwise(authority):
 
 
 @pytest.mark.parametrize(("most", "reused"), [(None, 1), (0, 0)])
-@pytest.mark.parametrize("version", [V12, V13], ids=["tls1.2", "tls1.3"])
-def test_sessions_are_resumed(authority, version, most, reused):
+@pytest.mark.parametrize(
+    ("version", "tickets"),
+    [(V12, True), (V12, False), (V13, True)],
+    ids=["tls1.2", "tls1.2 by identity", "tls1.3"],
+)
+def test_sessions_are_resumed(authority, version, tickets, most, reused):
     async def main():
         pair = authority.issue("origin.example")
         tls = upstream(sni="origin.example", **({} if most is None else {"max_session_keys": most}))
         origin_tls = server(pair, minimum_version=version, maximum_version=version)
+        if not tickets:
+            origin_tls.options |= ssl.OP_NO_TICKET
         cluster = {"max_requests_per_connection": 1}
         async with TlsHouse(chain(), upstream=tls, origin_tls=origin_tls, cluster=cluster) as house:
             for _ in range(2):
@@ -229,10 +235,11 @@ def test_each_request_asks_for_its_own_host(authority):
             assert status == 503
             assert "verify_SAN_list,_expected_SANs:_[10.0.0.1]" in body
             assert (await get(reader, writer, "x-host: [::1]:1\r\n"))[0] == 200
-            assert asked == ["a.example", "b.example", "c.example", None, None]
+            assert (await get(reader, writer, "x-host: [0:0:0::0:1]:1\r\n"))[0] == 200  # written otherwise
+            assert asked == ["a.example", "b.example", "c.example", None, None, None]
             writer.close()
             (host,) = house.server._clusters["origin"]._hosts
-            assert set(host.pool._pools) == {"a.example", "b.example", "::1"}
+            assert set(host.pool._pools) == {"a.example", "b.example", "::1", "0:0:0::0:1"}
 
     run(main())
 

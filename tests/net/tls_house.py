@@ -1,6 +1,7 @@
 """proxyd with TLS on either side over real sockets on one loop, and clients of the standard library."""
 
 import asyncio
+import ctypes
 import json
 import socket
 import ssl
@@ -10,6 +11,7 @@ from typing import Any, Self
 from proxyd.config.load import load_text
 from proxyd.config.sources import Text
 from proxyd.net.server import Server
+from proxyd.snapshot import openssl
 from proxyd.snapshot.build import compile_snapshot
 from proxyd.snapshot.checks import check_snapshot
 from proxyd.snapshot.tickets import TicketSecret
@@ -213,6 +215,19 @@ def _with(context: ssl.SSLContext, pair: Any, versions: dict[str, Any]) -> ssl.S
     for name, value in versions.items():
         setattr(context, name, value)
     return context
+
+
+def buffered_memory(buffer: ssl.MemoryBIO) -> int:
+    """How many bytes OpenSSL has for the content of a buffer."""
+
+    class Memory(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_size_t), ("data", ctypes.c_void_p), ("most", ctypes.c_size_t)]
+
+    library, pointer = openssl._reach(buffer)
+    found = ctypes.c_void_p()
+    library.BIO_ctrl(pointer, 115, 0, ctypes.byref(found))  # BIO_C_GET_BUF_MEM_PTR
+    assert found.value
+    return int(Memory.from_address(found.value).most)
 
 
 def address(port: int) -> dict[str, Any]:

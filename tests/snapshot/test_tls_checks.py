@@ -197,6 +197,16 @@ def test_a_client_has_one_certificate() -> None:
 
 
 @pytest.mark.parametrize(
+    "sni", ["a..b", "10.0.0.1", "::1", "a b", "b\u00fccher.example", ".a", "a" * 64 + ".b"]
+)
+def test_only_a_host_name_can_be_asked_for(sni: str) -> None:
+    asking = {"transport_socket": tls_socket(UPSTREAM, {"sni": sni})}
+    found = mistakes(chain(), cluster=asking)
+    path = "static_resources.clusters[0].transport_socket.typed_config.sni"
+    assert found == {path: f"{sni} is no host name, and nothing else can be asked for"}
+
+
+@pytest.mark.parametrize(
     ("chains", "listener", "place", "words"),
     [
         (

@@ -123,6 +123,15 @@ def test_no_thread_before_the_first_line(tmp_path):
     assert threading.active_count() == before
 
 
+@pytest.mark.usefixtures("_logging_kept")
+def test_a_log_that_was_closed_is_not_asked_to_be_opened_again(tmp_path):
+    logs.configure(settings(tmp_path / "log"))
+    logging.getLogger("main").info("a line")
+    assert len(logs.begin_reopen()) == 1
+    logs.close()
+    assert logs.begin_reopen() == []
+
+
 def test_a_pattern_we_do_not_have_is_refused():
     with pytest.raises(ValueError, match="%q is not supported"):
         logs.LineFormatter("%v %q")
