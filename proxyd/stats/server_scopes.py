@@ -58,11 +58,12 @@ class ListenerManagerStats:
         self.listener_modified: Final = scope.counter("listener_modified")
         self.listener_removed: Final = scope.counter("listener_removed")
         self.listener_stopped: Final = scope.counter("listener_stopped")
+        self.total_filter_chains_draining: Final = scope.gauge("total_filter_chains_draining")
         self.total_listeners_active: Final = scope.gauge("total_listeners_active")
         self.total_listeners_draining: Final = scope.gauge("total_listeners_draining")
         self.total_listeners_warming: Final = scope.gauge("total_listeners_warming")
         self.workers_started: Final = scope.gauge("workers_started")
-        scope.zero_gauges(_LISTENER_MANAGER_ZERO_GAUGES)
+        scope.zero_gauges("workers_pinned")
 
 
 class ClusterManagerStats:
@@ -193,10 +194,6 @@ _SERVER_ZERO_COUNTERS: Final = """
 _SERVER_ZERO_GAUGES: Final = """
     compilation_settings.fips_mode parent_connections seconds_until_first_ocsp_response_expiring
     stats_recent_lookups
-"""
-
-_LISTENER_MANAGER_ZERO_GAUGES: Final = """
-    total_filter_chains_draining workers_pinned
 """
 
 _CLUSTER_MANAGER_ZERO_COUNTERS: Final = """

@@ -8,6 +8,7 @@ from typing import Any, Final
 from proxyd.codec.certificate import DNS, IP_ADDRESS, URI, Certificate, split_pem
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.core import DataSource
+from proxyd.config.listener import Listener
 from proxyd.config.tls import (
     CommonTlsContext,
     DownstreamTlsContext,
@@ -18,6 +19,7 @@ from proxyd.config.tls import (
 from proxyd.snapshot.tls_context import Identity, TlsError, validation_of
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import Scope, escape
+from proxyd.supervisor.sockets import format_address
 
 DAY_S: Final = 86400
 
@@ -77,11 +79,15 @@ def used_contexts(bootstrap: Bootstrap) -> list[UsedContext]:
     return [_context(scope, common, secrets) for scope, common in _contexts(bootstrap)]
 
 
+def stat_name(listener: Listener) -> str:
+    """What stands for a listener in the names of its statistics, before dots and colons are escaped."""
+    address = listener.address.socket_address
+    return listener.stat_prefix or format_address(address.address, address.port_value)
+
+
 def _contexts(bootstrap: Bootstrap) -> Iterator[tuple[str, CommonTlsContext]]:
     for listener in bootstrap.static_resources.listeners:
-        socket_address = listener.address.socket_address
-        host = f"[{socket_address.address}]" if ":" in socket_address.address else socket_address.address
-        name = listener.stat_prefix or f"{host}:{socket_address.port_value}"
+        name = stat_name(listener)
         for chain in (*listener.filter_chains, listener.default_filter_chain):
             socket = None if chain is None else chain.transport_socket
             if socket is not None and isinstance(socket.typed_config, DownstreamTlsContext):

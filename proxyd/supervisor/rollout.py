@@ -15,11 +15,12 @@ from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.filled import managers
 from proxyd.snapshot.build import listener_key
 from proxyd.stats.scopes import escape
+from proxyd.supervisor.certificates import stat_name
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.problems import explain_bind, explain_resources
 from proxyd.supervisor.resources import Assembly, Key, State
-from proxyd.supervisor.sockets import BindError, Prepared, Wanted, format_address, wanted_addresses
+from proxyd.supervisor.sockets import BindError, Prepared, Wanted, wanted_addresses
 from proxyd.supervisor.update_report import log_resources
 from proxyd.system import native
 
@@ -160,7 +161,9 @@ class Rollout:
             supervisor.sockets.retire,
             lambda: supervisor.totals.hide(_scopes(before) - _scopes(now)),
             lambda: supervisor.totals.show(_scopes(now)),
-            lambda: supervisor.vitals.updated(before, now, generation.roster.size),
+            lambda: supervisor.vitals.updated(
+                before, now, generation.roster.size, supervisor.options.drain_time_s
+            ),
             lambda: log_resources(before, now),
         )
 
@@ -189,8 +192,6 @@ def _scopes(bootstrap: Bootstrap) -> set[str]:
     resources = bootstrap.static_resources
     found = {f"cluster.{escape(each.alt_stat_name or each.name)}" for each in resources.clusters}
     for listener in resources.listeners:
-        address = listener.address.socket_address
-        where = listener.stat_prefix or format_address(address.address, address.port_value)
-        found.add(f"listener.{escape(where)}")
+        found.add(f"listener.{escape(stat_name(listener))}")
         found.update(f"http.{escape(manager.stat_prefix)}" for manager in managers(listener))
     return found

@@ -22,6 +22,7 @@ from proxyd.stats.metrics import Registry
 from proxyd.stats.totals import Totals
 from proxyd.supervisor.admin_service import AdminService
 from proxyd.supervisor.configuration import Configuration
+from proxyd.supervisor.context_updates import ContextUpdates
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.generation import Generation
 from proxyd.supervisor.handover import TAKE_OVER_LIMIT, HandingOver, Handover
@@ -77,6 +78,7 @@ class Supervisor:
         self._excused_until = 0.0
         self._cancel_change: anyio.CancelScope | None = None
         self._tasks: Final = tasks
+        self._context_updates: Final = ContextUpdates(self.registry)
         self.updates: Final = Updates(self)
 
     # -- what generations ask
@@ -196,10 +198,12 @@ class Supervisor:
         self.wanted = wanted
         self.updates.hold(assembly)
 
-    def certificates_used(self) -> None:
-        """Show those that are in force now."""
-        if self.configuration is not None:
-            self.vitals.certificates_used(self.configuration.tls_contexts)
+    def contexts_changed(self) -> None:
+        """Show the TLS contexts and certificates that are in force now."""
+        present = self.configuration
+        if present is not None:
+            self.vitals.certificates_used(present.tls_contexts)
+            self._context_updates.show(present.bootstrap)
 
     def listening(self) -> list[tuple[str, list[tuple[str, int]]]]:
         """The listeners in force: name, and addresses as bound."""

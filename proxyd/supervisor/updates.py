@@ -73,7 +73,7 @@ class Updates:
         do_all(
             lambda: self._report.tell(assembly.outcomes, self.states),
             lambda: self._watcher.watch(assembly.files(), assembly.looks),
-            self._supervisor.certificates_used,
+            self._supervisor.contexts_changed,
         )
 
     # -- one round

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 import psutil
 
 from proxyd import __version__
@@ -20,6 +19,7 @@ from proxyd.stats.server_scopes import (
     WatchdogStats,
 )
 from proxyd.supervisor.certificates import ExpiryStats, UsedContext, days_until_first_expires
+from proxyd.supervisor.draining import Draining, is_in_place
 
 logger = logging.getLogger("main")
 
@@ -67,6 +67,7 @@ class Vitals:
         self.server: Final = ServerStats(registry)
         self.server.version.value = _version_number(__version__)
         self._listeners: Final = ListenerManagerStats(registry)
+        self._draining: Final = Draining(self._listeners)
         self._clusters: Final = ClusterManagerStats(registry)
         self._runtime: Final = RuntimeStats(registry)
         self._expiry: Final = ExpiryStats(registry)
@@ -109,8 +110,11 @@ class Vitals:
         for slot in range(workers):
             self._watchdog(slot)
 
-    def updated(self, old: Bootstrap, new: Bootstrap, workers: int) -> None:
-        """Resources have changed in place. Routes of files are no part of a listener."""
+    def updated(self, old: Bootstrap, new: Bootstrap, workers: int, drain_seconds: float) -> None:
+        """Resources have changed in place. Routes of files are no part of a listener.
+
+        What connections are left of what has changed is cut after ``drain_seconds``.
+        """
         listeners, clusters = self._listeners, self._clusters
         before, now = (
             {each.name: listener_as_written(each) for each in bootstrap.static_resources.listeners}
@@ -121,12 +125,12 @@ class Vitals:
         listeners.listener_modified.value += modified
         listeners.listener_removed.value += removed
         listeners.listener_in_place_updated.value += sum(
-            before[name] != now[name]
-            and msgspec.structs.replace(before[name], filter_chains=now[name].filter_chains) == now[name]
+            before[name] != now[name] and is_in_place(before[name], now[name])
             for name in before.keys() & now.keys()
         )
         listeners.listener_create_success.value += (added + modified) * workers
         listeners.total_listeners_active.value += added - removed
+        self._draining.changed(before, now, time.monotonic() + drain_seconds)
         added, modified, removed = _difference(
             {each.name: each for each in old.static_resources.clusters},
             {each.name: each for each in new.static_resources.clusters},
@@ -138,7 +142,8 @@ class Vitals:
         clusters.active_clusters.value += added - removed
 
     def listeners_draining(self, count: int) -> None:
-        self._listeners.total_listeners_draining.value = count
+        """So many listeners are those of generations that end."""
+        self._draining.generations(count)
 
     def listeners_stopped(self, count: int) -> None:
         self._listeners.listener_stopped.value += count
@@ -182,6 +187,7 @@ class Vitals:
     def look(self, pids: set[int], state: str, connections: int) -> None:
         """Look at all processes of ours; to be called about once a second."""
         now = time.monotonic()
+        self._draining.look(now)
         for pid in self._usage.keys() - pids:
             del self._usage[pid]
         memory = 0

@@ -20,6 +20,7 @@ from tests.conformance.updates.scene import (
     routed,
     routes,
     secret,
+    trust,
     with_certificate,
 )
 from tests.conformance.updates.step import SCOPES, Step
@@ -106,10 +107,11 @@ STORIES = {
         _lds("twice-the-name", _HTTP, listener("http", "again"), _ROUTED, outcome=_REJECTED),
         _lds("other-kind", _FIRST, outcome=_REJECTED),
         _back("lds", 3),
-        _lds("unknown-field", listener("http", "unknown", nosuch_field=1), _ROUTED),
-        _back("lds", 4),
         _lds("nothing"),
         _back("lds", 5),
+        # Last, since what Envoy alone has taken drains in it alone.
+        _lds("unknown-field", listener("http", "unknown", nosuch_field=1), _ROUTED),
+        _back("lds", 4),
     ),
     "clusters": (
         _cds("same", _FIRST, _SECOND, _DISCOVERED),
@@ -189,6 +191,7 @@ STORIES = {
         Step("sds-rotated", "sds.yaml", file(secret("two.crt", "two.key"))),
         Step("sds-key-of-another", "sds.yaml", file(secret("one.crt", "two.key")), _REJECTED),
         Step("sds-no-file", "sds.yaml", file(secret("none.crt", "none.key")), _REJECTED),
+        Step("sds-other-kind", "sds.yaml", file(trust("one.crt")), _REJECTED),
         Step("sds-other-name", "sds.yaml", file(secret("one.crt", "one.key", "somebody")), _REJECTED),
         Step(
             "sds-two",

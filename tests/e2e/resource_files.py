@@ -12,6 +12,7 @@ LISTENER = _ENVOY + "config.listener.v3.Listener"
 CLUSTER = _ENVOY + "config.cluster.v3.Cluster"
 ROUTES = _ENVOY + "config.route.v3.RouteConfiguration"
 ASSIGNMENT = _ENVOY + "config.endpoint.v3.ClusterLoadAssignment"
+SECRET = _ENVOY + "extensions.transport_sockets.tls.v3.Secret"
 
 
 def listener(name: str = "http", address: str = "127.0.0.1:0", **manager: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.e2e.conftest import Proxyd, StartProxyd
 from tests.e2e.load import Load
 from tests.e2e.origin import Origin
 from tests.e2e.resource_files import (
+    SECRET,
     ResourceFile,
     answers,
     assignment,
@@ -25,7 +26,7 @@ from tests.e2e.resource_files import (
     source,
 )
 from tests.net.certificates import Authority
-from tests.net.tls_house import DOWNSTREAM, certificates, client, tls_socket
+from tests.net.tls_house import DOWNSTREAM, client, tls_socket
 
 LDS = "listener_manager.lds."
 
@@ -291,17 +292,44 @@ def test_two_hundred_updates_under_load_fail_no_request(
     start: StartProxyd, origin: Origin, tmp_path: Path, secure: bool
 ) -> None:
     authority = Authority()
+    other_key = authority.issue("another").key
 
-    def front(**manager: Any) -> dict[str, Any]:
-        """The listener under load; with TLS, and a new certificate each time."""
-        made = listener("http", **manager)
-        if secure:
-            context = certificates(authority.issue("localhost").config)
-            made["filter_chains"][0]["transport_socket"] = tls_socket(DOWNSTREAM, context)
+    def listeners(**manager: Any) -> list[dict[str, Any]]:
+        """The one under load, and one with the certificate of a secret; with TLS both have that."""
+        made = [listener(name, rds=rds, **manager) for name in ("http", "more")]
+        secret = {"name": "served", "sds_config": source(sds.path)}
+        context = {"common_tls_context": {"tls_certificate_sds_secret_configs": [secret]}}
+        for each in made[0 if secure else 1 :]:
+            each["filter_chains"][0]["transport_socket"] = tls_socket(DOWNSTREAM, context)
         return made
 
-    lds = ResourceFile(tmp_path / "lds.json", front())
-    cds = ResourceFile(tmp_path / "cds.json", cluster(origin.address))
+    def routes(number: int) -> dict[str, Any]:
+        made = answers(404)
+        (host,) = made["virtual_hosts"]
+        host["routes"] = [
+            {"match": {"path": f"/{number}"}, "direct_response": {"status": 200}},
+            {"match": {"prefix": "/"}, "route": {"cluster": "backend"}},
+        ]
+        return made
+
+    def hosts(weight: int) -> dict[str, Any]:
+        made = assignment(origin.address)
+        made["endpoints"][0]["lb_endpoints"][0]["load_balancing_weight"] = weight
+        return made
+
+    def backend(**fields: Any) -> dict[str, Any]:
+        return cluster(type="EDS", eds_cluster_config={"eds_config": source(eds.path)}, **fields)
+
+    def certificate(**fields: Any) -> dict[str, Any]:
+        pair = authority.issue("localhost").config | fields
+        return {"@type": SECRET, "name": "served", "tls_certificate": pair}
+
+    rds_file = ResourceFile(tmp_path / "rds.json", routes(0))
+    rds = {"route_config_name": "routes", "config_source": source(rds_file.path)}
+    sds = ResourceFile(tmp_path / "sds.json", certificate())
+    eds = ResourceFile(tmp_path / "eds.json", hosts(1))
+    lds = ResourceFile(tmp_path / "lds.json", *listeners())
+    cds = ResourceFile(tmp_path / "cds.json", backend())
     proxyd = start(bootstrap(lds=lds.path, cds=cds.path), "--workers", "2")
     port = proxyd.port()
 
@@ -310,21 +338,31 @@ def test_two_hundred_updates_under_load_fail_no_request(
         processes.append(psutil.Process(proxyd.process.pid))
         return sum(p.num_fds() for p in processes), sum(p.memory_info().rss for p in processes)
 
+    def change(number: int) -> tuple[ResourceFile, str, str]:
+        """Of each kind good ones and bad ones: which file becomes what, and which words tell of it."""
+        good = listeners(server_name=f"s{number}")
+        return (
+            (lds, "broken: [", "lds: update cannot be read"),
+            (lds, response(*good, listener("bad", stat_prefix="")), "lds: update rejected"),
+            (rds_file, response(routes(number)), "rds: routes routes updated"),
+            (eds, "broken: [", "eds backend: update cannot be read"),
+            (cds, response(backend(connect_timeout=f"{number + 1}s")), "cds: added/updated 1 cluster,"),
+            (sds, response(certificate()), "sds: secret served updated"),
+            (rds_file, response(answers(404, "other")), "rds routes: update rejected"),
+            (lds, response(*good), "add/update listener 'http'"),
+            (eds, response(hosts(1 + number % 100)), "eds: hosts of cluster backend updated"),
+            (
+                sds,
+                response(certificate(private_key={"inline_string": other_key})),
+                "sds served: update rejected",
+            ),
+        )[number % 10]
+
     def play(updates: int, first: int) -> None:
         for number in range(first, first + updates):
-            # Of four one is broken, one half good, one a change of clusters and one of listeners.
-            if number % 4 == 0:
-                lds.move("broken: [")
-                proxyd.wait_for_log("lds: update cannot be read")
-            elif number % 4 == 1:
-                lds.move(response(front(server_name=f"s{number}"), listener("bad", stat_prefix="")))
-                proxyd.wait_for_log("lds: update rejected")
-            elif number % 4 == 2:
-                cds.move(response(cluster(origin.address, connect_timeout=f"{number + 1}s")))
-                proxyd.wait_for_log("cds: added/updated 1 cluster,")
-            else:
-                lds.move(response(front(server_name=f"s{number}"), listener("more")))
-                proxyd.wait_for_log("add/update listener 'http'")
+            file, text, words = change(number)
+            file.move(text)
+            proxyd.wait_for_log(words)
 
     tls = client() if secure else None
     with (
@@ -339,10 +377,18 @@ def test_two_hundred_updates_under_load_fail_no_request(
         after = use()
     assert fresh.failures == []
     assert kept.failures == []
-    assert numbers(proxyd, LDS)["update_attempt"] == 151
-    assert numbers(proxyd, LDS)["update_failure"] == 50
-    assert numbers(proxyd, LDS)["update_rejected"] == 50
-    assert numbers(proxyd, "cluster_manager.cds.")["config_reload"] == 51
+    attempts = {
+        LDS: (61, 20, 20),
+        "cluster_manager.cds.": (21, 0, 0),
+        "http.ingress.rds.routes.": (41, 20, 0),
+        "cluster.backend.": (41, 0, 20),
+        "sds.served.": (41, 20, 0),
+    }
+    for scope, expected in attempts.items():
+        counted = numbers(proxyd, scope)
+        found = tuple(counted[f"update_{what}"] for what in ("attempt", "rejected", "failure"))
+        assert (scope, found) == (scope, expected)
+        assert counted["update_success"] == expected[0] - sum(expected[1:])
     assert abs(after[0] - before[0]) < 24  # connections come and go
     assert after[1] - before[1] < 12 << 20
 

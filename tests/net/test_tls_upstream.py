@@ -244,6 +244,21 @@ def test_each_request_asks_for_its_own_host(authority):
     run(main())
 
 
+def test_no_connection_is_made_before_a_secret_is_there(tmp_path):
+    async def main():
+        trust = {"name": "trust", "sds_config": {"path_config_source": {"path": str(tmp_path / "sds.json")}}}
+        (tmp_path / "sds.json").write_text("{}")
+        common = {"validation_context_sds_secret_config": trust}
+        async with TlsHouse(chain(manager=DETAILS), upstream=upstream(common=common)) as house:
+            status, body = await house.get()
+            assert status == 503
+            assert body.splitlines()[1] == "TLS_error:_Secret_is_not_supplied_by_SDS"
+            factory = "cluster.origin.client_ssl_socket_factory."
+            assert house.count(f"{factory}upstream_context_secrets_not_ready") == 1
+
+    run(main())
+
+
 def test_connecting_and_shaking_hands_have_one_time_limit(authority):
     async def main():
         silent = asyncio.Event()

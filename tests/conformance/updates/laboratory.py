@@ -22,7 +22,8 @@ from tests.conformance.updates.scene import BEGINNING, SECRETS, bootstrap
 from tests.conformance.updates.step import COUNTED, SCOPES, Step
 
 _DEADLINE = 15.0  # seconds for a file to be noticed
-_OPTIONS = ("--allow-empty-updates",)
+# What drains is counted until the drain time has passed, in Envoy ten minutes.
+_OPTIONS = ("--allow-empty-updates", "--drain-time-s", "600")
 _PATHS = ("/said", "/")
 # Counted of every step, beside the updates of its file.
 _MANAGERS = (
@@ -35,9 +36,12 @@ _MANAGERS = (
     "cluster_manager.cluster_added",
     "cluster_manager.cluster_modified",
     "cluster_manager.cluster_removed",
+    "listener.127.0.0.23_0.server_ssl_socket_factory.ssl_context_update_by_sds",
 )
 _GAUGES = (
     "listener_manager.total_listeners_active",
+    "listener_manager.total_listeners_draining",
+    "listener_manager.total_filter_chains_draining",
     "cluster_manager.active_clusters",
     "cluster.discovered.membership_total",
 )

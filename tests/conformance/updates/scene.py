@@ -140,6 +140,15 @@ def secret(crt: str, key: str, name: str = "served") -> dict[str, Any]:
     return {"@type": _SECRET, "name": name, "tls_certificate": files}
 
 
+def trust(authority: str, name: str = "served") -> dict[str, Any]:
+    """A secret that says whom to trust."""
+    return {
+        "@type": _SECRET,
+        "name": name,
+        "validation_context": {"trusted_ca": {"filename": f"$certs/{authority}"}},
+    }
+
+
 def bootstrap() -> str:
     return json.dumps(
         {
