@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -239,10 +239,12 @@ def test_a_connection_has_its_time(tmp_path):
     play(main, tcp_chain(proxy=proxy))
 
 
-def dead_port() -> int:
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port that is taken, and refuses."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+        yield sock.getsockname()[1]
 
 
 def to(port: int) -> dict[str, Any]:
@@ -254,7 +256,7 @@ def to(port: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "backoff", [{}, {"backoff_options": {"base_interval": "0.001s"}}], ids=["", "backoff"]
 )
-def test_a_host_that_is_not_there_is_tried_so_often(tmp_path, backoff):
+def test_a_host_that_is_not_there_is_tried_so_often(tmp_path, dead_port, backoff):
     log = tmp_path / "log"
     text = "%RESPONSE_FLAGS% %UPSTREAM_TRANSPORT_FAILURE_REASON% %UPSTREAM_REQUEST_ATTEMPT_COUNT%"
 
@@ -269,7 +271,7 @@ def test_a_host_that_is_not_there_is_tried_so_often(tmp_path, backoff):
         await until(lambda: log.exists() and log.read_text() == line)
 
     proxy = {"max_connect_attempts": 3, "access_log": file_log(log, text), **backoff}
-    play(main, tcp_chain(proxy=proxy), cluster=to(dead_port()))
+    play(main, tcp_chain(proxy=proxy), cluster=to(dead_port))
 
 
 def test_connecting_has_its_time():

@@ -30,14 +30,15 @@ class Host:
     def __init__(self, manner: str, pki: Path) -> None:
         self._manner = manner
         self._pki = pki
-        self._server = socket.create_server(("127.0.0.1", 0), backlog=0 if manner == "full" else 64)
+        self._server = socket.socket()
+        self._server.bind(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self.heard: list[Heard] = []
         self._waiting: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
         if manner == "none":
-            self._server.close()
-        elif manner == "full":
+            return  # a port that is taken, and refuses
+        self._server.listen(0 if manner == "full" else 64)
+        if manner == "full":
             for _ in range(4):
                 sock = socket.socket()
                 sock.setblocking(False)
@@ -64,17 +65,16 @@ class Host:
 
     def settle(self) -> list[Heard]:
         """What all connections brought, once each has ended."""
-        for thread in self._threads:
-            thread.join(_PATIENCE)
+        deadline = time.monotonic() + 2 * _PATIENCE
+        while any(heard.end == "open" for heard in self.heard) and time.monotonic() < deadline:
+            time.sleep(0.002)
         return self.heard
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = self._server.accept()
-                thread = threading.Thread(target=self._guarded, args=(sock,), daemon=True)
-                thread.start()
-                self._threads.append(thread)
+                threading.Thread(target=self._guarded, args=(sock,), daemon=True).start()
 
     def _guarded(self, sock: socket.socket) -> None:
         heard = Heard()
