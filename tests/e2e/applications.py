@@ -1,0 +1,72 @@
+"""Small applications for whole scenes: each answers HTTP with its name, or echoes, over TLS or without."""
+
+import contextlib
+import socket
+import ssl
+import threading
+from typing import Self
+
+_PATIENCE = 10.0  # seconds
+
+
+class Application:
+    """Serves on a port of 127.0.0.1 until the ``with`` block ends, a thread for each connection.
+
+    HTTP gets ``NAME TARGET`` and the client's ALPN and server name; with ``echoes`` bytes come back.
+    """
+
+    def __init__(self, name: str, context: ssl.SSLContext | None = None, echoes: bool = False) -> None:
+        self.name = name
+        self._context = context
+        self._echoes = echoes
+        self._asked: dict[int, str] = {}
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        if context is not None:
+            context.sni_callback = self._note_name
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _note_name(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        self._asked[id(connection)] = name or ""
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._server.accept()
+                threading.Thread(target=self._guarded, args=(sock,), daemon=True).start()
+
+    def _guarded(self, sock: socket.socket) -> None:
+        sock.settimeout(_PATIENCE)
+        with contextlib.suppress(OSError), sock:
+            if self._context is None:
+                self._talk(sock, "")
+                return
+            with self._context.wrap_socket(sock, server_side=True) as secured:
+                name = self._asked.pop(id(secured), "")
+                self._talk(secured, f" over TLS, asked for {name or 'nobody'}")
+
+    def _talk(self, sock: socket.socket, how: str) -> None:
+        if self._echoes:
+            while data := sock.recv(65536):
+                sock.sendall(data)
+            return
+        data = b""
+        while True:
+            while b"\r\n\r\n" not in data:
+                more = sock.recv(65536)
+                if not more:
+                    return
+                data += more
+            head, _, data = data.partition(b"\r\n\r\n")
+            body = f"{self.name} {head.split(b' ')[1].decode()}{how}".encode()
+            sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            if b"connection: close" in head.lower():
+                return
