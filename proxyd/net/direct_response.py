@@ -94,7 +94,7 @@ class DirectResponseDownstream(EchoDownstream):
         if not config.tls:
             self._respond(transport)
 
-    def on_secured(self) -> None:
+    def on_secured(self, alpn: str) -> None:
         if self._transport is not None:
             self._respond(self._transport)
 

@@ -44,8 +44,14 @@ class Connection:
     def resume_writing(self) -> None:
         raise NotImplementedError
 
-    def on_secured(self) -> None:
-        """The client's handshake has ended well, where it speaks TLS: from now on it can be written to."""
+    def on_secured(self, alpn: str) -> None:
+        """The client's handshake has ended well, where it speaks TLS: from now on it can be written to.
+
+        ``alpn`` is the protocol agreed on in it, empty for none.
+        """
+
+    def begin_drain(self) -> None:
+        """No further request, please: to be said at once by who can, with the next response by others."""
 
     def connection_info(self) -> ConnectionInfo:
         raise NotImplementedError
@@ -116,6 +122,14 @@ class Chain:
     def new_connection(self) -> Connection:
         """Who speaks to a client that goes through this chain, as its last filter does."""
         raise NotImplementedError
+
+    def set_drain_close(self, on: bool) -> None:
+        """Whether every response is to end its connection; who can is told at once."""
+        begins = on and not self.drain_close
+        self.drain_close = on
+        if begins:
+            for connection in list(self.members):
+                connection.begin_drain()
 
     def take(self, compiled: FilterChainSnapshot) -> None:
         """Go on as this says, which differs in nothing but in what files hold."""

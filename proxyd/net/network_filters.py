@@ -178,8 +178,8 @@ class FilteredConnection(Connection):
     def resume_writing(self) -> None:
         self._next.resume_writing()
 
-    def on_secured(self) -> None:
-        self._next.on_secured()
+    def on_secured(self, alpn: str) -> None:
+        self._next.on_secured(alpn)
 
     def connection_info(self) -> ConnectionInfo:
         return self._next.connection_info()

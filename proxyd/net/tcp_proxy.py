@@ -148,7 +148,7 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
                 self._close(True)
         return True
 
-    def on_secured(self) -> None:
+    def on_secured(self, alpn: str) -> None:
         self._secured = True
         transport = self._transport
         if transport is None:

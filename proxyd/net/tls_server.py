@@ -112,7 +112,7 @@ class TlsServer(TlsTransport):
         info.tls = self.info = TlsInfo(
             self._ssl, self._peer, self._certificate, self._server_name, self.group_name
         )
-        self._connection.on_secured()
+        self._connection.on_secured(self._ssl.selected_alpn_protocol() or "")
 
     def server_flight(self, sent: bytes, received: bytes) -> bytes:
         return sent
