@@ -15,7 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
@@ -132,10 +132,10 @@ def version_line() -> str:
     compiled = bool(
         found and found.origin and found.origin.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
     )
-    try:
-        loop = f"uvloop {importlib.metadata.version('uvloop')}"
-    except importlib.metadata.PackageNotFoundError:
-        loop = "asyncio"
+    loop = "asyncio"
+    for name in ("uvloop", "winloop"):  # there is at most one of them
+        with suppress(importlib.metadata.PackageNotFoundError):
+            loop = f"{name} {importlib.metadata.version(name)}"
     data_plane = "compiled" if compiled else "plain"
     interpreter = f"{platform.python_implementation()} {platform.python_version()}"
     return f"proxyd {__version__} ({interpreter}, {data_plane} data plane, {loop})"
@@ -187,6 +187,7 @@ def start(**given: Any) -> None:
 
     Without -c: ./proxyd.yaml, then the system's file, then a built-in page that says what to do next.
     SIGTERM and SIGINT drain and end it, a second one ends it at once; SIGHUP reloads; SIGUSR1 reopens logs.
+    On Windows, Ctrl-C and Ctrl-Break drain and end it, and so does the end of the console or session.
     """
     with _failures_told():
         options = _start_options(given)

@@ -1,8 +1,11 @@
 """What holds for the whole suite: where CI runs it, a test may be skipped for a listed reason only."""
 
 import os
+from pathlib import Path
 
 import pytest
+
+from tests import windows
 
 # Whoever adds a reason here says what is missing there, and why the test cannot do without it.
 ALLOWED_SKIPS = (
@@ -19,14 +22,32 @@ ALLOWED_SKIPS = (
     "proxyd runs from its source here, it is not installed",
     "hatchling, which builds the wheel, is not installed",
     "an interpreted class cannot stand in for a compiled one",  # the run against the compiled wheel
+    *windows.EXCLUDED.values(),
 )
 
 _unlisted: list[str] = []
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_Sharing())
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files that tests/windows.py names are not even imported: they ask for what is not there."""
+    return bool(windows.reason(collection_path.relative_to(ROOT).as_posix())) or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if why := windows.reason(item.nodeid):
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+def pytest_report_header() -> str | None:
+    return f"{len(windows.EXCLUDED)} entries of tests/windows.py are left out" if windows.HERE else None
 
 
 class _Sharing:

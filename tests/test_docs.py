@@ -37,7 +37,7 @@ def _blocks(path: Path, language: str) -> list[str]:
 def test_the_readmes_configuration_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (text,) = _blocks(ROOT / "README.md", "yaml")
     monkeypatch.chdir(tmp_path)
-    Path("proxyd.yaml").write_text(text)
+    Path("proxyd.yaml").write_text(text, "utf-8")
     (listener,) = load(Sources(), environment={"PORT": "80"}).bootstrap.static_resources.listeners
     assert listener.address.socket_address.port_value == 80
 
@@ -49,7 +49,7 @@ def test_the_readmes_mistakes_are_what_is_printed(tmp_path: Path, monkeypatch: p
         assert right in text
         text = text.replace(right, wrong, 1)
     monkeypatch.chdir(tmp_path)
-    Path("proxyd.yaml").write_text(text)
+    Path("proxyd.yaml").write_text(text, "utf-8")
     with pytest.raises(ConfigErrors) as errors:
         load(Sources(config_path="proxyd.yaml"), environment={})
     count = len(errors.value.mistakes)

@@ -107,7 +107,7 @@ class Stage:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # A Ctrl-C in the terminal is for the demonstration alone, which then ends its proxies.
-                start_new_session=True,
+                **native.apart(),
             )
 
     def _serves(self, name: str, admin: Admin) -> bool:

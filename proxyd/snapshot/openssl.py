@@ -11,6 +11,8 @@ import ssl
 import sys
 from typing import Any, Final
 
+from proxyd.system import native
+
 _SET_TICKET_KEYS: Final = 59  # SSL_CTRL_SET_TLSEXT_TICKET_KEYS
 _SET_GROUPS_LIST: Final = 92  # SSL_CTRL_SET_GROUPS_LIST
 _SET_SIGNATURES_LIST: Final = 98  # SSL_CTRL_SET_SIGALGS_LIST
@@ -35,7 +37,8 @@ def _library() -> Any:
     try:
         import _ssl
 
-        library = ctypes.CDLL(_ssl.__file__)  # a static build has no such file, or exports nothing
+        # A static build has no such file, or exports nothing.
+        library = ctypes.CDLL(native.openssl_library(_ssl.__file__))
         library.SSL_CTX_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p)
         library.SSL_CTX_ctrl.restype = ctypes.c_long
         library.SSL_CTX_set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, _VerifyCallback)

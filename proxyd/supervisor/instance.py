@@ -137,7 +137,7 @@ def find(name: str | None, run_dir: str | None = None) -> Instance:
     running = [
         instance
         for base in where
-        for instance in _candidates(base)
+        for instance in candidates(base)
         if (name is None or instance.name == name) and _serves(instance)
     ]
     if not running:
@@ -149,7 +149,8 @@ def find(name: str | None, run_dir: str | None = None) -> Instance:
     return running[0]
 
 
-def _candidates(base: str) -> list[Instance]:
+def candidates(base: str) -> list[Instance]:
+    """All that have, or had, a run directory there."""
     try:
         names = sorted(os.listdir(base))
     except OSError:

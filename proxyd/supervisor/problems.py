@@ -3,7 +3,6 @@
 import errno
 import itertools
 import os
-import sys
 from typing import Final
 
 import psutil
@@ -12,12 +11,14 @@ from proxyd.config.bootstrap import Bootstrap
 from proxyd.supervisor.instance import InstanceError
 from proxyd.supervisor.options import DEFAULT_NAME
 from proxyd.supervisor.sockets import BindError, format_address
+from proxyd.system import native
 
 # Beside two for each connection: files, sockets and pipes of a process at rest.
 DESCRIPTORS_AT_REST: Final = 64
 DESCRIPTORS_PER_SLOT: Final = 8  # the supervisor's channels, memory and sockets for each worker
 
-ZYGOTE_MODULE: Final = "proxyd.workers.zygote"  # in the command line of every zygote
+# In the command line of every process that a supervisor starts.
+PART_MODULES: Final = ("proxyd.workers.zygote", "proxyd.workers.spare")
 
 
 class StartError(InstanceError):
@@ -41,11 +42,7 @@ def explain_address(what: str, host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{place}the address is already in use{_explain_owner(port_owner(host, port))}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            f"{place}permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE "
-            f"(setcap cap_net_bind_service=+ep {os.path.realpath(sys.executable)}, or AmbientCapabilities= "
-            "in a systemd unit), or choose a port from 1024 on"
-        )
+        return f"{place}permission denied; {native.port_remedy()}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{place}no network interface of this machine has that address"
     return place + explain_resources(error)
@@ -96,20 +93,21 @@ def _explain_owner(owner: psutil.Process | None) -> str:
 
 
 def _supervisor_of(process: psutil.Process) -> psutil.Process | None:
-    """The supervisor of an instance that a process is part of: the parent of a zygote."""
-    if any(_is_zygote(child) for child in process.children()):
+    """The supervisor of an instance that a process is part of: the parent of what it has started."""
+    if any(_is_part(child) for child in process.children()):
         return process
     for each in (process, *process.parents()):
-        if _is_zygote(each):
+        if _is_part(each):
             return each.parent()
     return None
 
 
-def _is_zygote(process: psutil.Process) -> bool:
+def _is_part(process: psutil.Process) -> bool:
     try:
-        return ZYGOTE_MODULE in process.cmdline()
+        line = " ".join(process.cmdline())
     except psutil.Error:
         return False
+    return any(module in line for module in PART_MODULES)
 
 
 def _named(command_line: list[str]) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from proxyd.system._linux_files import serve_control as serve_control
 from proxyd.system._linux_files import standard_streams as standard_streams
 from proxyd.system._linux_files import system_config_path as system_config_path
 from proxyd.system._linux_limits import cpu_count as cpu_count
+from proxyd.system._linux_limits import openssl_library as openssl_library
 from proxyd.system._linux_limits import raise_descriptor_limit as raise_descriptor_limit
 from proxyd.system._linux_limits import tune_malloc as tune_malloc
 from proxyd.system._linux_memory import create_memory as create_memory
@@ -23,6 +24,7 @@ from proxyd.system._linux_memory import create_sealed_memory as create_sealed_me
 from proxyd.system._linux_memory import map_memory as map_memory
 from proxyd.system._linux_memory import private_file as private_file
 from proxyd.system._linux_memory import read_memory as read_memory
+from proxyd.system._linux_process import apart as apart
 from proxyd.system._linux_process import become_standard_error as become_standard_error
 from proxyd.system._linux_process import child_exits as child_exits
 from proxyd.system._linux_process import die_with_parent as die_with_parent
@@ -48,6 +50,7 @@ from proxyd.system._linux_sockets import close_descriptor as close_descriptor
 from proxyd.system._linux_sockets import default_backlog as default_backlog
 from proxyd.system._linux_sockets import keep_alive as keep_alive
 from proxyd.system._linux_sockets import lend_descriptors as lend_descriptors
+from proxyd.system._linux_sockets import port_remedy as port_remedy
 from proxyd.system._linux_sockets import receive_descriptors as receive_descriptors
 from proxyd.system._linux_sockets import reset_when_closed as reset_when_closed
 from proxyd.system._linux_sockets import send_descriptors as send_descriptors

@@ -82,6 +82,10 @@ def raise_descriptor_limit() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
+def openssl_library(module: str) -> str:
+    return module  # its own libraries' functions are found through it
+
+
 def tune_malloc() -> bool:
     try:
         mallopt = ctypes.CDLL(None).mallopt

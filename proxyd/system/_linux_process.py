@@ -12,7 +12,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import proxyd
 from proxyd.system import contract
@@ -74,6 +74,10 @@ def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture |
         setsigmask=_TERMINAL_SIGNALS,
         setsigdef=[signal.SIGPIPE, signal.SIGCHLD],
     )
+
+
+def apart() -> dict[str, Any]:
+    return {"start_new_session": True}
 
 
 def inherited_channel() -> socket.socket:

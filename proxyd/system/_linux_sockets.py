@@ -97,6 +97,14 @@ def _stream_socket(host: str) -> socket.socket:
     return sock
 
 
+def port_remedy() -> str:
+    return (
+        "ports below 1024 need the capability CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep "
+        f"{os.path.realpath(sys.executable)}, or AmbientCapabilities= in a systemd unit), or choose a port "
+        "from 1024 on"
+    )
+
+
 def default_backlog() -> int:
     try:
         with open("/proc/sys/net/core/somaxconn") as file:
@@ -127,6 +135,7 @@ class Acceptance:
         self._sock: Final = sock
         self._copy: Final = sock.dup()
         self._server: asyncio.AbstractServer | None = None
+        self._started = False
         self._stopped = False
 
     async def start(
@@ -136,14 +145,19 @@ class Acceptance:
         new_connection: Callable[[], asyncio.BaseProtocol],
         take: Callable[[socket.socket], None],
     ) -> None:
-        self._server = server = await loop.create_server(new_connection, sock=self._sock, backlog=backlog)
         if self._stopped:
+            return
+        self._started = True
+        self._server = server = await loop.create_server(new_connection, sock=self._sock, backlog=backlog)
+        if self._stopped:  # meanwhile
             server.close()
 
     def stop(self) -> list[socket.socket]:
         self._stopped = True
         if self._server is not None:
             self._server.close()
+        elif not self._started:
+            self._sock.close()
         queued: list[socket.socket] = []
         self._copy.setblocking(False)
         try:

@@ -1,4 +1,4 @@
-"""What proxyd calls of Windows that Python has no function for. Failures raise OSError, in Windows' words.
+"""What proxyd calls of Windows that Python has no function for. Failures raise OSError.
 
 Handles are plain ints. ``_winapi`` of the standard library has the rest.
 """
@@ -9,6 +9,7 @@ assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
 import ctypes
+import os
 from ctypes import wintypes
 from typing import Any, Final
 
@@ -172,9 +173,8 @@ def _error() -> OSError:
 def _checked_handle(handle: int | None, path: str = "") -> int:
     if handle is None or handle == INVALID_HANDLE:
         error = _error()
-        if path:
-            error.filename = path
-        raise error
+        # In the words that Python's own functions have: what is told is the same on all systems.
+        raise OSError(error.errno, os.strerror(error.errno or 0), path or None, error.winerror)
     return handle
 
 

@@ -5,6 +5,7 @@ import sys
 assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
+import glob
 import math
 import os
 
@@ -27,6 +28,11 @@ def cpu_count() -> int:
 
 def raise_descriptor_limit() -> int:
     return sys.maxsize  # a process may have millions of handles
+
+
+def openssl_library(module: str) -> str:
+    found = glob.glob(os.path.join(glob.escape(os.path.dirname(module)), "libssl-*.dll"))
+    return found[0] if found else module
 
 
 def tune_malloc() -> bool:

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import proxyd
 from proxyd.system import _windows_api as api
@@ -86,8 +86,7 @@ def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture |
         stdin=subprocess.PIPE,
         stderr=None if stderr is None else stderr.file,
         env=environment,
-        # Ctrl-C does not reach the members of a new group: not even before they ignore it.
-        creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+        **apart(),
     )
     handle = int(child._handle)  # type: ignore[attr-defined]  # Popen has no other way to it
     _children[child.pid] = child
@@ -105,6 +104,11 @@ def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture |
         wait(child.pid)
         raise
     return child.pid
+
+
+def apart() -> dict[str, Any]:
+    # Ctrl-C does not reach the members of a new group: not even before they ignore it.
+    return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 
 
 def inherited_channel() -> socket.socket:

@@ -150,6 +150,13 @@ def bind(host: str, port: int, shared: bool) -> socket.socket:
     return sock
 
 
+def port_remedy() -> str:
+    return (
+        "another program has the address for itself, or Windows keeps the port back "
+        "(netsh interface ipv4 show excludedportrange protocol=tcp); choose another port"
+    )
+
+
 def default_backlog() -> int:
     return socket.SOMAXCONN
 

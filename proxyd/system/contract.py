@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -135,6 +135,9 @@ class System(Protocol):
         Only for a single-threaded process that never ran an event loop, and only where the system ``forks``.
         """
 
+    def apart(self) -> dict[str, Any]:
+        """Arguments of ``subprocess.Popen`` for a process that a Ctrl-C in our terminal does not reach."""
+
     def wait(self, pid: int) -> int:
         """Wait for a child's end (blocking): its exit code, or minus the signal that killed it.
 
@@ -248,6 +251,9 @@ class System(Protocol):
         A socket that does not listen gets no connections: binding can be undone without losing any.
         """
 
+    def port_remedy(self) -> str:
+        """What an operator can do who has no permission for an address."""
+
     def default_backlog(self) -> int:
         """The longest accept queue the system grants."""
 
@@ -275,6 +281,9 @@ class System(Protocol):
 
         FileNotFoundError or ConnectionRefusedError: nobody serves it. TimeoutError.
         """
+
+    def openssl_library(self, module: str) -> str:
+        """The library in which OpenSSL's functions are; ``module`` is the file of Python's ``_ssl``."""
 
     # -- limits and machine ---------------------------------------------------------------------------------
 
@@ -315,4 +324,4 @@ class System(Protocol):
         """
 
     def open_to_read(self, path: str, flags: int) -> int:
-        """For the ``opener`` of ``open``: others may move, replace or remove the file meanwhile."""
+        """For the ``opener`` of ``open``: others may write, move or remove the file meanwhile."""

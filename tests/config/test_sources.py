@@ -58,15 +58,14 @@ def test_files_that_cannot_be_read(tmp_path):
     assert mistakes(config_path="none.yaml") == ["none.yaml: cannot read it: No such file or directory"]
     assert mistakes(config_path=".") == [".: it is a directory, not a file"]
     assert mistakes(config_path="a\0b") == ["a\0b: no path holds a NUL character"]
-    os.mkfifo(tmp_path / "pipe")
-    assert mistakes(config_path="pipe") == ["pipe: it is a pipe, socket or device, not a file"]
+    assert mistakes(config_path=os.devnull) == [f"{os.devnull}: it is a pipe, socket or device, not a file"]
     (tmp_path / "latin.yaml").write_bytes(b"node:\n  id: \xe9\n")
     assert mistakes(config_path="latin.yaml") == ["latin.yaml:2:7: not UTF-8"]
     (tmp_path / "proxyd.yaml").symlink_to("nowhere")
     assert mistakes() == ["proxyd.yaml: cannot read it: No such file or directory"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission(tmp_path):
     (tmp_path / "secret.yaml").write_text("{}")
     (tmp_path / "secret.yaml").chmod(0)

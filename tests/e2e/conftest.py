@@ -1,5 +1,6 @@
 """Real proxyd processes for end-to-end tests: started by the command line, spoken to as an operator would."""
 
+import contextlib
 import json
 import os
 import queue
@@ -18,8 +19,9 @@ import msgspec
 import psutil
 import pytest
 
-from proxyd.supervisor.commands import Status
-from proxyd.supervisor.instance import find
+from proxyd.supervisor.commands import Status, Stop
+from proxyd.supervisor.instance import Instance, InstanceError, candidates, find
+from tests import windows
 from tests.e2e.origin import Origin
 
 _DEADLINE = 30.0
@@ -196,15 +198,33 @@ class Proxyd:
     def family(self) -> list[psutil.Process]:
         """The supervisor and everything it started."""
         root = psutil.Process(self.process.pid)
+        if windows.HERE:  # Wine knows no parents
+            running = [each for each in candidates(str(self.directory)) if each.pid == root.pid]
+            reports = [msgspec.to_builtins(each.call(Status())) for each in running]
+            return [root, *(psutil.Process(w["pid"]) for report in reports for w in report["workers"])]
         return [root, *root.children(recursive=True)]
 
-    def end(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, wait, and return the exit code."""
+    def stop(self) -> None:
+        """What SIGTERM asks for, or where there are no signals the command."""
+        if not windows.HERE:
+            self.process.send_signal(signal.SIGTERM)
+            return
+        for each in candidates(str(self.directory)):
+            if each.pid == self.process.pid:
+                threading.Thread(target=_stop, args=(each,), daemon=True).start()
+
+    def end(self) -> int:
+        """Stop, wait, and return the exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(sig)
+            self.stop()
         code = self.process.wait(_DEADLINE)
         self._reader.join(_DEADLINE)
         return code
+
+
+def _stop(instance: Instance) -> None:
+    with contextlib.suppress(InstanceError):  # it ends, whether or not it can still say so
+        instance.call(Stop())
 
 
 StartProxyd = Callable[..., Proxyd]
@@ -235,7 +255,7 @@ def start(tmp_path: Path) -> Iterator[StartProxyd]:
     yield start_one
     for proxyd in started:
         family = proxyd.family() if proxyd.process.poll() is None else []
-        proxyd.end(signal.SIGINT)
+        proxyd.end()
         _, left = psutil.wait_procs(family, timeout=10)
         for process in left:
             process.kill()

@@ -73,7 +73,7 @@ def test_connections_queued_at_the_stop_are_answered(start: StartProxyd, origin:
     clients = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(5)]
     for client in clients:
         client.sendall(b"GET /name HTTP/1.1\r\nhost: x\r\n\r\n")
-    proxyd.process.send_signal(signal.SIGTERM)
+    proxyd.stop()
     proxyd.wait_for_log("drain")
     worker.resume()
     for client in clients:

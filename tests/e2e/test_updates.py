@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -248,7 +247,7 @@ def test_workers_to_come_and_reloads_go_on_with_what_is_in_force(
     second = proxyd.port("second")
     before = [worker["pid"] for worker in proxyd.workers()]
     for pid in before:
-        os.kill(pid, signal.SIGKILL)
+        psutil.Process(pid).kill()
     proxyd.until(
         lambda: len(proxyd.workers()) == 2 and not {w["pid"] for w in proxyd.workers()} & set(before),
         "other workers",

@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
 import pytest
-import uvloop
 
 from proxyd.config.load import load_text
 from proxyd.config.sources import Text
@@ -16,13 +15,14 @@ from proxyd.net.server import Server
 from proxyd.snapshot.build import compile_snapshot
 from proxyd.snapshot.clusters import HostEntry
 from proxyd.stats.metrics import Registry
+from proxyd.system import native
 from tests.net.playbook import HCM, ROUTER
 
 Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=[asyncio.new_event_loop, native.new_event_loop], ids=["asyncio", "native"])
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
     def run(main: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=request.param) as runner:

@@ -1,0 +1,278 @@
+"""What every system owes to ``contract.System``, asked of the one that these tests run on."""
+
+import asyncio
+import os
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxyd.system import native
+
+
+def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=native.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(main(), 30))
+
+
+# -- memory
+
+
+def test_memory_is_zeroed_and_the_same_for_all_who_map_it():
+    descriptor = native.create_memory("test", 8192)
+    with native.map_memory(descriptor) as one, native.map_memory(descriptor) as two:
+        assert one[:] == bytes(8192)
+        one[8190] = 7
+        assert two[8190] == 7
+        native.close_descriptor(descriptor)
+        one[0] = 1
+        assert two[0] == 1
+
+
+def test_sealed_memory_cannot_be_written():
+    descriptor = native.create_sealed_memory("test", b"content")
+    assert native.read_memory(descriptor) == b"content"
+    with native.map_memory(descriptor) as mapped:
+        assert mapped[:7] == b"content"
+        with pytest.raises(TypeError):
+            mapped[0] = 1
+    native.close_descriptor(descriptor)
+
+
+def test_a_private_file_is_there_for_a_while():
+    with native.private_file(b"a key") as path:
+        with open(path, "rb") as file:
+            assert file.read() == b"a key"
+        with open(path, "rb") as file:  # OpenSSL may open it more than once
+            assert file.read() == b"a key"
+    assert not os.path.exists(path)
+
+
+# -- channels
+
+
+def test_a_channel_carries_bytes_and_its_ends_do_not_block():
+    left, right = native.channel_pair()
+    with left, right:
+        with pytest.raises(BlockingIOError):
+            native.receive_descriptors(right, 100)
+        left.setblocking(True)
+        left.sendall(b"here")
+        right.settimeout(30)
+        assert native.receive_descriptors(right, 100) == (b"here", [])
+
+
+def test_descriptors_of_all_kinds_reach_another_process():
+    """It writes to the socket what it finds in the memory."""
+    from tests.system import borrower
+
+    ours, theirs = native.channel_pair()
+    capture = native.new_capture()
+    memory = native.create_memory("test", 16)
+    with native.map_memory(memory) as mapped, socket.create_server(("127.0.0.1", 0)) as server:
+        mapped[:5] = b"found"
+        pid = native.spawn_python(borrower.__name__, theirs, capture)
+        theirs.close()
+        try:
+            borrower.lend(ours, [memory, server.fileno()])
+            native.close_descriptor(memory)
+            with socket.create_connection(server.getsockname(), 30) as client:
+                assert client.recv(100) == b"found"
+            ours.close()  # and so it ends
+            assert native.wait(pid) == 0, capture.read()
+        finally:
+            native.kill(pid)
+            capture.close()
+        assert mapped[15] == 1  # what it wrote last
+
+
+# -- the run directory
+
+
+def test_a_lock_has_one_holder_and_its_file_can_be_read(tmp_path: Path):
+    directory = native.open_private_directory(str(tmp_path / "base"), "one")
+    lock = directory.lock("pid")
+    assert lock is not None
+    os.write(lock, b"123\n")
+    assert directory.lock("pid") is None
+    assert (tmp_path / "base" / "one" / "pid").read_text() == "123\n"
+    directory.remove(["pid"], lock)
+    assert not (tmp_path / "base" / "one").exists()
+
+
+def test_a_lock_that_was_given_up_can_be_had_again(tmp_path: Path):
+    for _ in range(2):
+        directory = native.open_private_directory(str(tmp_path), "one")
+        lock = directory.lock("pid")
+        assert lock is not None
+        os.close(lock)
+        directory.close()
+
+
+def test_a_file_where_the_directory_should_be_is_refused(tmp_path: Path):
+    (tmp_path / "one").write_text("")
+    with pytest.raises(OSError):  # noqa: PT011 - the number differs from system to system
+        native.open_private_directory(str(tmp_path), "one")
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20])
+def test_a_control_connection_carries_both_ways_until_it_is_closed(tmp_path: Path, size: int):
+    async def main() -> None:
+        directory = native.open_private_directory(str(tmp_path), "one")
+        listener = directory.listen("control.sock")
+        heard = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            data = await reader.readexactly(size)
+            writer.write(data[::-1])
+            await writer.drain()
+            writer.close()
+            heard.set()
+
+        server = await native.serve_control(listener, serve)
+        path = str(tmp_path / "one" / "control.sock")
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            answer = await loop.run_in_executor(None, _converse, path, bytes(size - 1) + b"!")
+            assert answer == b"!" + bytes(size - 1)
+            await heard.wait()
+            heard.clear()
+        server.close()
+        with pytest.raises((FileNotFoundError, ConnectionRefusedError)):
+            await loop.run_in_executor(None, native.connect_control, path, 1.0)
+        directory.remove(["control.sock"], None)
+
+    play(main)
+
+
+def _converse(path: str, data: bytes) -> bytes:
+    with native.connect_control(path, 30.0) as connection:
+        sender = threading.Thread(target=connection.sendall, args=(data,))
+        sender.start()
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+        sender.join()
+        return answer
+
+
+def test_nobody_answers_where_nobody_listens(tmp_path: Path):
+    with pytest.raises(FileNotFoundError):
+        native.connect_control(str(tmp_path / "control.sock"), 1.0)
+
+
+# -- files
+
+
+def test_a_log_can_be_moved_while_it_is_open(tmp_path: Path):
+    path = str(tmp_path / "log")
+    one, two = native.open_log(path), native.open_log(path)
+    os.write(one, b"first\r\n")
+    os.write(two, b"second\n")
+    os.rename(path, tmp_path / "old")
+    os.write(one, b"third\n")
+    three = native.open_log(path)
+    os.write(three, b"fourth\n")
+    for descriptor in (one, two, three):
+        os.close(descriptor)
+    assert (tmp_path / "old").read_bytes() == b"first\r\nsecond\nthird\n"
+    assert (tmp_path / "log").read_bytes() == b"fourth\n"
+
+
+def test_a_file_can_be_moved_away_and_removed_while_it_is_read(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"old\r\n")
+    with open(tmp_path / "file", "rb", opener=native.open_to_read) as file:
+        os.rename(tmp_path / "file", tmp_path / "moved")
+        os.unlink(tmp_path / "moved")
+        assert file.read() == b"old\r\n"
+
+
+def test_what_cannot_be_opened_is_named(tmp_path: Path):
+    for attempt in (native.open_log, lambda path: native.open_to_read(path, os.O_RDONLY)):
+        with pytest.raises(FileNotFoundError) as caught:
+            attempt(str(tmp_path / "none" / "file"))
+        assert caught.value.filename == str(tmp_path / "none" / "file")
+
+
+def test_the_standard_streams_have_names():
+    assert native.standard_streams[native.log_path("/dev/stdout")] == 1
+    assert native.standard_streams[native.log_path("/dev/stderr")] == 2
+    descriptor = native.open_log(native.log_path("/dev/null"))
+    assert stat.S_ISCHR(os.fstat(descriptor).st_mode)
+    os.write(descriptor, b"nowhere\n")
+    os.close(descriptor)
+
+
+# -- accepting
+
+
+def test_what_is_queued_when_accepting_stops_is_returned():
+    async def main() -> None:
+        with native.bind("127.0.0.1", 0, shared=False) as listening:
+            listening.listen(16)
+            address = listening.getsockname()
+            acceptance = native.acceptance(listening.dup())
+            clients = [socket.create_connection(address, 30) for _ in range(3)]
+            queued = acceptance.stop()
+            if sys.platform != "win32":  # there it accepts once it is started, and not before
+                assert len(queued) == 3
+            for each in [*queued, *clients]:
+                each.close()
+
+    play(main)
+
+
+def test_each_connection_is_taken_once_and_none_after_the_stop():
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made: list[object] = []
+
+        class Connection(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:
+                made.append(self)
+                transport.write(b"hello")
+                transport.close()
+
+        tasks = []
+
+        def take(sock: socket.socket) -> None:
+            tasks.append(loop.create_task(loop.connect_accepted_socket(Connection, sock)))
+
+        with native.bind("127.0.0.1", 0, shared=False) as listening:
+            listening.listen(64)
+            address = listening.getsockname()
+            acceptance = native.acceptance(listening.dup())
+            await acceptance.start(loop, 64, Connection, take)
+            for _ in range(20):
+                reader, writer = await asyncio.open_connection(*address)
+                assert await reader.read() == b"hello"
+                writer.close()
+            assert len(made) == 20
+            assert acceptance.stop() == []
+            # The socket still listens: what comes now is for whoever accepts on a copy of it.
+            with socket.create_connection(address, 30):
+                listening.settimeout(30)
+                listening.accept()[0].close()
+            assert len(made) == 20
+
+    play(main)
+
+
+def test_ports_are_not_shared_with_strangers():
+    with native.bind("127.0.0.1", 0, shared=False) as ours:
+        ours.listen(1)
+        with pytest.raises(OSError):  # noqa: PT011 - the number differs from system to system
+            native.claim_port("127.0.0.1", ours.getsockname()[1])
+
+
+def test_the_machine_grants_something():
+    assert native.cpu_count() >= 1
+    assert native.raise_descriptor_limit() > 64
+    assert native.default_backlog() >= 128
+    assert os.path.isabs(native.system_config_path())
+    assert all(os.path.isabs(base) for base in native.run_bases())

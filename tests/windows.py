@@ -1,0 +1,48 @@
+"""What of the suite does not run on Windows, and why: `python scripts/windows.py` plays one under Wine.
+
+A key is a folder, a file or a test (also with its parameters left out), as pytest names it.
+"""
+
+import sys
+from typing import Final
+
+HERE: Final = sys.platform == "win32"
+
+_SIGNALS = "Windows has no such signals; the commands that take their place are tested"
+_FIFO = "Windows has no FIFOs"
+_LINUX = "about Linux alone"
+
+EXCLUDED: Final[dict[str, str]] = {
+    "tests/conformance": "compares with Envoy, which runs on Linux alone",
+    "tests/benchmarks": "benchmarks are made on Linux",
+    "tests/scripts": "the scripts that set up a developer's machine are run by those of Linux",
+    "tests/workers/test_zygote.py": "Windows cannot fork; test_spare.py is about what it has instead",
+    "tests/test_early_signals.py": _SIGNALS,
+    "tests/test_hatch_build.py": "wheels are made on Linux",
+    "tests/snapshot/test_time_format.py::test_local_time_has_its_offset": "Windows has no tzset()",
+    "tests/system/test_linux_limits.py": _LINUX,
+    "tests/system/test_linux_memory.py": _LINUX,
+    "tests/system/test_linux_sockets.py": _LINUX,
+    "tests/e2e/test_tls_scan.py": "a scanner is asked on Linux",
+    "tests/e2e/test_access_log.py::test_sigusr1_reopens": _SIGNALS,
+    "tests/e2e/test_access_log.py::test_a_full_disk_costs_lines_and_no_request": "Windows has no /dev/full",
+    "tests/e2e/test_access_log.py::test_a_pipe_nobody_reads_blocks_no_request": _FIFO,
+    "tests/e2e/test_log.py::test_a_log_that_nobody_reads_holds_up_nothing": _FIFO,
+    "tests/e2e/test_reload.py::test_sighup_reloads": _SIGNALS,
+    "tests/e2e/test_stop.py::test_a_signal_drains": _SIGNALS,
+    "tests/e2e/test_stop.py::test_a_second_signal_ends_at_once": _SIGNALS,
+    "tests/e2e/test_crash.py::test_a_killed_zygote_is_survived": "Windows has no zygote",
+    "tests/e2e/test_start.py::test_a_privileged_port_without_permission_is_one_clear_line": _LINUX,
+    "tests/e2e/test_start.py::test_too_low_a_descriptor_limit_is_said": "Windows has no such limit",
+}
+
+
+def reason(node: str) -> str:
+    """Why a folder, file or test is left out here; empty where it is not."""
+    if not HERE:
+        return ""
+    return next((why for key, why in EXCLUDED.items() if _covers(key, node)), "")
+
+
+def _covers(key: str, node: str) -> bool:
+    return node == key or node.startswith((f"{key}/", f"{key}::", f"{key}["))
