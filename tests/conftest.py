@@ -29,6 +29,9 @@ _unlisted: list[str] = []
 
 ROOT = Path(__file__).resolve().parent.parent
 
+if windows.HERE:  # asyncio's own loop has no add_reader() there, and hands on bytearrays
+    windows.use_our_loop()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):

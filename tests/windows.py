@@ -3,6 +3,7 @@
 A key is a folder, a file or a test (also with its parameters left out), as pytest names it.
 """
 
+import asyncio
 import sys
 from typing import Final
 
@@ -35,6 +36,16 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/e2e/test_start.py::test_a_privileged_port_without_permission_is_one_clear_line": _LINUX,
     "tests/e2e/test_start.py::test_too_low_a_descriptor_limit_is_said": "Windows has no such limit",
 }
+
+
+def use_our_loop() -> None:
+    """Have ``asyncio.run`` make the loop that proxyd makes."""
+    from proxyd.system import native
+
+    class Policy(type(asyncio.get_event_loop_policy())):  # type: ignore[misc]
+        _loop_factory = staticmethod(native.new_event_loop)
+
+    asyncio.set_event_loop_policy(Policy())
 
 
 def reason(node: str) -> str:

@@ -1,7 +1,6 @@
 """The connections to one host, and the requests that wait for one."""
 
 import asyncio
-import os
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from proxyd.net.upstream import ConnectionOwner, Http1Upstream
 from proxyd.snapshot.clusters import ClusterSnapshot
 from proxyd.snapshot.tls import ClientTls
 from proxyd.stats.scopes import ClusterStats
+from proxyd.system import native
 
 if TYPE_CHECKING:
     from proxyd.net.host import Host
@@ -370,4 +370,4 @@ class Pool(ConnectionOwner):
 
 def error_text(error: OSError) -> str:
     """Why a connection failed, in the words of ``%UPSTREAM_TRANSPORT_FAILURE_REASON%``."""
-    return f"delayed connect error: {os.strerror(error.errno)}" if error.errno else "delayed connect error"
+    return f"delayed connect error: {native.words(error.errno)}" if error.errno else "delayed connect error"

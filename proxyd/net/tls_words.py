@@ -4,9 +4,10 @@ Envoy's TLS is BoringSSL; operators know, and their alarms look for, what that p
 ``TLS_error:|<number>:SSL routines:OPENSSL_internal:<REASON>:<details>:TLS_error_end``.
 """
 
-import os
 import ssl
 from typing import Final
+
+from proxyd.system import native
 
 _LIBRARY: Final = 0x10000000  # of BoringSSL's numbers: ERR_LIB_SSL, the reason in the lowest 12 bits
 _SYSTEM: Final = 0x02000000  # ERR_LIB_SYS; the reason is the system's number
@@ -124,7 +125,7 @@ def words_of_system(error: OSError) -> str:
     """The connection broke in the middle of a handshake."""
     number = _SYSTEM + (error.errno or 0)
     return (
-        f"TLS_error:|{number}:system library:OPENSSL_internal:{os.strerror(error.errno or 0)}:TLS_error_end"
+        f"TLS_error:|{number}:system library:OPENSSL_internal:{native.words(error.errno or 0)}:TLS_error_end"
     )
 
 

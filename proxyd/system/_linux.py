@@ -19,6 +19,7 @@ from proxyd.system._linux_limits import cpu_count as cpu_count
 from proxyd.system._linux_limits import openssl_library as openssl_library
 from proxyd.system._linux_limits import raise_descriptor_limit as raise_descriptor_limit
 from proxyd.system._linux_limits import tune_malloc as tune_malloc
+from proxyd.system._linux_limits import words as words
 from proxyd.system._linux_memory import create_memory as create_memory
 from proxyd.system._linux_memory import create_sealed_memory as create_sealed_memory
 from proxyd.system._linux_memory import map_memory as map_memory

@@ -82,6 +82,10 @@ def raise_descriptor_limit() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
+def words(number: int) -> str:
+    return os.strerror(number)
+
+
 def openssl_library(module: str) -> str:
     return module  # its own libraries' functions are found through it
 

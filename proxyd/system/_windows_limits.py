@@ -5,13 +5,39 @@ import sys
 assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
+import errno
 import glob
 import math
 import os
+from typing import Final
 
 import psutil
 
 from proxyd.system import _windows_api as api
+
+# Numbers that Windows' sockets have of their own, which strerror() does not know.
+_WORDS: Final = {
+    errno.EADDRINUSE: "Address already in use",
+    errno.EADDRNOTAVAIL: "Cannot assign requested address",
+    errno.EAFNOSUPPORT: "Address family not supported by protocol",
+    errno.EALREADY: "Operation already in progress",
+    errno.ECONNABORTED: "Software caused connection abort",
+    errno.ECONNREFUSED: "Connection refused",
+    errno.ECONNRESET: "Connection reset by peer",
+    errno.EHOSTDOWN: "Host is down",
+    errno.EHOSTUNREACH: "No route to host",
+    errno.EINPROGRESS: "Operation now in progress",
+    errno.EMSGSIZE: "Message too long",
+    errno.ENETDOWN: "Network is down",
+    errno.ENETRESET: "Network dropped connection on reset",
+    errno.ENETUNREACH: "Network is unreachable",
+    errno.ENOBUFS: "No buffer space available",
+    errno.ENOTCONN: "Transport endpoint is not connected",
+    errno.ENOTSOCK: "Socket operation on non-socket",
+    errno.ESHUTDOWN: "Cannot send after transport endpoint shutdown",
+    errno.ETIMEDOUT: "Connection timed out",
+    errno.EWOULDBLOCK: "Resource temporarily unavailable",
+}
 
 
 def cpu_count() -> int:
@@ -28,6 +54,10 @@ def cpu_count() -> int:
 
 def raise_descriptor_limit() -> int:
     return sys.maxsize  # a process may have millions of handles
+
+
+def words(number: int) -> str:
+    return _WORDS.get(number) or os.strerror(number)
 
 
 def openssl_library(module: str) -> str:

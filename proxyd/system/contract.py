@@ -285,6 +285,11 @@ class System(Protocol):
     def openssl_library(self, module: str) -> str:
         """The library in which OpenSSL's functions are; ``module`` is the file of Python's ``_ssl``."""
 
+    # -- words ----------------------------------------------------------------------------------------------
+
+    def words(self, number: int) -> str:
+        """What an ``errno`` means, in the same English words on all systems (``Connection refused``)."""
+
     # -- limits and machine ---------------------------------------------------------------------------------
 
     def cpu_count(self) -> int:

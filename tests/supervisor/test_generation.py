@@ -115,6 +115,7 @@ class Around:
 @pytest.fixture(autouse=True)
 def killed(monkeypatch):
     """Every generation gets played zygotes; the pids it would have killed."""
+    monkeypatch.setattr(native, "forks", True)
     monkeypatch.setattr(generation_module, "Zygote", PlayedZygote)
     PlayedZygote.made = []
     pids = []
