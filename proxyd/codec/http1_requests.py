@@ -26,7 +26,7 @@ from proxyd.codec.framing import (
     request_body,
     upgrade_connection,
 )
-from proxyd.codec.headers import HeaderBlock, Headers, write_fields
+from proxyd.codec.headers import NO_HEADERS, HeaderBlock, Headers, write_fields
 from proxyd.codec.http1_fields import (
     CONTROLS,
     FIELD_BYTES,
@@ -128,6 +128,7 @@ class Opening:
 OPENINGS: Final[dict[bytes, Opening]] = {}
 _MOST_OPENINGS: Final = 512
 _NO_FIELDS: Final = HeaderBlock([], b"")
+_NO_HEAD: Final = RequestHead(NO_HEADERS)
 
 
 class RequestReader:
@@ -159,8 +160,8 @@ class RequestReader:
         self._enable_trailers: Final = enable_trailers
         # Made for the first request that needs it: most connections have none.
         self._parser: httptools.HttpRequestParser | None = None
-        self._head: RequestHead = RequestHead(Headers())
-        self._items: list[tuple[bytes, bytes]] = []
+        self._head: RequestHead = _NO_HEAD  # what the parser reads; a plain head is not kept
+        self._items: list[tuple[bytes, bytes]] = _NO_HEAD.headers.items
         self._url: bytes = b""
         self._bytes: int = 0
         self._fed: int = 0  # bytes of the head or chunk framing under way, at least
