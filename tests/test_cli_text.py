@@ -1,6 +1,6 @@
 from proxyd import cli_text
 from proxyd.config.mistakes import Mistake
-from proxyd.supervisor.commands import Reloaded
+from proxyd.supervisor.commands import FileStatus, Reloaded, StatusReport
 
 
 def test_mistakes_are_told_one_a_line_and_counted() -> None:
@@ -47,3 +47,35 @@ def test_changes_stand_beside_the_numbers_that_changed() -> None:
         "d.new: 3  (+3)",
         "e.down: 1  (-3)",
     ]
+
+
+def test_of_each_file_it_is_told_what_is_in_force_and_what_is_wrong() -> None:
+    files = (
+        FileStatus(
+            kind="lds", file="/lds.yaml", name="", result="failure", age_s=61, resources=2, reasons=("why",)
+        ),
+        FileStatus(kind="sds", file="/sds.yaml", name="served", result="success", age_s=5, version="7"),
+        FileStatus(kind="static", file="", name="", result="rejected", age_s=-1, reasons=("one", "two")),
+        FileStatus(kind="static", file="", name="", result="success", age_s=5),
+    )
+    report = StatusReport(
+        name="default",
+        pid=1,
+        version="1",
+        state="LIVE",
+        uptime_s=0,
+        generation=1,
+        config="x",
+        admin=None,
+        listeners=(),
+        workers=(),
+        last_reload="",
+        files=files,
+    )
+    told = "\n".join(cli_text.status(report).splitlines()[5:-2])
+    assert told == (
+        "lds /lds.yaml: 2 resources, taken 1 min 1 s ago; the last update could not be read:\n  why\n\n"
+        "sds served /sds.yaml: 0 resources of version 7, taken 5 s ago\n\n"
+        "static: contents of files as at the start; the last update was rejected:\n  one\n  two\n\n"
+        "static: other contents of files, taken 5 s ago"
+    )

@@ -49,11 +49,12 @@ class Updates:
             self._change = anyio.Event()
             touched, self._touched = frozenset(self._touched), set()
             # What is new goes alone: it can be good whatever becomes of the rest.
-            if touched or self._refused.files:
-                try:
-                    await self._round(touched or self._refused.files, again=not touched)
-                except Exception:
-                    logger.exception("a round of updates has broken off")
+            files = touched or self._refused.take()
+            try:
+                if files:
+                    await self._round(files, again=not touched)
+            except Exception:
+                logger.exception("a round of updates has broken off")
 
     def close(self) -> None:
         """Watch no more."""
@@ -150,6 +151,11 @@ class _Refused:
         if files:
             self.delay = TRIES[self._tried]
         self.due = anyio.current_time() + self.delay if files else float("inf")
+
+    def take(self) -> frozenset[str]:
+        """Those that are to be tried again now; whoever tries says what came of it."""
+        self.due = float("inf")
+        return self.files
 
     def forget(self, files: frozenset[str] | None) -> None:
         """These have been read and were not refused, or all have, with None."""

@@ -9,6 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
+from proxyd.admin.config_dump import config_dump
+from proxyd.admin.messages import AdminRequest
 from proxyd.config.load import Sources
 from proxyd.supervisor import updates
 from proxyd.supervisor.resource_round import assemble
@@ -208,5 +210,62 @@ def test_runtime_values_leave_the_present_contents_of_static_files(tmp_path: Pat
             await now.until(lambda: now.number("static_resources.update_success") == 1)
             await now.operations.modify_runtime({"a": "1"})
             assert await now.get(now.port()) == "another"
+
+    anyio.run(live)
+
+
+def test_what_is_wrong_with_a_static_resource_is_told_everywhere_until_it_is_mended(tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_text("one")
+    answer = {"status": 200, "body": {"filename": str(body)}}
+    static = as_static(listener("static", routes=[{"match": {"prefix": "/"}, "direct_response": answer}]))
+
+    async def live() -> None:
+        async with house(tmp_path, static) as now:
+
+            async def told() -> list[str]:
+                """By the dump, by the status and by the statistics."""
+                reply = await config_dump(now.context, AdminRequest("GET", "/config_dump", ""))
+                dumps = json.loads(reply.body)["configs"]
+                listeners = [each for dump in dumps for each in dump.get("dynamic_listeners", [])]
+                wrong = [each["error_state"]["details"] for each in listeners if "error_state" in each]
+                wrong += [why for file in now.operations.status().files for why in file.reasons]
+                return [*wrong, now.supervisor.totals.read().texts.get("static_resources.update_error", "")]
+
+            body.write_text("x" * 5000)
+            await now.until(lambda: now.number("static_resources.update_rejected") == 1)
+            before = await told()
+            assert len(before) == 3
+            assert all(why.startswith("static_resources.listeners[0]: ") for why in before)
+            now.lds.move(response(listener(), listener("more")))
+            await now.until(lambda: now.names() == ["static", "http", "more"])
+            await now.until(lambda: now.attempts() == [2, 2, 0, 0])
+            assert await told() == before
+            body.write_text("two")
+            await now.until(lambda: now.number("static_resources.update_success") == 1)
+            assert await told() == [""]
+            assert await now.get(now.port()) == "two"
+
+    anyio.run(live)
+
+
+def test_what_is_tried_again_is_not_due_until_it_is_refused_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance that is stopping makes no more rounds: nothing would ever end that time."""
+    monkeypatch.setattr(updates, "TRIES", (0.0, 5.0))
+
+    async def live() -> None:
+        refused = updates._Refused()
+        assert (refused.due, refused.take()) == (float("inf"), frozenset())
+        refused.add(frozenset({"one"}), again=False)
+        assert refused.due <= anyio.current_time()
+        assert (refused.take(), refused.due) == ({"one"}, float("inf"))
+        refused.add(frozenset({"one"}), again=True)
+        assert anyio.current_time() < refused.due < float("inf")
+        refused.add(frozenset({"two"}), again=False)
+        assert refused.files == {"one", "two"}
+        refused.forget(frozenset({"one", "three"}))
+        assert refused.files == {"two"}
+        refused.forget(None)
+        assert (refused.due, refused.take()) == (float("inf"), frozenset())
 
     anyio.run(live)
