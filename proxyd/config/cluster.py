@@ -24,6 +24,7 @@ from proxyd.config.message import (
     Seconds,
     UInt32,
 )
+from proxyd.config.proxy_protocol import ProxyProtocolUpstreamTransport
 from proxyd.config.tls import RawBuffer, UpstreamTlsContext
 
 
@@ -142,7 +143,7 @@ class TransportSocket(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = "envoy.config.core.v3.TransportSocket"
 
     name: NonEmpty
-    typed_config: UpstreamTlsContext | RawBuffer
+    typed_config: UpstreamTlsContext | RawBuffer | ProxyProtocolUpstreamTransport
 
 
 _LB_CONFIG = Oneof("lb_config")
@@ -194,3 +195,12 @@ class Cluster(Message, frozen=True, kw_only=True):
 
 
 HTTP_OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def upstream_tls(cluster: Cluster) -> UpstreamTlsContext | None:
+    """The TLS of a cluster, behind the PROXY protocol or without it."""
+    socket = cluster.transport_socket
+    config = None if socket is None else socket.typed_config
+    if isinstance(config, ProxyProtocolUpstreamTransport):
+        config = config.transport_socket.typed_config
+    return config if isinstance(config, UpstreamTlsContext) else None

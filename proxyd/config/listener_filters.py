@@ -1,11 +1,11 @@
 """What looks at a connection before a filter chain is chosen."""
 
-import enum
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from proxyd.config.message import UINT32, Message, NonEmpty
+from proxyd.config.proxy_protocol import Version
 
 
 class TlsInspector(
@@ -21,13 +21,6 @@ class TlsInspector(
 
     close_connection_on_client_hello_parsing_errors: bool = False
     max_client_hello_size: Annotated[int, Meta(ge=256, le=16384), UINT32] | None = None
-
-
-class Version(enum.IntEnum):
-    """``ProxyProtocolConfig.Version``."""
-
-    V1 = 0
-    V2 = 1
 
 
 class ProxyProtocol(

@@ -10,6 +10,7 @@ from proxyd.config.listener_filters import HttpInspector, ProxyProtocol, TlsInsp
 from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
 from proxyd.config.message import Message
 from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit, SniCluster
+from proxyd.config.proxy_protocol import ProxyProtocolUpstreamTransport
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext, RawBuffer, UpstreamTlsContext
 
@@ -33,6 +34,7 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.load_balancing_policies.random": Random,
     "envoy.load_balancing_policies.round_robin": RoundRobin,
     "envoy.transport_sockets.raw_buffer": RawBuffer,
+    "envoy.transport_sockets.upstream_proxy_protocol": ProxyProtocolUpstreamTransport,
     HTTP_OPTIONS_KEY: HttpProtocolOptions,
 }
 

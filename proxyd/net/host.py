@@ -43,10 +43,8 @@ class Host:
 
 
 def host_pool(cluster: PoolOwner, host: Host) -> Pool:
-    """The pool of a host as its cluster's TLS wants it: one for all requests, or one for each name."""
-    tls = cluster.config.tls
-    if tls is None:
-        return Pool(cluster, host)
-    if tls.by_request:
-        return NamedPools(cluster, host, tls)
+    """The pool of a host as its cluster wants it: one for all requests, or several for different ones."""
+    config = cluster.config
+    if config.proxy_protocol or (config.tls is not None and config.tls.by_request):
+        return NamedPools(cluster, host)
     return Pool(cluster, host, host.server_name)

@@ -1,32 +1,38 @@
-"""The pools of a host whose requests choose the name that is asked for in TLS (``auto_sni``)."""
+"""The pools of a host for whom not every connection is as good as another.
+
+Requests choose the name that is asked for in TLS (``auto_sni``), or the addresses of their own connection
+stand in the PROXY header that one to the host begins with.
+"""
 
 from typing import TYPE_CHECKING, Final
 
+from proxyd.net.addresses import proxy_header
 from proxyd.net.pool import Pool, PoolOwner
 from proxyd.net.stream import Stream
 from proxyd.net.upstream import Http1Upstream
-from proxyd.snapshot.tls import ClientTls
 
 if TYPE_CHECKING:
     from proxyd.net.host import Host
 
 
 class NamedPools(Pool):
-    """The pools of a host whose requests choose the name that is asked for in TLS (``auto_sni``).
+    """One pool for each name and each PROXY header.
 
-    A connection that was made with one name, and perhaps validated for it, carries no request to another.
+    A connection that was made with one name, and perhaps validated for it, carries no request to another; nor
+    one that was made for a client a request of another.
     """
 
-    def __init__(self, cluster: PoolOwner, host: "Host", tls: ClientTls) -> None:
+    def __init__(self, cluster: PoolOwner, host: "Host") -> None:
         super().__init__(cluster, host)
-        self._tls: Final = tls
-        self._pools: Final[dict[str, _NamedPool]] = {}
+        self._tls: Final = cluster.config.tls
+        self._proxy_protocol: Final = cluster.config.proxy_protocol
+        self._pools: Final[dict[tuple[str, bytes], _NamedPool]] = {}
 
     def lease(self, stream: Stream, fresh: bool) -> Http1Upstream | None:
-        name = self._name_of(stream)
-        pool = self._pools.get(name)
+        key = self._name_of(stream), proxy_header(self._proxy_protocol, stream.connection)
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[name] = _NamedPool(self._cluster, self._host, name, self)
+            pool = self._pools[key] = _NamedPool(self._cluster, self._host, key, self)
         connection = pool.lease(stream, fresh)
         if connection is None:
             pool.forget_if_empty()  # where it was refused
@@ -35,6 +41,8 @@ class NamedPools(Pool):
     def _name_of(self, stream: Stream) -> str:
         """The request's authority without its port, or the header that stands for it."""
         tls = self._tls
+        if tls is None or not tls.by_request:
+            return self._host.server_name
         text = stream.request_headers.get(tls.header) if tls.header else None
         return host_of(stream.authority if text is None else text)
 
@@ -55,8 +63,8 @@ class NamedPools(Pool):
 
     def on_empty(self, pool: "_NamedPool") -> None:
         """Clients choose the names: none is kept without a connection."""
-        if self._pools.get(pool.name) is pool:
-            del self._pools[pool.name]
+        if self._pools.get(pool.key) is pool:
+            del self._pools[pool.key]
         if self._closed:
             self._tell_drained()
 
@@ -66,10 +74,11 @@ class NamedPools(Pool):
 
 
 class _NamedPool(Pool):
-    """The connections to one host that were made with one name."""
+    """The connections to one host that were made with one name and one header."""
 
-    def __init__(self, cluster: PoolOwner, host: "Host", name: str, owner: NamedPools) -> None:
-        super().__init__(cluster, host, name)
+    def __init__(self, cluster: PoolOwner, host: "Host", key: tuple[str, bytes], owner: NamedPools) -> None:
+        super().__init__(cluster, host, *key)
+        self.key: Final = key
         self._owner: Final = owner
 
     def forget_if_empty(self) -> None:

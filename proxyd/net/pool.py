@@ -91,11 +91,15 @@ class Pool(ConnectionOwner):
     Idle connections are used last in, first out, so that surplus ones reach their idle timeout.
     """
 
-    def __init__(self, cluster: PoolOwner, host: "Host", name: str = "") -> None:
-        """``name`` is whom the host has to be, where the cluster speaks TLS."""
+    def __init__(self, cluster: PoolOwner, host: "Host", name: str = "", preface: bytes = b"") -> None:
+        """``name`` is whom the host has to be, where the cluster speaks TLS.
+
+        Connections begin with ``preface``, before everything else.
+        """
         self._cluster: Final = cluster
         self._host: Final = host
         self.name: Final = name
+        self._preface: Final = preface
         self._idle: list[Http1Upstream] = []
         self._all: set[Http1Upstream] = set()
         self._attempts: set[ConnectAttempt] = set()
@@ -224,10 +228,13 @@ class Pool(ConnectionOwner):
                 config.waits.secrets_not_ready.value += 1
                 reason = NOT_READY
             elif config.tls is None:
-                await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
+                transport, _ = await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
+                if self._preface:
+                    transport.write(self._preface)
             else:
                 reason = await self._connect_tls(config.tls, connection, ip)
             connected = not connection.closing and not reason
+            cluster.stats.upstream_cx_tx_bytes_total.value += len(self._preface)
         except OSError as error:
             reason = error_text(error)
         except asyncio.CancelledError:
@@ -247,7 +254,7 @@ class Pool(ConnectionOwner):
     async def _connect_tls(self, tls: ClientTls, connection: Http1Upstream, ip: str) -> str:
         """Connect and shake hands; why that failed, empty where it did not."""
         cluster = self._cluster
-        layer = TlsClient(cluster.loop, connection, tls, self.name)
+        layer = TlsClient(cluster.loop, connection, tls, self.name, self._preface)
         try:
             await cluster.loop.create_connection(lambda: layer, ip, self._host.port)  # type: ignore[type-var]  # a protocol by shape
             failure = await layer.done

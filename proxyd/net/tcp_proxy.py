@@ -259,7 +259,7 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
             cluster.stats.upstream_rq_pending_overflow.value += 1
             self._give_up(URX)
             return
-        self._attempt = TcpUpstream(cluster, host, self)
+        self._attempt = TcpUpstream(cluster, host, self, self.info)
         self._attempt.connect()
 
     def _give_up(self, flag: int) -> None:

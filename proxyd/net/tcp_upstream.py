@@ -6,8 +6,9 @@ from typing import Final
 
 from mypy_extensions import trait
 
+from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.tls_info import TlsInfo
-from proxyd.net.addresses import format_address
+from proxyd.net.addresses import format_address, proxy_header
 from proxyd.net.bugs import report_bug
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.pool import NOT_READY, error_text
@@ -65,15 +66,18 @@ class TcpUpstream(Timed):
     """A protocol of the event loop by shape. It is connected to one host, once."""
 
     __slots__ = (
-        "_cluster", "_flush_timeout", "_given_up", "_host", "_local_close", "_paused", "_phase", "_reason",
-        "_start", "_stats", "_task", "_timed_out", "_transport", "_unsent", "_user", "address", "tls",
+        "_cluster", "_flush_timeout", "_given_up", "_host", "_local_close", "_paused", "_phase", "_preface",
+        "_reason", "_start", "_stats", "_task", "_timed_out", "_transport", "_unsent", "_user", "address",
+        "tls",
     )  # fmt: skip
 
-    def __init__(self, cluster: Cluster, host: Host, user: TcpUpstreamUser) -> None:
+    def __init__(self, cluster: Cluster, host: Host, user: TcpUpstreamUser, info: ConnectionInfo) -> None:
+        """``info`` is of the client's connection that it is for."""
         super().__init__()
         self._cluster: Final = cluster
         self._host: Final = host
         self._user: Final = user
+        self._preface: Final = proxy_header(cluster.config.proxy_protocol, info)
         self._stats: Final[ClusterStats] = cluster.stats
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -138,7 +142,7 @@ class TcpUpstream(Timed):
         """Connect and shake hands; why that failed, empty where it did not."""
         cluster = self._cluster
         host = self._host
-        layer = TlsClient(cluster.loop, self, tls, host.server_name)
+        layer = TlsClient(cluster.loop, self, tls, host.server_name, self._preface)
         try:
             await cluster.loop.create_connection(lambda: layer, host.ip, host.port)  # type: ignore[type-var]  # a protocol by shape
             failure = await layer.done
@@ -204,6 +208,9 @@ class TcpUpstream(Timed):
         cluster.wheel.disarm(self)
         cluster.discount_pending()
         config = cluster.config
+        if self._preface and config.tls is None:
+            transport.write(self._preface)
+        self._stats.upstream_cx_tx_bytes_total.value += len(self._preface)
         transport.set_write_buffer_limits(config.buffer_limit)
         probes = config.keep_alive
         if probes is not None:

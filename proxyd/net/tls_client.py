@@ -21,7 +21,7 @@ class TlsClient(TlsTransport):
     ``done`` ends with None when that can be used, or with why it cannot.
     """
 
-    __slots__ = ("_kept", "_name", "_server_name", "_tls", "_upstream", "done")
+    __slots__ = ("_kept", "_name", "_preface", "_server_name", "_tls", "_upstream", "done")
 
     def __init__(
         self,
@@ -29,18 +29,25 @@ class TlsClient(TlsTransport):
         upstream: "Http1Upstream | TcpUpstream",
         tls: ClientTls,
         name: str,
+        preface: bytes = b"",
     ) -> None:
-        """``name`` is whom the host has to be; it is asked for unless it is an address or no name at all."""
+        """``name`` is whom the host has to be; it is asked for unless it is an address or no name at all.
+
+        ``preface`` goes to the host before TLS begins.
+        """
         super().__init__(loop, upstream, tls.stats)
         self._upstream: Final = upstream
         self._tls: Final = tls
         self._name: Final = name
+        self._preface: Final = preface
         self._server_name: Final = server_name_of(name) or (tls.server_name if tls.by_request else "")
         self._kept: bool = False
         self.done: Final[asyncio.Future[TlsFailure | None]] = loop.create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        if self._preface:
+            transport.write(self._preface)
         name = self._server_name
         self.start(self._tls.context, False, name, self._tls.session(name))
 

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterator
 
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.cluster import Cluster
+from proxyd.config.cluster import Cluster, upstream_tls
 from proxyd.config.core import (
     HeaderValueOption,
     RegexMatchAndSubstitute,
@@ -15,7 +15,8 @@ from proxyd.config.core import (
 from proxyd.config.finding import Finding, messages
 from proxyd.config.listener import FilterChain
 from proxyd.config.message import Message
-from proxyd.config.tls import DownstreamTlsContext, Secret, UpstreamTlsContext
+from proxyd.config.proxy_protocol import ProxyProtocolUpstreamTransport
+from proxyd.config.tls import DownstreamTlsContext, Secret
 from proxyd.snapshot.formatter import FormatError, compile_format
 from proxyd.snapshot.header_mutation import compile_value
 from proxyd.snapshot.peer_validation import PeerValidation
@@ -41,10 +42,10 @@ def check_resource(root: Message, root_path: str, secrets: Secrets) -> Iterator[
 def tls_warnings(bootstrap: Bootstrap) -> Iterator[str]:
     """What can run and may not be what was meant."""
     for cluster in bootstrap.static_resources.clusters:
-        socket = cluster.transport_socket
-        if socket is None or not isinstance(socket.typed_config, UpstreamTlsContext):
+        upstream = upstream_tls(cluster)
+        if upstream is None:
             continue
-        common = socket.typed_config.common_tls_context
+        common = upstream.common_tls_context
         if common is None or (
             common.validation_context is None
             and common.validation_context_sds_secret_config is None
@@ -61,11 +62,12 @@ def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterato
     settings = TlsSettings(secrets)
     try:
         if isinstance(message, Cluster):
-            path = f"{path}.transport_socket.typed_config"
-            if message.transport_socket is not None:
-                config = message.transport_socket.typed_config
-                if isinstance(config, UpstreamTlsContext):
-                    ClientTls(config, message, settings, TlsStats(Registry(None), CLUSTER, ""))
+            config = upstream_tls(message)
+            socket = message.transport_socket
+            inner = socket is not None and isinstance(socket.typed_config, ProxyProtocolUpstreamTransport)
+            path += ".transport_socket.typed_config" * (2 if inner else 1)
+            if config is not None:
+                ClientTls(config, message, settings, TlsStats(Registry(None), CLUSTER, ""))
         elif isinstance(message, FilterChain) and message.transport_socket is not None:
             path = f"{path}.transport_socket.typed_config"
             context = message.transport_socket.typed_config

@@ -8,8 +8,9 @@ from proxyd.config.cluster import (
     ClusterLoadAssignment,
     DiscoveryType,
     TcpKeepalive,
+    upstream_tls,
 )
-from proxyd.config.tls import UpstreamTlsContext
+from proxyd.config.proxy_protocol import ProxyProtocolConfig, ProxyProtocolUpstreamTransport
 from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.snapshot.runtime import Runtime
 from proxyd.snapshot.tls import ClientTls, SecretNotReadyError, TlsSettings
@@ -89,10 +90,18 @@ class ClusterSnapshot:
         self.waits: TlsStats | None = None  # for a secret: until it is there, no connection can be made
         self.tls: ClientTls | None = None  # None where HTTP goes over bare TCP
         socket = config.transport_socket
-        if socket is not None and isinstance(socket.typed_config, UpstreamTlsContext):
+        proxied = None if socket is None else socket.typed_config
+        # The version of the PROXY header that connections begin with, 0 for none.
+        self.proxy_protocol: Final[int] = (
+            (proxied.config or ProxyProtocolConfig()).version.value + 1
+            if isinstance(proxied, ProxyProtocolUpstreamTransport)
+            else 0
+        )
+        tls = upstream_tls(config)
+        if tls is not None:
             stats = TlsStats(registry, CLUSTER, self.stat_name)
             try:
-                self.tls = ClientTls(socket.typed_config, config, settings or TlsSettings({}), stats)
+                self.tls = ClientTls(tls, config, settings or TlsSettings({}), stats)
             except SecretNotReadyError:
                 self.waits = stats
         self.hosts: Final[list[HostEntry]] = [] if self.resolved else endpoints(config)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from proxyd.codec.certificate import DNS, IP_ADDRESS, URI, Certificate, split_pem
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.cluster import upstream_tls
 from proxyd.config.core import DataSource
 from proxyd.config.listener import Listener
 from proxyd.config.tls import (
@@ -14,7 +15,6 @@ from proxyd.config.tls import (
     DownstreamTlsContext,
     Secret,
     TlsCertificate,
-    UpstreamTlsContext,
 )
 from proxyd.snapshot.tls_context import Identity, TlsError, validation_of
 from proxyd.stats.metrics import Registry
@@ -96,10 +96,10 @@ def _contexts(bootstrap: Bootstrap) -> Iterator[tuple[str, CommonTlsContext]]:
                     socket.typed_config.common_tls_context or CommonTlsContext(),
                 )
     for cluster in bootstrap.static_resources.clusters:
-        upstream = cluster.transport_socket
-        if upstream is not None and isinstance(upstream.typed_config, UpstreamTlsContext):
+        upstream = upstream_tls(cluster)
+        if upstream is not None:
             name = cluster.alt_stat_name or cluster.name
-            yield f"cluster.{escape(name)}.", upstream.typed_config.common_tls_context or CommonTlsContext()
+            yield f"cluster.{escape(name)}.", upstream.common_tls_context or CommonTlsContext()
 
 
 def _context(scope: str, common: CommonTlsContext, secrets: Mapping[str, Secret]) -> UsedContext:

@@ -96,6 +96,9 @@ class Host:
             sock.close()
 
     def _secured(self, sock: socket.socket, manner: str) -> socket.socket:
+        if manner == "tls-behind-header":
+            while (first := sock.recv(1)) != b"\n":
+                self.heard[-1].data += first
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._pki / "origin.crt", self._pki / "origin.key")
         if manner == "tls-demands":
@@ -164,6 +167,13 @@ def _flood(sock: socket.socket, heard: Heard) -> None:
     _read(sock, heard)
 
 
+def _http(sock: socket.socket, heard: Heard) -> None:
+    """Answers each request with nothing."""
+    while _take(sock, heard):
+        if heard.data.endswith(b"\r\n\r\n"):
+            sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
 _MANNERS: dict[str, Callable[[socket.socket, Heard], None]] = {
     "echo": _echo,
     "greet": _greet,
@@ -173,4 +183,5 @@ _MANNERS: dict[str, Callable[[socket.socket, Heard], None]] = {
     "slam": _slam,
     "flood": _flood,
     "read": _read,
+    "http": _http,
 }
