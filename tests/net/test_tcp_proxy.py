@@ -1,6 +1,7 @@
 """tcp_proxy over real sockets: bytes both ways, both ends of them, limits, and what is counted."""
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from proxyd.config.load import load_text
+from proxyd.config.sources import Text
+from proxyd.snapshot.build import compile_snapshot
 from tests.net.certificates import Authority
 from tests.net.tls_house import TlsHouse, certificates, chain, client, run, server
 
 TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 LIMIT = 20_000
+OTHER = {"server_names": ["other.example"]}
 
 
 def tcp_chain(context: dict[str, Any] | None = None, proxy: dict[str, Any] | None = None, **fields: Any):
@@ -457,5 +462,39 @@ def test_connections_are_limited():
         writer.close()
         cluster.connections -= cluster.config.max_connections
         assert house.count("cluster.origin.upstream_cx_overflow") == 1
+
+    play(main, tcp_chain())
+
+
+def test_a_chain_that_has_gone_is_cut_after_the_drain_time():
+    async def main(house: TlsHouse) -> None:
+        reader, writer = await house.connect()
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        before = house.server.snapshot
+        config = load_text(Text("test", json.dumps(house.config(tcp_chain(proxy={"stat_prefix": "other"})))))
+        after = compile_snapshot(config, house.registry, 0, before=before)
+        house.server.commit(house.server.prepare(after), 0.05)
+        writer.write(b"still")
+        assert await reader.readexactly(5) == b"still"
+        assert await closed(reader) == b""
+        writer.close()
+
+    play(main, tcp_chain())
+
+
+def test_a_chain_that_has_not_changed_goes_on():
+    async def main(house: TlsHouse) -> None:
+        reader, writer = await house.connect()
+        before = house.server._listeners[0].chains[0]
+        config = load_text(
+            Text("test", json.dumps(house.config(tcp_chain(), tcp_chain(filter_chain_match=OTHER))))
+        )
+        after = compile_snapshot(config, house.registry, 0, before=house.server.snapshot)
+        house.server.commit(house.server.prepare(after), 0.0)
+        assert house.server._listeners[0].chains[0] is before
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+        writer.close()
 
     play(main, tcp_chain())

@@ -97,6 +97,7 @@ class TlsHouse:
         self.registry = Registry()
         self.drained = asyncio.Event()
         self.port = 0
+        self._resources: dict[str, Any] = {}
         self.server: Server
         self._origin_server: asyncio.Server
 
@@ -124,22 +125,18 @@ class TlsHouse:
         }
         if self._upstream is not None:
             cluster["transport_socket"] = tls_socket(UPSTREAM, self._upstream)
-        config = {
-            "static_resources": {
-                "listeners": [
-                    {"name": "test", "address": address(self.port), "filter_chains": list(self._chains)}
-                    | self._listener
-                ],
-                "clusters": [cluster],
-                "secrets": self._secrets,
-            }
-        }
-        bootstrap = load_text(Text("test", json.dumps(config)), further=check_snapshot)
+        self._resources = {"clusters": [cluster], "secrets": self._secrets}
+        bootstrap = load_text(Text("test", json.dumps(self.config(*self._chains))), further=check_snapshot)
         loop = asyncio.get_running_loop()
         snapshot = compile_snapshot(bootstrap, self.registry, 0, self._tickets)
         self.server = Server(loop, snapshot, self.registry, self.drained.set)
         await self.server.listen(0, sock)
         return self
+
+    def config(self, *chains: dict[str, Any]) -> dict[str, Any]:
+        """What it runs by, with these filter chains."""
+        listener = {"name": "test", "address": address(self.port), "filter_chains": list(chains)}
+        return {"static_resources": {"listeners": [listener | self._listener], **self._resources}}
 
     async def __aexit__(self, *_: object) -> None:
         self.server.close()
