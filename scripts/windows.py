@@ -234,6 +234,7 @@ def _install_wheels(tools: env.Environment, windows: Windows, wanted: Sequence[s
     options = ["--platform", "win_amd64", "--python-version", PYTHON_VERSION, "--implementation", "cp"]
     options += ["--only-binary", ":all:", "--target", str(target), "--root-user-action", "ignore"]
     env.pip(tools, ["install", *options, *wanted], "pip could not install wheels for Windows")
+    (target / "proxyd.pth").write_text(f"Z:{env.ROOT}\n", "utf-8")  # as an editable install would
 
 
 def _make_prefix(windows: Windows) -> None:

@@ -1,6 +1,5 @@
 """What a file is, seen from outside: enough to tell whether it has become another one."""
 
-import os
 from typing import NamedTuple
 
 from proxyd.system import native
@@ -14,7 +13,7 @@ class Look(NamedTuple):
     inode: int
     size: int
     modified: int  # nanoseconds
-    changed: int  # nanoseconds; where ``native.moves_change_files`` a move counts
+    changed: int  # nanoseconds; a move counts. 0 where the system does not tell
 
     @property
     def identity(self) -> tuple[str, int, int]:
@@ -23,7 +22,7 @@ class Look(NamedTuple):
     @property
     def moved(self) -> bool:
         """Whether it is known to have been moved since it was written last."""
-        return native.moves_change_files and self.changed > self.modified
+        return self.changed > self.modified
 
 
 # What files were before they were read the first time: whatever is otherwise later has not been read.
@@ -33,11 +32,9 @@ Looks = dict[str, Look | None]
 def look(path: str) -> Look | None:
     """Look at a file; None where there is none."""
     try:
-        real = os.path.realpath(path)
-        status = os.stat(real)
+        return Look(*native.look(path))
     except (OSError, ValueError):
         return None
-    return Look(real, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def look_first(path: str, looks: Looks | None) -> None:

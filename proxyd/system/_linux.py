@@ -8,6 +8,7 @@ assert sys.platform == "linux"
 
 from proxyd.system._linux_files import connect_control as connect_control
 from proxyd.system._linux_files import log_path as log_path
+from proxyd.system._linux_files import look as look
 from proxyd.system._linux_files import open_log as open_log
 from proxyd.system._linux_files import open_private_directory as open_private_directory
 from proxyd.system._linux_files import open_to_read as open_to_read
@@ -59,4 +60,3 @@ from proxyd.system._linux_sockets import send_descriptors as send_descriptors
 forks: Final = True
 shares_ports: Final = True
 lends_listening: Final = False
-moves_change_files: Final = True

@@ -164,5 +164,11 @@ def open_log(path: str) -> int:
     return os.open(path, _LOG_FLAGS, 0o644)
 
 
+def look(path: str) -> tuple[str, int, int, int, int, int]:
+    real = os.path.realpath(path)
+    status = os.stat(real)
+    return real, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def open_to_read(path: str, flags: int) -> int:
     return os.open(path, flags)

@@ -10,6 +10,7 @@ from proxyd.system._windows_accept import acceptance as acceptance
 from proxyd.system._windows_control import connect_control as connect_control
 from proxyd.system._windows_control import serve_control as serve_control
 from proxyd.system._windows_files import log_path as log_path
+from proxyd.system._windows_files import look as look
 from proxyd.system._windows_files import open_log as open_log
 from proxyd.system._windows_files import open_private_directory as open_private_directory
 from proxyd.system._windows_files import open_to_read as open_to_read
@@ -59,4 +60,3 @@ from proxyd.system._windows_sockets import send_descriptors as send_descriptors
 forks: Final = False
 shares_ports: Final = False
 lends_listening: Final = True
-moves_change_files: Final = False

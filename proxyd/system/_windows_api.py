@@ -11,7 +11,7 @@ assert sys.platform == "win32"
 import ctypes
 import os
 from ctypes import wintypes
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 INVALID_HANDLE: Final = ctypes.c_void_p(-1).value
 ERROR_BROKEN_PIPE: Final = 109
@@ -77,6 +77,8 @@ _create_file: Final = _function(
     _kernel32, "CreateFileW", _HANDLE, wintypes.LPCWSTR, wintypes.DWORD, wintypes.DWORD, ctypes.c_void_p,
     wintypes.DWORD, wintypes.DWORD, _HANDLE,
 )  # fmt: skip
+_find_first: Final = _function(_kernel32, "FindFirstFileW", _HANDLE, wintypes.LPCWSTR, ctypes.c_void_p)
+_find_close: Final = _function(_kernel32, "FindClose", wintypes.BOOL, _HANDLE)
 _create_mapping: Final = _function(
     _kernel32, "CreateFileMappingW", _HANDLE, _HANDLE, ctypes.c_void_p, wintypes.DWORD, wintypes.DWORD,
     wintypes.DWORD, wintypes.LPCWSTR,
@@ -278,6 +280,35 @@ def open_to_read(path: str) -> int:
     """A handle to a file that others may write, move and remove meanwhile."""
     handle = _create_file(path, _GENERIC_READ, _SHARE_ALL, None, _OPEN_EXISTING, _ATTRIBUTE_NORMAL, None)
     return _checked_handle(handle, path)
+
+
+class Entry(NamedTuple):
+    """What a directory knows of a file; times in nanoseconds since 1601."""
+
+    attributes: int
+    size: int
+    created: int
+    written: int
+
+
+def find_entry(path: str) -> Entry:
+    """Look a file up in its directory, without opening it. Raises ValueError for a pattern."""
+    if "*" in path or "?" in path.removeprefix("\\\\?\\") or "\0" in path:
+        raise ValueError(f"no path of a file: {path}")
+    found = wintypes.WIN32_FIND_DATAW()
+    handle = _find_first(path, ctypes.byref(found))
+    _checked_handle(handle, path)
+    _find_close(handle)
+    return Entry(
+        found.dwFileAttributes,
+        found.nFileSizeHigh << 32 | found.nFileSizeLow,
+        _nanoseconds(found.ftCreationTime),
+        _nanoseconds(found.ftLastWriteTime),
+    )
+
+
+def _nanoseconds(time: wintypes.FILETIME) -> int:
+    return (time.dwHighDateTime << 32 | time.dwLowDateTime) * 100
 
 
 def create_mapping(name: str, size: int, allowed: OwnerOnly) -> int:

@@ -8,6 +8,7 @@ assert sys.platform == "win32"
 import msvcrt
 import os
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ from proxyd.system import _windows_api as api
 from proxyd.system._windows_control import PipeListener
 
 _SYSTEM: Final = "S-1-5-18"
+_PATIENCE: Final = 2.0  # seconds for another program to let go of a file
+_PAUSE: Final = 0.02  # seconds between two tries
 _ADMINISTRATORS: Final = "S-1-5-32-544"
 
 standard_streams: Final[Mapping[str, int]] = {"/dev/stdout": 1, "/dev/stderr": 2}
@@ -107,5 +110,25 @@ def open_log(path: str) -> int:
     return msvcrt.open_osfhandle(api.open_to_append(path), os.O_WRONLY | os.O_BINARY | os.O_NOINHERIT)
 
 
+def look(path: str) -> tuple[str, int, int, int, int, int]:
+    # By the entry of its directory: a file that is open, if only to be looked at, cannot be replaced.
+    real = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(path))), os.path.basename(path))
+    entry = api.find_entry(real)
+    if entry.attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT:
+        real = os.path.realpath(real)
+        entry = api.find_entry(real)
+    return real, 0, entry.created, entry.size, entry.written, 0
+
+
 def open_to_read(path: str, flags: int) -> int:
-    return msvcrt.open_osfhandle(api.open_to_read(path), os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+    # Who has just written or moved it may have it for himself yet (envoyproxy/envoy#14413), as may a scanner.
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            handle = api.open_to_read(path)
+            break
+        except OSError as error:
+            if error.winerror != api.ERROR_SHARING_VIOLATION or time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
+    return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)

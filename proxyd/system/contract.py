@@ -103,10 +103,6 @@ class System(Protocol):
     def lends_listening(self) -> bool:
         """Whether a socket has to listen before it is lent, and the borrower may not make it do so."""
 
-    @property
-    def moves_change_files(self) -> bool:
-        """Whether moving a file gives it a younger time of change than of writing."""
-
     # -- processes ------------------------------------------------------------------------------------------
 
     def spawn_python(self, module: str, channel: socket.socket, stderr: Capture | None) -> int:
@@ -328,5 +324,16 @@ class System(Protocol):
         Others may move or remove it meanwhile. Raises OSError with the path.
         """
 
+    def look(self, path: str) -> tuple[str, int, int, int, int, int]:
+        """What a file is now, without standing in the way of whoever replaces it. Raises OSError, ValueError.
+
+        Its path behind all links, two numbers that another file in its place would not have both, its size in
+        bytes, when it was written, and when it was written or moved (0 where the system does not tell); times
+        in nanoseconds.
+        """
+
     def open_to_read(self, path: str, flags: int) -> int:
-        """For the ``opener`` of ``open``: others may write, move or remove the file meanwhile."""
+        """For the ``opener`` of ``open``: others may write, move or remove the file meanwhile.
+
+        May wait for some seconds until another program lets go of it.
+        """
