@@ -50,7 +50,7 @@ def test_every_mistake_is_reported_and_nothing_starts(start: StartProxyd, tmp_pa
     bad["static_resources"]["listeners"][0]["adress"] = {}
     proxyd = start(bad, wait=False)
     text = _refused(proxyd)
-    assert f"{tmp_path}/proxyd.json:1:" in text
+    assert f"{tmp_path / 'proxyd.json'}:1:" in text
     assert "nme" in text
     assert "adress" in text
 
