@@ -46,7 +46,7 @@ CASES = (
     tcp("client-says-nothing", Do.SHUT, Do.READ),
     tcp("client-leaves", b"hello", 5, Do.CLOSE),
     tcp("client-resets", b"hello", 5, Do.RESET),
-    tcp("client-leaves-at-once", Do.CLOSE),
+    tcp("client-leaves-before-a-word", Do.CLOSE),
     tcp("client-leaves-without-reading", b"hello", Do.AWAIT_HOST, Do.CLOSE, host="read"),
     tcp("host-greets", 11, b"QUIT", 4, Do.SHUT, Do.READ, host="greet"),
     tcp("host-ends-first", Do.READ, b"after", Do.AWAIT_HOST, Do.SHUT, host="end"),
