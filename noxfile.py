@@ -60,6 +60,12 @@ def compiled(session: nox.Session) -> None:
 
 
 @nox.session
+def windows(session: nox.Session) -> None:
+    """The test suite on a Windows Python under Wine; arguments after -- go to pytest."""
+    session.run("python", "scripts/windows.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """proxyd, plain and compiled, beside nginx, haproxy and Envoy; arguments after -- go to the script."""
     session.run("python", "benchmarks/run.py", *session.posargs)
