@@ -5,6 +5,7 @@ import re
 from proxyd.admin.context import AdminContext, ClusterView, HostView, Thresholds
 from proxyd.admin.endpoint import BadParameterError
 from proxyd.admin.messages import AdminReply, AdminRequest, json_document, text
+from proxyd.config.core import PIPE
 from proxyd.stats.selection import PatternError, compile_pattern
 from proxyd.stats.view import StatsView
 
@@ -49,7 +50,9 @@ async def listeners(context: AdminContext, request: AdminRequest) -> AdminReply:
 
 
 def address_text(ip: str, port: int) -> str:
-    """``ip:port``, brackets around IPv6."""
+    """``ip:port``, brackets around IPv6; the path of a Unix domain socket."""
+    if port == PIPE:
+        return ip
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
@@ -143,4 +146,6 @@ def _thresholds_json(thresholds: Thresholds) -> dict[str, int]:
 
 
 def _address_json(ip: str, port: int) -> dict[str, object]:
+    if port == PIPE:
+        return {"pipe": {"path": ip}}
     return {"socket_address": {"address": ip, "port_value": port}}

@@ -11,8 +11,8 @@ from typing import Final
 
 from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
-from proxyd.config.cluster_checks import check_cluster
-from proxyd.config.core import Address
+from proxyd.config.cluster_checks import check_cluster, check_pipe
+from proxyd.config.core import PIPE, Address
 from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.discovery import ConfigSource, PathConfigSource, WatchedDirectory
 from proxyd.config.finding import Finding, messages
@@ -78,6 +78,8 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
     """Listening addresses are IPs, each used once; a wildcard beside an address is no conflict."""
     places = []
     if bootstrap.admin is not None and bootstrap.admin.address is not None:
+        if bootstrap.admin.address.pipe is not None:
+            yield Finding("admin.address.pipe", NOT_SUPPORTED)
         places.append(("admin.address", bootstrap.admin.address))
     for index, listener in enumerate(bootstrap.static_resources.listeners):
         places += addresses(f"static_resources.listeners[{index}].", listener)
@@ -96,7 +98,16 @@ def check_addresses(places: Iterable[tuple[str, Address]]) -> Iterator[Finding]:
     """Whether each is an IP address and none is there twice."""
     taken: dict[tuple[object, int], str] = {}
     for path, address in places:
+        pipe = address.pipe
+        if pipe is not None:
+            yield from check_pipe(f"{path}.pipe", pipe)
+            if taken.setdefault((pipe.path, PIPE), path) != path:
+                where = quote(pipe.path)
+                yield Finding(f"{path}.pipe", f"{where} is already listened on by {taken[pipe.path, PIPE]}")
+            continue
         socket = address.socket_address
+        if socket is None:
+            continue  # told by the loader
         if not is_ip(socket.address):
             if socket.address:
                 yield Finding(

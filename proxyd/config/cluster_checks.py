@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, ClusterLoadAssignment, DiscoveryType
-from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions
+from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions, Pipe
 from proxyd.config.finding import Finding
 from proxyd.config.load_balancing import LbPolicy
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
 from proxyd.config.scalars import is_ip
+from proxyd.system import native
 
+_MOST_PATH: Final = 107  # bytes of sun_path, less the NUL at its end
 _COMMON: Final = (
     "idle_timeout",
     "max_connection_duration",
@@ -102,11 +104,24 @@ def _eds(path: str, cluster: Cluster) -> Iterator[Finding]:
         yield Finding(f"{path}.eds_cluster_config", f"has no effect: type is {cluster.type.name}", read)
 
 
+def check_pipe(path: str, pipe: Pipe) -> Iterator[Finding]:
+    """What the system can have against a Unix domain socket."""
+    if not native.unix_sockets():
+        yield Finding(path, "there are no Unix domain sockets on this system")
+    elif len(pipe.path.encode()) > _MOST_PATH or "\0" in pipe.path:
+        yield Finding(f"{path}.path", f"must have at most {_MOST_PATH} bytes, and no NUL among them")
+
+
 def check_assignment(path: str, assignment: ClusterLoadAssignment) -> Iterator[Finding]:
     """Hosts that nobody resolves are IP addresses; ``path`` is the assignment's."""
     for locality, group in enumerate(assignment.endpoints):
         for index, host in enumerate(group.lb_endpoints):
-            address = host.endpoint.address.socket_address.address
+            pipe = host.endpoint.address.pipe
+            if pipe is not None:
+                where = f"{path}.endpoints[{locality}].lb_endpoints[{index}].endpoint.address.pipe"
+                yield from check_pipe(where, pipe)
+                continue
+            address = host.endpoint.address.host
             if address and not is_ip(address):
                 yield Finding(
                     f"{path}.endpoints[{locality}].lb_endpoints[{index}].endpoint.address.socket_address.address",
@@ -124,6 +139,15 @@ def _names(path: str, cluster: Cluster) -> Iterator[Finding]:
             "LOGICAL_DNS needs a single endpoint",
             (*read, f"{path}.load_assignment"),
         )
+    if cluster.type in (DiscoveryType.STRICT_DNS, DiscoveryType.LOGICAL_DNS):
+        for locality, group in enumerate(groups):
+            for index, host in enumerate(group.lb_endpoints):
+                if host.endpoint.address.pipe is not None:
+                    yield Finding(
+                        f"{path}.load_assignment.endpoints[{locality}].lb_endpoints[{index}].endpoint.address.pipe",
+                        f"is for STATIC and EDS: {cluster.type.name} resolves names",
+                        read,
+                    )
     if cluster.type is DiscoveryType.STATIC and cluster.load_assignment is not None:
         for finding in check_assignment(f"{path}.load_assignment", cluster.load_assignment):
             yield finding._replace(rests_on=read)

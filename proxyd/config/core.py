@@ -1,7 +1,7 @@
 """Messages that the others are made of: addresses, the node, sources of data, matchers of strings."""
 
 import enum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
 
@@ -58,12 +58,46 @@ class SocketAddress(Message, frozen=True, kw_only=True):
     port_value: Annotated[int, Meta(ge=0, le=65535), UINT32]
 
 
+# The port of what has none.
+PIPE: Final = -1
+
+
+class Pipe(Message, frozen=True, kw_only=True):
+    """A Unix domain socket; a path that begins with ``@`` is a name in Linux's abstract namespace.
+
+    ``mode`` are the file's permissions where a listener makes it; 0: what the process's umask leaves.
+    """
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Pipe"
+
+    path: NonEmpty
+    mode: Annotated[int, Meta(ge=0, le=0o777), UINT32] = 0
+
+
+_ADDRESS = Oneof("address", required=True)
+
+
 class Address(Message, frozen=True, kw_only=True):
     """Where to listen or to connect."""
 
     proto: ClassVar[str] = "envoy.config.core.v3.Address"
 
-    socket_address: SocketAddress
+    socket_address: Annotated[SocketAddress | None, _ADDRESS] = None
+    pipe: Annotated[Pipe | None, _ADDRESS] = None
+
+    @property
+    def host(self) -> str:
+        """The IP address, or the path of a pipe."""
+        if self.pipe is not None:
+            return self.pipe.path
+        return "" if self.socket_address is None else self.socket_address.address
+
+    @property
+    def port(self) -> int:
+        """The port, PIPE for a pipe."""
+        if self.pipe is not None:
+            return PIPE
+        return 0 if self.socket_address is None else self.socket_address.port_value
 
 
 class TrafficDirection(enum.IntEnum):

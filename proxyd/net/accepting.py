@@ -9,7 +9,7 @@ from typing import Final
 
 from proxyd.codec.client_hello import ClientHello
 from proxyd.filters.connection_info import ConnectionInfo
-from proxyd.net.addresses import format_address, note_addresses
+from proxyd.net.addresses import end_of, format_address, note_addresses
 from proxyd.net.inspections import DONE, FAILED, MORE, Inspection, inspection_of
 from proxyd.net.listener import Chain, Connection, Connections
 from proxyd.net.logged_downstream import log_refused
@@ -73,9 +73,7 @@ class Accepting(Timed, Connection):
             return
         self._born = time.monotonic()
         note_addresses(self._info, transport)
-        local = transport.get_extra_info("sockname") or ("", 0)
-        remote = transport.get_extra_info("peername") or ("", 0)
-        facts = ConnectionFacts(local[0], local[1], remote[0], remote[1])
+        facts = ConnectionFacts(*end_of(transport, "sockname"), *end_of(transport, "peername"))
         self._facts = facts
         snapshot = chooser.snapshot
         if not snapshot.inspects:

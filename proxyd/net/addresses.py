@@ -1,14 +1,19 @@
 """Addresses of sockets as Envoy writes them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from proxyd.codec.proxy_protocol import write_header
+from proxyd.config.core import PIPE
 from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.system import native
 
 
 def format_address(host: str, port: int) -> str:
-    """``ip:port``, brackets around an IPv6 address."""
+    """``ip:port``, brackets around an IPv6 address; the path of a Unix domain socket."""
+    if port == PIPE:
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -16,13 +21,32 @@ def note_addresses(info: ConnectionInfo, transport: asyncio.Transport) -> None:
     """Note both ends of a client's connection, unless that has been done."""
     if info.local_address:
         return
-    peer: Any = transport.get_extra_info("peername")
-    if peer:
-        info.remote_ip = peer[0]
-        info.remote_address = info.direct_remote_address = format_address(peer[0], peer[1])
-    local: Any = transport.get_extra_info("sockname")
-    if local:
-        info.local_address = info.direct_local_address = format_address(local[0], local[1])
+    remote_ip, remote_port = end_of(transport, "peername")
+    local_ip, local_port = end_of(transport, "sockname")
+    if remote_port != PIPE:
+        info.remote_ip = remote_ip
+    info.remote_address = info.direct_remote_address = format_address(remote_ip, remote_port)
+    info.local_address = info.direct_local_address = format_address(local_ip, local_port)
+
+
+def end_of(transport: asyncio.Transport, which: str) -> tuple[str, int]:
+    """IP and port of ``peername`` or ``sockname``; of a Unix domain socket its path, or nothing, and PIPE."""
+    name: Any = transport.get_extra_info(which)
+    if isinstance(name, tuple):
+        return name[0], name[1]
+    if isinstance(name, bytes):  # in the abstract namespace
+        return "@" + name[1:].decode("utf-8", "replace"), PIPE
+    return name or "", PIPE
+
+
+async def connect(
+    loop: asyncio.AbstractEventLoop, protocol: Callable[[], Any], host: str, port: int
+) -> asyncio.Transport:
+    """A connection to an IP address or to a Unix domain socket. Raises OSError."""
+    if port == PIPE:
+        return await native.connect_pipe(loop, protocol, host)
+    transport: asyncio.Transport = (await loop.create_connection(protocol, host, port))[0]
+    return transport
 
 
 def parse_address(address: str) -> tuple[str, int] | None:

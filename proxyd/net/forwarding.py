@@ -180,7 +180,7 @@ class Forwarding:
             trusted = options.trusted_hops > 0
             if trusted and forwarded_for is not None:
                 client = last_address(forwarded_for, options.trusted_hops - 1)
-            if options.append_address:
+            if options.append_address and remote:  # a client at a Unix domain socket has none
                 address = self._local_address if remote in _LOOPBACK else remote.encode()
                 forwarded_for = forwarded_for + b"," + address if forwarded_for else address
             if not trusted or proto is None:

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from proxyd.errors import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_OVERFLOW, Failure
+from proxyd.net.addresses import connect
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream
 from proxyd.net.timers import Timed, TimerWheel
@@ -228,7 +229,7 @@ class Pool(ConnectionOwner):
                 config.waits.secrets_not_ready.value += 1
                 reason = NOT_READY
             elif config.tls is None:
-                transport, _ = await cluster.loop.create_connection(lambda: connection, ip, host.port)  # type: ignore[type-var]  # a protocol by shape
+                transport = await connect(cluster.loop, lambda: connection, ip, host.port)
                 if self._preface:
                     transport.write(self._preface)
             else:
@@ -256,7 +257,7 @@ class Pool(ConnectionOwner):
         cluster = self._cluster
         layer = TlsClient(cluster.loop, connection, tls, self.name, self._preface)
         try:
-            await cluster.loop.create_connection(lambda: layer, ip, self._host.port)  # type: ignore[type-var]  # a protocol by shape
+            await connect(cluster.loop, lambda: layer, ip, self._host.port)
             failure = await layer.done
         except BaseException:
             layer.abort()

@@ -6,9 +6,10 @@ from typing import Final
 
 from mypy_extensions import trait
 
+from proxyd.config.core import PIPE
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.tls_info import TlsInfo
-from proxyd.net.addresses import format_address, proxy_header
+from proxyd.net.addresses import connect, end_of, format_address, proxy_header
 from proxyd.net.bugs import report_bug
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.pool import NOT_READY, error_text
@@ -120,7 +121,7 @@ class TcpUpstream(Timed):
                 config.waits.secrets_not_ready.value += 1
                 self._reason = NOT_READY
             elif config.tls is None:
-                await cluster.loop.create_connection(lambda: self, host.ip, host.port)  # type: ignore[type-var]  # a protocol by shape
+                await connect(cluster.loop, lambda: self, host.ip, host.port)
             else:
                 self._reason = await self._connect_tls(config.tls)
         except OSError as error:
@@ -144,7 +145,7 @@ class TcpUpstream(Timed):
         host = self._host
         layer = TlsClient(cluster.loop, self, tls, host.server_name, self._preface)
         try:
-            await cluster.loop.create_connection(lambda: layer, host.ip, host.port)  # type: ignore[type-var]  # a protocol by shape
+            await connect(cluster.loop, lambda: layer, host.ip, host.port)
             failure = await layer.done
         except BaseException:
             layer.abort()
@@ -213,7 +214,7 @@ class TcpUpstream(Timed):
         self._stats.upstream_cx_tx_bytes_total.value += len(self._preface)
         transport.set_write_buffer_limits(config.buffer_limit)
         probes = config.keep_alive
-        if probes is not None:
+        if probes is not None and self._host.port != PIPE:
             native.keep_alive(transport.get_extra_info("socket"), probes.probes, probes.time, probes.interval)
         stats = self._stats
         stats.upstream_cx_connect_ms.record(int((now - self._start) * 1e6))
@@ -347,5 +348,4 @@ class TcpUpstream(Timed):
 
     def local_address(self) -> str:
         """``ip:port`` of this side."""
-        name = None if self._transport is None else self._transport.get_extra_info("sockname")
-        return format_address(name[0], name[1]) if name else ""
+        return "" if self._transport is None else format_address(*end_of(self._transport, "sockname"))

@@ -15,7 +15,7 @@ from proxyd.codec.messages import ResponseEvents, ResponseHead
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.filters.stream_info import WireBytes
 from proxyd.filters.tls_info import TlsInfo
-from proxyd.net.addresses import format_address
+from proxyd.net.addresses import end_of, format_address
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
@@ -351,9 +351,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
 
     def local_address(self) -> str:
         if not self._local_address and self._transport is not None:
-            name = self._transport.get_extra_info("sockname")
-            if name is not None:
-                self._local_address = format_address(name[0], name[1])
+            self._local_address = format_address(*end_of(self._transport, "sockname"))
         return self._local_address
 
     def tls_info(self) -> TlsInfo | None:

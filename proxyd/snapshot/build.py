@@ -91,7 +91,7 @@ class Compiler:
             known = before.keyed.get(key)
             if known is not None and known.written == listener:
                 return known
-        name = listener.name or listener.address.socket_address.address
+        name = listener.name or listener.address.host
         try:
             return ListenerSnapshot(
                 listener, self._registry, self._worker, self._runtime, self._node, self._settings, key

@@ -121,8 +121,8 @@ def assigned(assignment: ClusterLoadAssignment) -> list[HostEntry]:
     """Every endpoint of an assignment in file order."""
     return [
         HostEntry(
-            item.endpoint.address.socket_address.address,
-            item.endpoint.address.socket_address.port_value,
+            item.endpoint.address.host,
+            item.endpoint.address.port,
             item.endpoint.hostname,
             item.load_balancing_weight or 1,
         )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from proxyd.config.core import Node
+from proxyd.config.core import PIPE, Node
 from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import FilterChain, Listener
@@ -73,11 +73,10 @@ class ListenerSnapshot:
         """Raises RouterError, FormatError, RegexError, TlsError, DuplicateMatchError."""
         self.written: Final = config
         self.key: Final[str] = key or config.name  # by which it is known again
-        socket_address = config.address.socket_address
-        address = socket_address.address
-        if ":" in address:
-            address = f"[{address}]"
-        self.address: Final = f"{address}:{socket_address.port_value}"
+        host, port = config.address.host, config.address.port
+        if ":" in host and port != PIPE:
+            host = f"[{host}]"
+        self.address: Final[str] = host if port == PIPE else f"{host}:{port}"
         self.name: Final = config.name or self.address
         stat_address = config.stat_prefix or self.address
         self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)

@@ -81,8 +81,7 @@ def used_contexts(bootstrap: Bootstrap) -> list[UsedContext]:
 
 def stat_name(listener: Listener) -> str:
     """What stands for a listener in the names of its statistics, before dots and colons are escaped."""
-    address = listener.address.socket_address
-    return listener.stat_prefix or format_address(address.address, address.port_value)
+    return listener.stat_prefix or format_address(listener.address.host, listener.address.port)
 
 
 def _contexts(bootstrap: Bootstrap) -> Iterator[tuple[str, CommonTlsContext]]:

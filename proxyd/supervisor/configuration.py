@@ -84,7 +84,7 @@ class Configuration:
         admin = self.written.admin
         if admin is None or admin.address is None:
             return None
-        return admin.address.socket_address.address, admin.address.socket_address.port_value
+        return admin.address.host, admin.address.port
 
 
 def read(

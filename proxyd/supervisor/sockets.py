@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.core import PIPE
 from proxyd.system import native
 
 _REUSE_PORT_CHANGED: Final = OSError(errno.EBUSY, "enable_reuse_port cannot be changed by a reload")
@@ -37,6 +38,7 @@ class Wanted(msgspec.Struct, frozen=True):
     key: Key
     shared: bool  # one socket a slot
     backlog: int
+    mode: int = 0  # of the file of a Unix domain socket
 
 
 class BindError(Exception):
@@ -66,7 +68,9 @@ class Held:
 
     @property
     def address(self) -> tuple[str, int]:
-        """As bound: ip, and a port that is never 0."""
+        """As bound: ip, and a port that is never 0; of a Unix domain socket the path, and PIPE."""
+        if self.key.port == PIPE:
+            return self.key.host, PIPE
         host, port = self.sockets[0].getsockname()[:2]
         return host, port
 
@@ -84,7 +88,7 @@ def wanted_addresses(bootstrap: Bootstrap, default_backlog: int) -> list[Wanted]
     for index, listener in enumerate(bootstrap.static_resources.listeners):
         addresses = [listener.address, *(more.address for more in listener.additional_addresses)]
         for number, address in enumerate(addresses):
-            host, port = address.socket_address.address, address.socket_address.port_value
+            host, port = address.host, address.port
             name = listener.name or format_address(host, port)
             backlog = listener.tcp_backlog_size
             wanted.append(
@@ -92,8 +96,9 @@ def wanted_addresses(bootstrap: Bootstrap, default_backlog: int) -> list[Wanted]
                     index,
                     name,
                     Key(host, port, ("", 0) if port else (name, number)),
-                    native.shares_ports and listener.enable_reuse_port is not False,
+                    native.shares_ports and listener.enable_reuse_port is not False and address.pipe is None,
                     default_backlog if backlog is None else backlog,
+                    0 if address.pipe is None else address.pipe.mode,
                 )
             )
     return wanted
@@ -193,6 +198,8 @@ class ListenSockets:
         held = self._held.get(wanted.key)
         sockets: list[NumberedSocket] = []
         try:
+            if port == PIPE:
+                return [NumberedSocket(next(self._numbers), native.bind_pipe(host, wanted.mode))]
             if held is not None:
                 port = held.address[1]
             elif port and wanted.shared and not self._ours(port):
@@ -244,4 +251,6 @@ class Prepared:
 
 def format_address(host: str, port: int) -> str:
     """``ip:port``, an IPv6 address in brackets."""
+    if port == PIPE:
+        return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

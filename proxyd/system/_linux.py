@@ -46,9 +46,11 @@ from proxyd.system._linux_process import wait as wait
 from proxyd.system._linux_sockets import acceptance as acceptance
 from proxyd.system._linux_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._linux_sockets import bind as bind
+from proxyd.system._linux_sockets import bind_pipe as bind_pipe
 from proxyd.system._linux_sockets import channel_pair as channel_pair
 from proxyd.system._linux_sockets import claim_port as claim_port
 from proxyd.system._linux_sockets import close_descriptor as close_descriptor
+from proxyd.system._linux_sockets import connect_pipe as connect_pipe
 from proxyd.system._linux_sockets import default_backlog as default_backlog
 from proxyd.system._linux_sockets import keep_alive as keep_alive
 from proxyd.system._linux_sockets import lend_descriptors as lend_descriptors
@@ -56,6 +58,7 @@ from proxyd.system._linux_sockets import port_remedy as port_remedy
 from proxyd.system._linux_sockets import receive_descriptors as receive_descriptors
 from proxyd.system._linux_sockets import reset_when_closed as reset_when_closed
 from proxyd.system._linux_sockets import send_descriptors as send_descriptors
+from proxyd.system._linux_sockets import unix_sockets as unix_sockets
 
 forks: Final = True
 shares_ports: Final = True

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import os
 import socket
+import stat
 import struct
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from proxyd.system.contract import MAX_DESCRIPTORS
 
@@ -124,6 +125,61 @@ def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> No
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
+def unix_sockets() -> bool:
+    return True
+
+
+def bind_pipe(path: str, mode: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.startswith("@"):
+            sock.bind("\0" + path[1:])
+        else:
+            _remove_stale(path)
+            sock.bind(path)
+            if mode:
+                os.chmod(path, mode)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Whoever made this socket is gone where nobody answers at it."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setblocking(False)
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            pass  # somebody listens, or it is none of ours to judge: binding tells
+
+
+async def connect_pipe(
+    loop: asyncio.AbstractEventLoop, protocol: Callable[[], Any], path: str
+) -> asyncio.Transport:
+    if not path.startswith("@"):
+        made: asyncio.Transport = (await loop.create_unix_connection(protocol, path))[0]
+        return made
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, "\0" + path[1:])  # uvloop takes no such name itself
+        transport: asyncio.Transport = (await loop.create_unix_connection(protocol, sock=sock))[0]
+    except BaseException:
+        sock.close()
+        raise
+    return transport
+
+
 def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
@@ -148,7 +204,11 @@ class Acceptance:
         if self._stopped:
             return
         self._started = True
-        self._server = server = await loop.create_server(new_connection, sock=self._sock, backlog=backlog)
+        if self._sock.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(new_connection, sock=self._sock, backlog=backlog)
+        else:
+            server = await loop.create_server(new_connection, sock=self._sock, backlog=backlog)
+        self._server = server
         if self._stopped:  # meanwhile
             server.close()
 

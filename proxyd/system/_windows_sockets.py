@@ -6,10 +6,12 @@ assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
 import _winapi
+import asyncio
+import errno
 import socket
 import struct
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from proxyd.system import _windows_api as api
 from proxyd.system._windows_memory import Section, sections
@@ -174,3 +176,17 @@ def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> No
 
 def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH", 1, 0))
+
+
+def unix_sockets() -> bool:
+    return False  # Windows has them, its Python has not
+
+
+def bind_pipe(path: str, mode: int) -> socket.socket:
+    raise OSError(errno.EAFNOSUPPORT, "there are no Unix domain sockets on this system")
+
+
+async def connect_pipe(
+    loop: asyncio.AbstractEventLoop, protocol: Callable[[], Any], path: str
+) -> asyncio.Transport:
+    raise OSError(errno.EAFNOSUPPORT, "there are no Unix domain sockets on this system")

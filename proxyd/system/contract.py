@@ -259,6 +259,21 @@ class System(Protocol):
         0 leaves the system's default. Raises OSError, where the system does not take such a number.
         """
 
+    def unix_sockets(self) -> bool:
+        """Whether there are Unix domain sockets, and a loop can listen on them and connect to them."""
+
+    def bind_pipe(self, path: str, mode: int) -> socket.socket:
+        """A non-blocking Unix domain socket bound, not yet listening; ``@`` begins an abstract name.
+
+        A file that nobody listens on is replaced. ``mode`` 0 leaves its permissions to the umask.
+        Raises OSError: EADDRINUSE and whatever else the path can be wrong in.
+        """
+
+    async def connect_pipe(
+        self, loop: asyncio.AbstractEventLoop, protocol: Callable[[], Any], path: str
+    ) -> asyncio.Transport:
+        """Connect to a Unix domain socket, named as for ``bind_pipe``. Raises OSError."""
+
     def reset_when_closed(self, sock: socket.socket) -> None:
         """Closing the connection tells the peer that it was broken off; what is unsent is thrown away."""
 

@@ -276,3 +276,55 @@ def test_the_machine_grants_something():
     assert native.default_backlog() >= 128
     assert os.path.isabs(native.system_config_path())
     assert all(os.path.isabs(base) for base in native.run_bases())
+
+
+# -- Unix domain sockets
+
+unix = pytest.mark.skipif(not native.unix_sockets(), reason="a system without Unix domain sockets")
+
+
+@unix
+@pytest.mark.parametrize("abstract", [False, True], ids=["file", "abstract"])
+def test_a_loop_connects_to_a_pipe(tmp_path: Path, abstract: bool):
+    path = f"@proxyd-test-{os.getpid()}-{tmp_path.name}" if abstract else str(tmp_path / "pipe")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with native.bind_pipe(path, 0) as sock:
+            sock.listen(1)
+            transport = await native.connect_pipe(loop, asyncio.Protocol, path)
+            accepted, _ = await loop.sock_accept(sock)
+            transport.write(b"through")
+            assert await loop.sock_recv(accepted, 100) == b"through"
+            transport.abort()
+            accepted.close()
+        with pytest.raises(ConnectionRefusedError):
+            await native.connect_pipe(loop, asyncio.Protocol, path)
+
+    play(main)
+
+
+@unix
+def test_a_pipe_of_nobody_is_replaced_and_that_of_somebody_is_not(tmp_path: Path):
+    path = str(tmp_path / "pipe")
+    native.bind_pipe(path, 0).close()
+    with native.bind_pipe(path, 0o600) as sock:
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        sock.listen(1)
+        with pytest.raises(OSError, match="in use"):
+            native.bind_pipe(path, 0)
+    (tmp_path / "file").write_text("no socket")
+    with pytest.raises(OSError, match="in use"):
+        native.bind_pipe(str(tmp_path / "file"), 0)
+    assert (tmp_path / "file").read_text() == "no socket"
+
+
+def test_a_connection_is_broken_off():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        accepted, _ = server.accept()
+        with accepted:
+            native.reset_when_closed(client)
+            client.close()
+            with pytest.raises(ConnectionResetError):
+                accepted.recv(1)
