@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from proxyd import __version__, cli_text
+from proxyd.cli_service import service
+from proxyd.cli_text import Failure
 
 if TYPE_CHECKING:
     from proxyd.supervisor.commands import Command, Reply
@@ -33,15 +35,6 @@ WATCH_INTERVAL: Final = 1.0  # seconds
 _DATA_PLANE: Final = "proxyd.net.exchange"  # the whole data plane is compiled, or not, as this module is
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-class Failure(click.ClickException):
-    """Ends the command with exit code 1; the text goes to standard error as it stands."""
-
-    exit_code = 1
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, err=True, file=file)
 
 
 @contextmanager
@@ -157,6 +150,7 @@ def cli() -> None:
     "--admin", "admin_address", metavar="ADDRESS:PORT", help="Admin API, instead of the configuration's."
 )
 @click.option("--admin-address-path", metavar="FILE", help="Write the admin API's real address there.")
+@click.option("--user", metavar="NAME[:GROUP]", help="As root: become this user, keep low ports.")
 @click.option(
     "--drain-time-s", type=click.FloatRange(min=0), default=30.0, show_default=True, callback=_finite
 )
@@ -245,6 +239,24 @@ def reload(
     reply = _call(Reload(wait=wait, workers=workers, config_path=path, config_yaml=config_yaml), **where)
     assert isinstance(reply, Reloaded)
     click.echo(cli_text.reloaded(reply))
+
+
+@cli.command()
+@click.option("--wait", is_flag=True, help="Return only when the old process has drained.")
+@_instance
+def upgrade(wait: bool, **where: Any) -> None:
+    """Let this proxyd take over a running instance.
+
+    Run it from the new version, in the same environment or in another one. A new supervisor gets the
+    listening sockets and the counters, its workers serve, then the old ones drain; no connection is lost.
+    Returns when the new one serves; if it cannot, the old one serves on.
+    """
+    from proxyd.supervisor.commands import Upgrade, Upgraded
+
+    root = str(Path(__file__).resolve().parent.parent)
+    reply = _call(Upgrade(executable=sys.executable, root=root, wait=wait), **where)
+    assert isinstance(reply, Upgraded)
+    click.echo(cli_text.upgraded(reply))
 
 
 @cli.command()
@@ -351,6 +363,9 @@ def demo(story: str, auto: bool, free_ports: bool, directory: Path | None, secon
         raise Failure(f"proxyd: the demonstration failed: {error}") from None
     if auto and not finished:
         raise Failure("proxyd: the demonstration was interrupted")
+
+
+cli.add_command(service)
 
 
 # -- how they do it ------------------------------------------------------------------------------------------

@@ -1,19 +1,29 @@
-"""What the commands print: tables for people, JSON for machines."""
+"""What the commands print: tables for people, JSON for machines, one clear line for what has failed."""
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
+import click
 import msgspec
 
 if TYPE_CHECKING:
     from proxyd.config.mistakes import Mistake
-    from proxyd.supervisor.commands import FileStatus, Reloaded, StatusReport, WorkerStatus
+    from proxyd.supervisor.commands import FileStatus, Reloaded, StatusReport, Upgraded, WorkerStatus
 
 _WORKER_COLUMNS = (
     "WORKER", "PID", "GENERATION", "STATE", "CONNECTIONS", "REQUESTS", "CPU %", "MEMORY MiB", "LAG ms", "UP",
 )  # fmt: skip
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+class Failure(click.ClickException):
+    """Ends the command with exit code 1; the text goes to standard error as it stands."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, err=True, file=file)
 
 
 def mistakes(found: "Sequence[Mistake | str]") -> str:
@@ -32,6 +42,16 @@ def reloaded(reply: "Reloaded") -> str:
     )
 
 
+def upgraded(reply: "Upgraded") -> str:
+    """One line: who has taken over from whom."""
+    old = "has drained" if reply.drained else f"drains, {plural(reply.carried, 'connection')} carried through"
+    workers = plural(reply.workers, "worker")
+    return (
+        f"proxyd {reply.version} (pid {reply.pid}) has taken over from {reply.former_version} with {workers} "
+        f"in {reply.seconds:.2f} s; the old process {old}"
+    )
+
+
 def status_json(report: "StatusReport") -> str:
     """The report's fields as indented JSON, the tag of the message left out."""
     fields = {name: getattr(report, name) for name in report.__struct_fields__}
@@ -47,6 +67,8 @@ def status(report: "StatusReport") -> str:
         ("admin", f"http://{report.admin}/" if report.admin else "none"),
         *((f"listener {listener.name}", ", ".join(listener.addresses)) for listener in report.listeners),
     ]
+    if report.predecessor:
+        facts.append(("upgrade", f"the old process (pid {report.predecessor}) drains"))
     if report.last_reload:
         facts.append(("last reload", report.last_reload))
     lines = table(facts)

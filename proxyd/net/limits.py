@@ -11,7 +11,7 @@ N - 1 at most.
 The supervisor lends rows and columns, and clears the row of a process that has ended, however it ended.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 ROWS: Final = 1023  # worker processes at a time, of all generations
@@ -29,6 +29,17 @@ class LimitTable:
         self._rows: Final[set[int]] = set()
         self._columns: Final[dict[str, int]] = {}
         self._users: Final[dict[str, int]] = {}  # generations that have a column
+
+    def lent(self) -> tuple[list[int], dict[str, int]]:
+        """The rows and columns that are lent."""
+        return sorted(self._rows), dict(self._columns)
+
+    def inherit(self, rows: Iterable[int], columns: Mapping[str, int]) -> None:
+        """In a successor of another supervisor: what that has lent is its own until it has ended."""
+        self._rows.update(rows)
+        for name, column in columns.items():
+            self._columns[name] = column
+            self._users[name] = 1
 
     def lend_row(self) -> int:
         """A row for a new worker process, all zero; -1 where all are taken."""

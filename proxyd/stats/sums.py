@@ -1,10 +1,11 @@
 """Numbers of several processes added up by name, and the names that have ceased to mean anything."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from proxyd.stats import block
 from proxyd.stats.block import BlockReader, Entry
+from proxyd.stats.histogram import BUCKETS
 from proxyd.stats.metrics import Registry
 from proxyd.stats.view import Distribution, scale_of
 
@@ -106,6 +107,61 @@ class Sum:
         for table in (self.counters, self.gauges, self.zeros, self.histograms):
             for name in [each for each in table if scopes.holds(each)]:
                 del table[name]
+
+    def add(self, other: "Sum") -> None:
+        """Add what another process has counted; its gauges are none that processes share."""
+        for name, value in other.counters.items():
+            self.counters[name] = self.counters.get(name, 0) + value
+        for name, value in other.gauges.items():
+            self._gauge(name, value, False, name in other.gauges_used)
+        for name, histogram in other.histograms.items():
+            self._histogram(name, histogram.unit, histogram.total, list(histogram.counts))
+
+    def replace(self, other: "Sum") -> None:
+        """Take what another says of its names instead of what is known of them."""
+        self.counters.update(other.counters)
+        self.gauges.update(other.gauges)
+        self.gauges_used.update(other.gauges_used)
+        self.histograms.update(other.histograms)
+
+    def subtract(self, counters: Mapping[str, int], histograms: Mapping[str, Distribution]) -> None:
+        """Let these start from here."""
+        for name, value in counters.items():
+            if name in self.counters:
+                self.counters[name] -= value
+        for name, before in histograms.items():
+            present = self.histograms.get(name)
+            if present is not None and present.counts and before.counts:
+                counts = [a - b for a, b in zip(present.counts, before.counts, strict=True)]
+                self.histograms[name] = _Histogram(present.unit, present.total - before.total, counts)
+
+    def rows(self) -> dict[str, tuple[int, int, list[int]]]:
+        """Histograms in which something was recorded, as they travel: unit, sum, counts."""
+        return {name: (h.unit, h.total, h.counts) for name, h in self.histograms.items() if h.counts}
+
+    @classmethod
+    def of(
+        cls,
+        counters: dict[str, int],
+        gauges: dict[str, int],
+        histograms: Mapping[str, tuple[int, int, list[int]]],
+    ) -> "Sum":
+        """What another process has told of itself; histograms on another scale are left out."""
+        made = cls()
+        made.counters = counters
+        made.gauges = gauges
+        made.gauges_used = {name for name, value in gauges.items() if value}
+        for name, (unit, total, counts) in histograms.items():
+            if len(counts) == BUCKETS:
+                made.histograms[name] = _Histogram(unit, total, counts)
+        return made
+
+    def add_gauges(self, reader: BlockReader) -> None:
+        """Those that each process has for itself."""
+        for entry in reader.entries():
+            if entry.kind == block.GAUGE:
+                used = reader.value(entry.cell + 1) != 0
+                self._gauge(entry.name, reader.value(entry.cell), False, used)
 
     def add_reader(self, reader: BlockReader) -> None:
         for entry in reader.entries():

@@ -60,6 +60,7 @@ class Totals:
         self._readers: Final[dict[int, BlockReader]] = {}
         self._watches: Final[dict[int, Watch]] = {}
         self._retired: Final = Sum()
+        self._inherited: Sum | None = None  # of an instance that this one has taken over from
         self._baseline: dict[str, int] = {}
         self._at_tick: dict[str, Distribution] = {}
         self._interval: dict[str, Distribution] = {}
@@ -164,9 +165,34 @@ class Totals:
         view.used.update(total.gauges_used)
         return view
 
+    def estate(self) -> Sum:
+        """What a successor takes over: everything but what it counts itself, the state of the server."""
+        total = self._total()
+        total.drop(self._hidden)
+        total.subtract(self._baseline, self._histograms_before)
+        total.gauges = {}
+        for reader in self._readers.values():
+            total.add_gauges(reader)
+        return total
+
+    def inherit(self, found: Sum) -> None:
+        """Count in what a predecessor has counted; it is told again and again while that drains."""
+        if self._inherited is None:
+            self._inherited = Sum()
+        self._inherited.replace(found)
+
+    def bequeathed(self) -> None:
+        """The predecessor has ended: keep its counters and histograms, drop its gauges."""
+        if self._inherited is not None:
+            self._inherited.forget_gauges()
+            self._retired.add(self._inherited)
+            self._inherited = None
+
     def tick(self) -> None:
         """End an interval of the histograms; call once every stats_flush_interval (5 s by default)."""
         total = self._retired.histograms_alone()
+        if self._inherited is not None:
+            total.add(self._inherited.histograms_alone())
         for worker_id, reader in self._readers.items():
             watch = self._watches[worker_id]
             watch.follow(_entries(reader, _ROWS_AT_A_TIME))
@@ -203,6 +229,8 @@ class Totals:
 
     def _total(self) -> "Sum":
         total = self._retired.copy()
+        if self._inherited is not None:
+            total.add(self._inherited)
         for worker_id, reader in self._readers.items():
             try:
                 total.add_reader(reader)

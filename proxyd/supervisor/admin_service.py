@@ -49,6 +49,28 @@ class AdminService:
         self._logs: Final = AccessLogs(AccessLogStats(registry))
         self._configured: tuple[str, int] | None = None
         self._service: HttpService | None = None
+        self._socket: socket.socket | None = None  # one of our own: the service closes its own
+        self._inherited: tuple[tuple[str, int], socket.socket] | None = None
+
+    def inherit(self, configured: tuple[str, int], sock: socket.socket) -> None:
+        """Use the socket of another process for this address, if the first configuration wants it."""
+        self._inherited = configured, sock
+
+    def hand_over(self) -> socket.socket | None:
+        """Answer no more; the socket, on which another process goes on, belongs to the caller."""
+        sock, self._socket = self._socket, None
+        self.close()
+        return sock
+
+    @property
+    def configured(self) -> tuple[str, int] | None:
+        """The address in force, as configured."""
+        return self._configured
+
+    @property
+    def listening(self) -> socket.socket | None:
+        """What listens there."""
+        return self._socket
 
     def prepare(
         self, configured: tuple[str, int] | None, access_logs: list[AccessLogSnapshot]
@@ -58,7 +80,7 @@ class AdminService:
         if configured is not None and configured != self._configured:
             host, port = configured
             try:
-                sock = native.bind(host, port, shared=False)
+                sock = self._take_inherited(configured) or native.bind(host, port, shared=False)
                 sock.listen(_BACKLOG)
             except OSError as error:
                 if sock is not None:
@@ -81,6 +103,7 @@ class AdminService:
         if prepared.sock is None:
             return
         self.bound = prepared.sock.getsockname()[:2]
+        self._socket = prepared.sock.dup()
         self._service = HttpService(self._loop, self._answer, self._registry, "admin", prepared.loggers)
         await self._service.listen(prepared.sock)
         logger.info("admin API on http://%s", self.address)
@@ -101,7 +124,20 @@ class AdminService:
         if self._service is not None:
             self._service.close()
             self._service = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
         self.bound = None
+
+    def _take_inherited(self, configured: tuple[str, int]) -> socket.socket | None:
+        inherited, self._inherited = self._inherited, None
+        if inherited is None:
+            return None
+        address, sock = inherited
+        if address == configured:
+            return sock
+        sock.close()
+        return None
 
     async def _answer(self, request: LocalRequest) -> LocalReply:
         reply = await handle(

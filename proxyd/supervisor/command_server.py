@@ -45,10 +45,14 @@ class CommandServer:
         """Answer what comes in there; the listener belongs to this server from now on."""
         self._server = await native.serve_control(listener, self._serve)
 
-    async def close(self) -> None:
-        """Accept no more; what is being answered gets its answer, if it comes soon."""
+    def pause(self) -> None:
+        """Accept no more; what is being answered goes on."""
         if self._server is not None:
             self._server.close()
+
+    async def close(self) -> None:
+        """Accept no more; what is being answered gets its answer, if it comes soon."""
+        self.pause()
         if self._clients:
             await asyncio.wait(self._clients, timeout=1.0)
         for task in [*self._clients, *self._running]:

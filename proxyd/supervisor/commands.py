@@ -29,6 +29,14 @@ class Stop(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     now: bool = False  # without draining
 
 
+class Upgrade(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Let another process, of the version that asks, take over the instance."""
+
+    executable: str  # its interpreter
+    root: str  # the directory that its package is in
+    wait: bool = False  # answer only when this process has drained
+
+
 class Status(msgspec.Struct, frozen=True, tag=True):
     pass
 
@@ -45,7 +53,7 @@ class ReopenLogs(msgspec.Struct, frozen=True, tag=True):
     pass
 
 
-Command = Reload | Stop | Status | Stats | ReopenLogs
+Command = Reload | Stop | Upgrade | Status | Stats | ReopenLogs
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -73,6 +81,17 @@ class Reloaded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     seconds: float  # from the command to the swap
     carried: int  # connections of older generations still served when the new one took over
     drained: bool  # whether the older generations have gone (always so with ``wait``)
+
+
+class Upgraded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    version: str  # of the new process
+    pid: int
+    former_version: str
+    generation: int
+    workers: int
+    seconds: float  # from the command until the new workers served
+    carried: int  # connections that the old process still serves
+    drained: bool  # whether the old process has none left
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,10 +138,11 @@ class StatusReport(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     workers: tuple[WorkerStatus, ...]
     last_reload: str  # one line: what the last reload did, "" where there was none
     files: tuple[FileStatus, ...] = ()
+    predecessor: int = 0  # pid of the process that this one has taken over from, while that drains
 
 
 class StatsPage(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-Reply = Progress | Done | Refused | Reloaded | StatusReport | StatsPage
+Reply = Progress | Done | Refused | Reloaded | Upgraded | StatusReport | StatsPage

@@ -115,6 +115,18 @@ class Names:
         self._in_force = False
         self._stats.forget()
 
+    @property
+    def resolved(self) -> dict[str, list[str]]:
+        """The addresses that names had when they were looked up last."""
+        return dict(self._resolved)
+
+    def remember(self, resolved: Mapping[str, list[str]]) -> None:
+        """Begin with the addresses that another process has found."""
+        names = {target.ip for target in self._targets}
+        if self.dynamic and not self._eds and names <= resolved.keys():
+            self._resolved.update({name: resolved[name] for name in names})
+            self._apply(self._found())
+
     async def refresh(self) -> bool:
         """Resolve every name once; True if the hosts have changed."""
         failed = False
@@ -260,6 +272,16 @@ class HostSets:
             if known is None or known.cluster != cluster:
                 known = Names(cluster, registry, resolve, (assigned or {}).get(cluster.name, ()))
             self.names[cluster.name] = known
+
+    def resolved(self) -> dict[str, dict[str, list[str]]]:
+        """By cluster: the addresses that names had when they were looked up last."""
+        return {name: names.resolved for name, names in self.names.items() if names.resolved}
+
+    def remember(self, resolved: Mapping[str, Mapping[str, list[str]]]) -> None:
+        """Begin with what another process has found; names that it did not know are resolved."""
+        for name, addresses in resolved.items():
+            if name in self.names:
+                self.names[name].remember(addresses)
 
     def adopt(self, before: "HostSets | None") -> None:
         """This configuration is in force instead of another."""

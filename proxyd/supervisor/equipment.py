@@ -10,9 +10,10 @@ from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import encode
 from proxyd.snapshot.build import listener_key
 from proxyd.stats.block import size_for
+from proxyd.supervisor.activation import NumberedSocket
 from proxyd.supervisor.dns import HostSets
 from proxyd.supervisor.limits import Limits
-from proxyd.supervisor.sockets import NumberedSocket, Prepared, Wanted
+from proxyd.supervisor.sockets import Prepared, Wanted
 from proxyd.supervisor.worker import Worker
 from proxyd.system import native
 from proxyd.workers.control import Prepare, Socket

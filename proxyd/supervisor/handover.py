@@ -79,6 +79,8 @@ class HandingOver:
             before = supervisor.current.hosts if supervisor.current is not None else None
             clusters = candidate.bootstrap.static_resources.clusters
             hosts = HostSets(clusters, supervisor.registry, before, assigned=candidate.assembly.hosts)
+            if supervisor.heritage is not None and supervisor.current is None:
+                hosts.remember(supervisor.heritage.estate.resolved)
             await hosts.first()
             waited = time.monotonic()
             await supervisor.until(lambda: len(supervisor.draining) < MAX_DRAINING)
@@ -89,6 +91,8 @@ class HandingOver:
                 supervisor.sockets.commit(prepared)
             except BindError as error:
                 raise StartError(explain_bind(error)) from None
+            if supervisor.heritage is not None:
+                await supervisor.heritage.prepared(candidate.assembly, generation.number, count)
         except BaseException:
             if generation is not None:
                 generation.fail()
@@ -99,6 +103,8 @@ class HandingOver:
         with anyio.CancelScope(shield=True):
             # From here on there is no way back, and none is needed.
             handover = await self._commit(candidate, generation, wanted)
+            if supervisor.heritage is not None:
+                await supervisor.heritage.take_over()
             await supervisor.admin.commit(admin)
             await self._tell_admin_address()
         return handover
@@ -147,7 +153,8 @@ class HandingOver:
     ) -> Generation:
         supervisor = self._supervisor
         # What never was in force leaves no gap, but while it still ends its number is taken.
-        number = 1 + max((each.number for each in supervisor.generations), default=0)
+        numbers = [each.number for each in supervisor.generations]
+        number = 1 + max(numbers, default=supervisor.last_generation)
         try:
             generation = Generation(number, candidate.bootstrap, workers, prepared, hosts, supervisor)
         except OSError as error:
@@ -190,6 +197,7 @@ class HandingOver:
             lambda: generation.hosts.assign(candidate.assembly.hosts),
             lambda: supervisor.updates.adopt(candidate.assembly),
             supervisor.sockets.retire,
+            supervisor.sockets.tell_unused,
             lambda: supervisor.vitals.taken_over(
                 generation.number,
                 None if previous is None else previous.bootstrap,

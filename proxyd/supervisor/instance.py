@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Sequence
 
 import msgspec
 
@@ -35,6 +36,11 @@ class NotRunning(InstanceError):  # noqa: N818 - what it says, not what went wro
     """No such instance runs."""
 
 
+def is_name(text: str) -> bool:
+    """Whether an instance may be called so."""
+    return _NAME.match(text) is not None
+
+
 def bases(run_dir: str | None) -> list[str]:
     """Where run directories may be, the one a new instance uses first."""
     if run_dir:
@@ -54,7 +60,7 @@ class RunDirectory:
     @classmethod
     def claim(cls, name: str, run_dir: str | None) -> "RunDirectory":
         """Make or take over the directory. InstanceError: another instance has it, or it cannot be had."""
-        if not _NAME.match(name):
+        if not is_name(name):
             raise InstanceError(f"{name!r} is no name for an instance: use letters, digits, '_', '.' and '-'")
         base = bases(run_dir)[0]
         path = os.path.join(base, name)
@@ -73,9 +79,41 @@ class RunDirectory:
                 f"an instance named {name!r} already runs (pid {pid}); stop it with 'proxyd stop' "
                 "or start this one with another --name"
             )
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
-        return cls(path, directory, lock)
+        made = cls(path, directory, lock)
+        made.sign()
+        return made
+
+    @classmethod
+    def adopt(cls, path: str, descriptors: Sequence[int]) -> "tuple[RunDirectory, ControlListener]":
+        """What another process has had of it (its ``estate``), and where commands come in."""
+        directory, lock, listener = native.adopt_private_directory(path, descriptors)
+        made = cls(path, directory, lock)
+        made.sign()
+        return made, listener
+
+    def sign(self) -> None:
+        """Say that the instance is this process."""
+        os.ftruncate(self._lock, 0)
+        os.lseek(self._lock, 0, os.SEEK_SET)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+
+    @property
+    def pid(self) -> int:
+        """The process that the instance is, this one or a successor."""
+        return _read_pid(self.path)
+
+    @property
+    def pid_file(self) -> str:
+        return os.path.join(self.path, PID_FILE)
+
+    def estate(self) -> list[int]:
+        """Descriptors by which another process takes it over; not copies."""
+        return self._directory.estate(self._lock)
+
+    def leave(self) -> None:
+        """Another process has it now."""
+        os.close(self._lock)
+        self._directory.close()
 
     def listen(self) -> ControlListener:
         """Where commands come in."""
@@ -155,7 +193,7 @@ def candidates(base: str) -> list[Instance]:
         names = sorted(os.listdir(base))
     except OSError:
         return []
-    return [Instance(name, os.path.join(base, name)) for name in names if _NAME.match(name)]
+    return [Instance(name, os.path.join(base, name)) for name in names if is_name(name)]
 
 
 def _serves(instance: Instance) -> bool:

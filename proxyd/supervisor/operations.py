@@ -18,6 +18,7 @@ from proxyd.admin.stats_pages import stats
 from proxyd.config.core import TrafficDirection
 from proxyd.config.load import ConfigErrors
 from proxyd.snapshot.build import listener_key
+from proxyd.supervisor import commands
 from proxyd.supervisor.commands import (
     Command,
     Done,
@@ -40,6 +41,7 @@ from proxyd.supervisor.problems import StartError, counted
 from proxyd.supervisor.resources import Key, State
 from proxyd.supervisor.sockets import format_address
 from proxyd.supervisor.supervisor import Supervisor
+from proxyd.supervisor.upgrade import Upgrade
 from proxyd.supervisor.worker_views import worker_views
 from proxyd.workers import control, logs
 
@@ -54,6 +56,7 @@ class Operations:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor: Final = supervisor
+        self.upgrade: Upgrade | None = None  # once the instance serves
 
     # -- the command line
 
@@ -63,6 +66,8 @@ class Operations:
             return await self.reload(command)
         if isinstance(command, Stop):
             return await self.stop(command.now)
+        if isinstance(command, commands.Upgrade):
+            return await self._upgrade(command)
         if isinstance(command, Status):
             return self.status()
         if isinstance(command, Stats):
@@ -107,6 +112,21 @@ class Operations:
             drained=all(each.over for each in older),
         )
 
+    async def _upgrade(self, command: commands.Upgrade) -> Reply:
+        """Let another process take over, log what came of it, and tell."""
+        supervisor = self._supervisor
+        if self.upgrade is None:
+            return Refused(("the instance is still starting; upgrade it when 'proxyd status' says LIVE",))
+        try:
+            done = await self.upgrade.run(command)
+        except StartError as error:
+            reasons = tuple(str(error).splitlines())
+            logger.error("upgrade refused, nothing has changed:\n  %s", "\n  ".join(reasons))
+            return Refused(reasons)
+        if command.wait:
+            await supervisor.until(lambda: not supervisor.generations)
+        return msgspec.structs.replace(done, drained=not supervisor.generations)
+
     async def stop(self, now: bool) -> Reply:
         """Stop; answered when all workers have gone."""
         supervisor = self._supervisor
@@ -148,6 +168,7 @@ class Operations:
             ),
             workers=tuple(workers),
             last_reload=supervisor.last_reload,
+            predecessor=supervisor.predecessor,
             files=tuple(_file_status(key, state) for key, state in supervisor.updates.states.items()),
         )
 

@@ -16,6 +16,7 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = None  # None: one per processor this process may use
     name: str = DEFAULT_NAME  # of the instance, where several run
     run_dir: str | None = None  # base of the run directories; None: see ``instance.bases``
+    user: str | None = None  # NAME or NAME:GROUP to become; None: stay who starts it
     drain_time_s: float = 30.0
     log_level: str = "info"  # trace, debug, info, warning, error, critical, off
     component_log_levels: tuple[tuple[str, str], ...] = ()  # (component, level)

@@ -1,14 +1,19 @@
 """The listening sockets: the supervisor binds and keeps them, workers borrow them.
 
 An address has one SO_REUSEPORT socket for each worker slot, so that the kernel spreads connections; with
-``enable_reuse_port: false``, and on a system that has no such thing, it has one, lent to all. A socket with
-queued connections must not be closed, for that resets them: over a reload the sockets of an address stay, and
-those of slots that are no more are served by the workers that remain. Nothing listens before ``commit``, so a
-change that is given up has cost nobody a connection; where only what listens can be lent, a new address does.
+``enable_reuse_port: false``, and on a system that has no such thing, it has one, lent to all. What the
+service manager has bound (``activation``) is used as it comes: one socket is lent to all, several are shared
+out.
+
+A socket with queued connections must not be closed, for that resets them: over a reload the sockets of an
+address stay, and those of slots that are no more are served by the workers that remain. Nothing listens
+before ``commit``, so a change that is given up has cost nobody a connection; where only what listens can be
+lent, a new address does.
 """
 
 import errno
 import itertools
+import logging
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -17,7 +22,10 @@ import msgspec
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.core import PIPE
-from proxyd.system import native
+from proxyd.supervisor.activation import Activated, NumberedSocket, Place, assign, group
+from proxyd.system import ActivatedSocket, native
+
+logger = logging.getLogger("main")
 
 _REUSE_PORT_CHANGED: Final = OSError(errno.EBUSY, "enable_reuse_port cannot be changed by a reload")
 
@@ -50,14 +58,6 @@ class BindError(Exception):
         self.error: Final = error
 
 
-class NumberedSocket(socket.socket):
-    """A listening socket; its number, which no other ever has, is how workers know it again."""
-
-    def __init__(self, number: int, sock: socket.socket) -> None:
-        super().__init__(fileno=sock.detach())
-        self.number: Final = number
-
-
 class Held:
     """The sockets of one address."""
 
@@ -73,6 +73,15 @@ class Held:
             return self.key.host, PIPE
         host, port = self.sockets[0].getsockname()[:2]
         return host, port
+
+
+class Group(NamedTuple):
+    """The sockets of one address, as one supervisor hands them to another."""
+
+    key: Key
+    shared: bool
+    activated: str | None  # the name by which the service manager has bound them
+    sockets: list[socket.socket]
 
 
 class Change(NamedTuple):
@@ -116,9 +125,12 @@ def plan(held: Mapping[Key, int], wanted: Iterable[Wanted], workers: int) -> Cha
     return Change(bind, [key for key in held if key not in keep])
 
 
-def serving_slot(socket_index: int, workers: int) -> int:
-    """Which of ``workers`` slots serves a socket: its own, or for slots that are no more another's."""
-    return socket_index % workers
+def serves(slot: int, index: int, sockets: int, workers: int) -> bool:
+    """Whether a worker slot serves the socket of this index: its own, and those of slots that are no more.
+
+    Where there are fewer sockets than workers, several slots share one.
+    """
+    return index % workers == slot if sockets >= workers else slot % sockets == index
 
 
 class ListenSockets:
@@ -128,13 +140,50 @@ class ListenSockets:
         self._held: dict[Key, Held] = {}
         self._retiring: list[Held] = []
         self._numbers: Final = itertools.count()
+        self._activated: list[Activated] = []
+        self._in_force: dict[Key, Activated] = {}
+
+    def activate(self, given: Sequence[ActivatedSocket]) -> None:
+        """Use what the service manager has bound wherever a listener fits."""
+        self._activated = group(given, self._numbers)
+
+    def groups(self) -> list[Group]:
+        """Everything that listens."""
+        own = [Group(key, held.shared, None, [*held.sockets]) for key, held in self._held.items()]
+        given = [
+            Group(Key(*each.address, ("", 0)), False, each.name, [*each.sockets]) for each in self._activated
+        ]
+        return own + given
+
+    def inherit(self, groups: Iterable[Group]) -> None:
+        """Hold what another supervisor has held."""
+        for key, shared, activated, sockets in groups:
+            numbered = [NumberedSocket(next(self._numbers), sock) for sock in sockets]
+            if activated is not None:
+                self._activated.append(Activated(activated, (key.host, key.port), numbered))
+            else:
+                self._held[key] = Held(key, shared, numbered)
+
+    def tell_unused(self) -> None:
+        """Log what the service manager has bound and no listener in force uses."""
+        used = list(self._in_force.values())
+        for each in self._activated:
+            if each not in used:
+                logger.warning(
+                    "socket %r of the service manager (%s) belongs to no listener: nobody accepts there",
+                    each.name,
+                    format_address(*each.address),
+                )
 
     def prepare(self, wanted: Sequence[Wanted], workers: int) -> "Prepared":
         """Bind what is missing. Raises BindError, and then nothing has changed."""
-        change = plan({key: len(held.sockets) for key, held in self._held.items()}, wanted, workers)
-        prepared = Prepared(list(wanted), workers, change)
+        places = [Place(each.name, *each.key[:2]) for each in wanted]
+        activated = {wanted[index].key: each for index, each in assign(self._activated, places).items()}
+        own = [each for each in wanted if each.key not in activated]
+        change = plan({key: len(held.sockets) for key, held in self._held.items()}, own, workers)
+        prepared = Prepared(list(wanted), workers, change, activated)
         try:
-            for each in wanted:
+            for each in own:
                 held = self._held.get(each.key)
                 if held is not None and held.shared != each.shared:
                     raise BindError(each, _REUSE_PORT_CHANGED)
@@ -161,7 +210,10 @@ class ListenSockets:
                 except OSError as error:
                     prepared.abandon()
                     raise BindError(each, error) from None
+        self._in_force = prepared.activated
         for each in prepared.wanted:
+            if each.key in prepared.activated:
+                continue
             held = self._held.setdefault(each.key, Held(each.key, each.shared, []))
             for sock in held.sockets:
                 sock.listen(each.backlog)  # it may have changed
@@ -179,12 +231,16 @@ class ListenSockets:
     def give_up(self, wanted: Iterable[Wanted]) -> None:
         """Close these addresses, once nobody accepts on them any more."""
         for each in wanted:
+            self._in_force.pop(each.key, None)
             if each.key in self._held:
                 self._retiring.append(self._held.pop(each.key))
         self.retire()
 
     def address(self, key: Key) -> tuple[str, int] | None:
         """The bound address of a configured one, None where it was given up."""
+        activated = self._in_force.get(key)
+        if activated is not None:
+            return activated.address
         held = self._held.get(key)
         return None if held is None else held.address
 
@@ -192,6 +248,11 @@ class ListenSockets:
         self._retiring.extend(self._held.values())
         self._held.clear()
         self.retire()
+        self._in_force.clear()
+        for each in self._activated:
+            for sock in each.sockets:
+                sock.close()
+        self._activated.clear()
 
     def _bind(self, wanted: Wanted, missing: int) -> list[NumberedSocket]:
         host, port, _ = wanted.key
@@ -225,19 +286,23 @@ class ListenSockets:
 class Prepared:
     """Sockets for a configuration that is not yet in force."""
 
-    def __init__(self, wanted: list[Wanted], workers: int, change: Change) -> None:
+    def __init__(
+        self, wanted: list[Wanted], workers: int, change: Change, activated: dict[Key, Activated]
+    ) -> None:
         self.wanted: Final = wanted
         self.workers: Final = workers
         self.change: Final = change
+        self.activated: Final = activated
         self.bound: Final[dict[Key, list[NumberedSocket]]] = {}
-        self.all: Final[dict[Key, list[NumberedSocket]]] = {}
+        self.all: Final = {key: list(each.sockets) for key, each in activated.items()}
 
     def lent(self, slot: int) -> list[tuple[Wanted, NumberedSocket]]:
         """What a worker borrows."""
         lent: list[tuple[Wanted, NumberedSocket]] = []
         for each in self.wanted:
-            for index, sock in enumerate(self.all[each.key]):
-                if not each.shared or serving_slot(index, self.workers) == slot:
+            sockets = self.all[each.key]
+            for index, sock in enumerate(sockets):
+                if serves(slot, index, len(sockets), self.workers):
                     lent.append((each, sock))
         return lent
 

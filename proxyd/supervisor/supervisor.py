@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -30,10 +30,16 @@ from proxyd.supervisor.limits import Limits
 from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.problems import StartError
 from proxyd.supervisor.resources import Assembly
+from proxyd.supervisor.service_reports import ServiceReports
 from proxyd.supervisor.sockets import ListenSockets, Wanted
+from proxyd.supervisor.succession import Estate
 from proxyd.supervisor.updates import Updates
 from proxyd.supervisor.vitals import Vitals
+from proxyd.system import native
 from proxyd.workers.control import Hosts, HostSet, LogSettings
+
+if TYPE_CHECKING:
+    from proxyd.supervisor.heritage import Heritage
 
 logger = logging.getLogger("main")
 
@@ -45,13 +51,19 @@ class Supervisor:
     """One instance. All methods are called on its loop."""
 
     def __init__(
-        self, options: StartOptions, sources: Sources, log: LogSettings, tasks: anyio.abc.TaskGroup
+        self,
+        options: StartOptions,
+        sources: Sources,
+        log: LogSettings,
+        tasks: anyio.abc.TaskGroup,
+        heritage: "Heritage | None" = None,
     ) -> None:
+        """``heritage``: it takes over from another supervisor."""
         self.options: Final = options
         self.loop = asyncio.get_running_loop()
         self.registry: Final = Registry(None)
         self.totals = Totals(self.registry)
-        self.limits = Limits()
+        self.limits = heritage.limits() if heritage is not None else Limits()
         self.vitals: Final = Vitals(self.registry)
         self.sockets: Final = ListenSockets()
         self.sources: Sources = sources
@@ -69,7 +81,10 @@ class Supervisor:
         self.loaded_at: float = 0.0
         self.last_reload: str = ""
         self.stopping: bool = False
-        self.born: Final = time.monotonic()
+        self.born: float = time.monotonic()
+        self.heritage: Final = heritage
+        self.successor: int = 0  # pid of the supervisor that has taken over from this one
+        self.last_generation: int = 0  # of a predecessor
         self.admin: AdminService | None = None
         self._worker_ids = 0
         self._orders = 0
@@ -80,6 +95,7 @@ class Supervisor:
         self._tasks: Final = tasks
         self._context_updates: Final = ContextUpdates(self.registry)
         self.updates: Final = Updates(self)
+        self.reports: Final = ServiceReports(native.notifier(), self)
 
     # -- what generations ask
 
@@ -110,7 +126,7 @@ class Supervisor:
             if now - expected > LATE:
                 self._excused_until = now
             wake = self._reconcile(now)
-            if self.stopping and not self.generations:
+            if self.stopping and not self.generations and not self.predecessor:
                 return
             expected = min(now + TICK, wake) if wake else now + TICK
             with anyio.move_on_after(max(0.0, expected - now)):
@@ -177,7 +193,7 @@ class Supervisor:
         async with self.changing:
             if self.stopping:
                 raise StartError("the server is stopping")
-            with self.cancellable():
+            with self.reports.reload(), self.cancellable():
                 return await HandingOver(self, sources or self.sources, workers, runtime).run()
         raise StartError("the server is stopping")
 
@@ -238,6 +254,37 @@ class Supervisor:
             await self.until(lambda: generation not in self.generations or generation.hosts is not hosts)
             group.cancel_scope.cancel()
 
+    # -- another supervisor instead of this one, see ``succession``
+
+    @property
+    def predecessor(self) -> int:
+        """Process id of the supervisor that this one has taken over from, while that drains; else 0."""
+        return self.heritage.predecessor if self.heritage is not None else 0
+
+    @property
+    def guarded(self) -> bool:
+        """Whether somebody else stays for whoever waits for this instance's first process."""
+        return self.heritage is not None and self.heritage.estate.guarded
+
+    def inherit(self, estate: Estate) -> None:
+        """Go on where a predecessor has been."""
+        self.workers_wanted = estate.workers
+        self.runtime = estate.runtime
+        self.drain_close = estate.drain_close
+        self.tickets = TicketSecret(estate.ticket_secret, estate.ticket_epoch)
+        self.born = estate.born
+        self.last_generation = estate.generation
+
+    def hand_over(self, successor: int) -> None:
+        """The process ``successor`` serves: drain, as after a reload, and end."""
+        self.successor = successor
+        self.stopping = True
+        self.state = SERVER_DRAINING
+        for generation in list(self.generations):
+            if not generation.draining:
+                generation.drain(self.options.drain_time_s, close_idle=False)
+        self.changed()
+
     # -- ending
 
     def stop_or_end(self, limit: float | None = None) -> None:
@@ -268,6 +315,7 @@ class Supervisor:
     def _end(self) -> None:
         logger.warning("ending at once")
         self.state = SERVER_DRAINING
+        self.reports.stopping()
         if self._cancel_change is not None:
             self._cancel_change.cancel()
         self.abandon()
@@ -275,6 +323,7 @@ class Supervisor:
     def _drain(self, seconds: float) -> None:
         self.stopping = True
         self.state = SERVER_DRAINING
+        self.reports.stopping()
         logger.info("draining, for up to %g s", seconds)
         if self._cancel_change is not None:
             self._cancel_change.cancel()

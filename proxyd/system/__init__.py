@@ -9,9 +9,11 @@ import sys
 from proxyd.system.contract import (
     MAX_DESCRIPTORS,
     Acceptance,
+    ActivatedSocket,
     Capture,
     ChildExit,
     ControlListener,
+    Notifier,
     PrivateDirectory,
     System,
 )
@@ -19,9 +21,11 @@ from proxyd.system.contract import (
 __all__ = [
     "MAX_DESCRIPTORS",
     "Acceptance",
+    "ActivatedSocket",
     "Capture",
     "ChildExit",
     "ControlListener",
+    "Notifier",
     "PrivateDirectory",
     "System",
     "native",

@@ -6,6 +6,7 @@ from typing import Final
 assert sys.platform == "linux"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
+from proxyd.system._linux_files import adopt_private_directory as adopt_private_directory
 from proxyd.system._linux_files import connect_control as connect_control
 from proxyd.system._linux_files import log_path as log_path
 from proxyd.system._linux_files import look as look
@@ -26,23 +27,33 @@ from proxyd.system._linux_memory import create_sealed_memory as create_sealed_me
 from proxyd.system._linux_memory import map_memory as map_memory
 from proxyd.system._linux_memory import private_file as private_file
 from proxyd.system._linux_memory import read_memory as read_memory
+from proxyd.system._linux_privileges import take_identity as take_identity
 from proxyd.system._linux_process import apart as apart
 from proxyd.system._linux_process import become_standard_error as become_standard_error
 from proxyd.system._linux_process import child_exits as child_exits
 from proxyd.system._linux_process import die_with_parent as die_with_parent
+from proxyd.system._linux_process import end_group as end_group
 from proxyd.system._linux_process import forget_child_exits as forget_child_exits
 from proxyd.system._linux_process import fork as fork
 from proxyd.system._linux_process import hear_operator as hear_operator
+from proxyd.system._linux_process import hold_operator_signals as hold_operator_signals
 from proxyd.system._linux_process import ignore_operator_signals as ignore_operator_signals
 from proxyd.system._linux_process import inherited_channel as inherited_channel
 from proxyd.system._linux_process import kill as kill
 from proxyd.system._linux_process import new_capture as new_capture
 from proxyd.system._linux_process import new_event_loop as new_event_loop
 from proxyd.system._linux_process import operator_signals as operator_signals
+from proxyd.system._linux_process import pass_on as pass_on
 from proxyd.system._linux_process import reap as reap
 from proxyd.system._linux_process import spawn_python as spawn_python
+from proxyd.system._linux_process import spawn_successor as spawn_successor
 from proxyd.system._linux_process import standard_error as standard_error
+from proxyd.system._linux_process import stay_for as stay_for
 from proxyd.system._linux_process import wait as wait
+from proxyd.system._linux_service import SERVICE_MANAGER as SERVICE_MANAGER
+from proxyd.system._linux_service import activated_sockets as activated_sockets
+from proxyd.system._linux_service import is_managed as is_managed
+from proxyd.system._linux_service import notifier as notifier
 from proxyd.system._linux_sockets import acceptance as acceptance
 from proxyd.system._linux_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._linux_sockets import bind as bind

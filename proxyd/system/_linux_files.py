@@ -12,7 +12,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from proxyd.system.contract import ControlListener
 
@@ -28,6 +28,7 @@ class PrivateDirectory:
     def __init__(self, path: str, descriptor: int) -> None:
         self._path: Final = path
         self._descriptor: Final = descriptor
+        self._listener: socket.socket | None = None  # one of our own: who serves it closes its own
 
     def lock(self, name: str) -> int | None:
         while True:
@@ -62,7 +63,17 @@ class PrivateDirectory:
         except OSError:
             sock.close()
             raise
+        self._listener = sock.dup()
         return sock
+
+    def adopt_listener(self, descriptor: int) -> socket.socket:
+        sock = socket.socket(fileno=descriptor)
+        self._listener = sock.dup()
+        return sock
+
+    def estate(self, lock: int) -> list[int]:
+        assert self._listener is not None
+        return [self._descriptor, lock, self._listener.fileno()]
 
     def remove(self, names: Sequence[str], lock: int | None) -> None:
         for name in names:
@@ -79,6 +90,8 @@ class PrivateDirectory:
         self.close()
 
     def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
         os.close(self._descriptor)
 
 
@@ -100,7 +113,8 @@ def run_bases() -> list[str]:
 
 def open_private_directory(base: str, name: str) -> PrivateDirectory:
     if not os.path.isdir(base):
-        os.makedirs(base, mode=0o700, exist_ok=True)
+        # What is inside is private anyway; what root has made holds instances of other users, too.
+        os.makedirs(base, mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
     outer = _open_directory(base, None, base)
     try:
         found = os.fstat(outer)
@@ -127,6 +141,14 @@ def open_private_directory(base: str, name: str) -> PrivateDirectory:
         os.close(outer)
 
 
+def adopt_private_directory(
+    path: str, descriptors: Sequence[int]
+) -> tuple[PrivateDirectory, int, socket.socket]:
+    directory, lock, listener = descriptors
+    adopted = PrivateDirectory(path, directory)
+    return adopted, lock, adopted.adopt_listener(listener)
+
+
 def _open_directory(path: str, inside: int | None, shown: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=inside)
@@ -139,7 +161,9 @@ async def serve_control(
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> asyncio.AbstractServer:
     assert isinstance(listener, socket.socket)
-    return await asyncio.start_unix_server(serve, sock=listener)
+    # Whoever closes the server may have handed the socket, with its path, to another process.
+    keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+    return await asyncio.start_unix_server(serve, sock=listener, **keep)
 
 
 def connect_control(path: str, timeout: float) -> socket.socket:

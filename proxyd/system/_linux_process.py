@@ -11,15 +11,18 @@ import os
 import signal
 import socket
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import proxyd
 from proxyd.system import contract
 from proxyd.system._linux_memory import create_memory, read_memory
+from proxyd.system._linux_privileges import lending_capabilities
+from proxyd.system._linux_service import is_managed
 from proxyd.system.contract import ChildExit
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _CRASHED = 70  # EX_SOFTWARE: what a forked child exits with after an exception nobody expected
 
 _OPERATOR_SIGNALS = {
@@ -28,6 +31,7 @@ _OPERATOR_SIGNALS = {
     signal.SIGHUP: "reload",
     signal.SIGUSR1: "reopen_logs",
 }
+# They stay blocked until a child ignores or obeys them, else a Ctrl-C while it imports would kill it.
 _TERMINAL_SIGNALS = [*_OPERATOR_SIGNALS, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN]
 
 # The directory of the running proxyd goes behind the standard library and before site-packages: the child
@@ -38,6 +42,13 @@ at = next((i for i, p in enumerate(sys.path) if p.endswith("-packages")), len(sy
 sys.path.insert(at, {root!r})
 import runpy
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+_DETACH = """\
+import os
+if os.fork():
+    os._exit(0)
 """
 
 
@@ -59,18 +70,13 @@ def new_capture() -> Capture:
 
 
 def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture | None) -> int:
-    assert stderr is None or isinstance(stderr, Capture)
     root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
-    # -P keeps the working directory off the module path. The signals stay blocked until the child ignores
-    # them, else a Ctrl-C while it imports would kill it.
     return os.posix_spawn(
         sys.executable,
+        # -P keeps the working directory off the module path.
         [sys.executable, "-P", "-c", _BOOT.format(root=root, module=module)],
         os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, channel.fileno(), 0),
-            (os.POSIX_SPAWN_DUP2, standard_error() if stderr is None else stderr.descriptor, 2),
-        ],
+        file_actions=_streams(channel, stderr),
         setsigmask=_TERMINAL_SIGNALS,
         setsigdef=[signal.SIGPIPE, signal.SIGCHLD],
     )
@@ -95,6 +101,61 @@ def standard_error() -> int:
 
 def become_standard_error(descriptor: int) -> None:
     os.dup2(descriptor, 2)
+
+
+def spawn_successor(
+    executable: str,
+    root: str,
+    module: str,
+    arguments: Sequence[str],
+    channel: socket.socket,
+    stderr: contract.Capture,
+) -> int:
+    # systemd waits for the end of its own children only: there the successor has to be nobody else's.
+    code = (_DETACH if is_managed() else "") + _BOOT.format(root=root, module=module)
+    with lending_capabilities():
+        return os.posix_spawn(
+            executable,
+            [executable, "-P", "-c", code, *arguments],
+            os.environ,
+            file_actions=_streams(channel, stderr),
+            setpgroup=0,
+            setsigmask=_TERMINAL_SIGNALS,
+            setsigdef=[signal.SIGPIPE, signal.SIGCHLD, *_OPERATOR_SIGNALS],
+        )
+
+
+def _streams(channel: socket.socket, stderr: contract.Capture | None) -> list[tuple[int, int, int]]:
+    assert stderr is None or isinstance(stderr, Capture)
+    error = standard_error() if stderr is None else stderr.descriptor
+    return [(os.POSIX_SPAWN_DUP2, channel.fileno(), 0), (os.POSIX_SPAWN_DUP2, error, 2)]
+
+
+def stay_for(pid: int, pid_file: str) -> None:
+    # The end of the child waits, too, until the guardian is there.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [*_OPERATOR_SIGNALS, signal.SIGCHLD])
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER refused")
+    guardian = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_linux_guardian.py")
+    os.execv(sys.executable, [sys.executable, "-I", "-S", guardian, str(pid), pid_file])  # noqa: S606
+
+
+def end_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def hold_operator_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OPERATOR_SIGNALS)
+
+
+def pass_on(came_as: str, pid: int) -> None:
+    try:
+        os.kill(pid, signal.Signals[came_as])
+    except ProcessLookupError:
+        pass
 
 
 def fork(run: Callable[[], int]) -> int:
@@ -183,6 +244,7 @@ def operator_signals() -> Mapping[signal.Signals, str]:
 def hear_operator(loop: asyncio.AbstractEventLoop, tell: Callable[[str, str, float | None], None]) -> None:
     for number, word in _OPERATOR_SIGNALS.items():
         loop.add_signal_handler(number, tell, word, number.name, None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERMINAL_SIGNALS)  # a successor's have waited
 
 
 def ignore_operator_signals() -> None:

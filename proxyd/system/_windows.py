@@ -44,6 +44,17 @@ from proxyd.system._windows_process import reap as reap
 from proxyd.system._windows_process import spawn_python as spawn_python
 from proxyd.system._windows_process import standard_error as standard_error
 from proxyd.system._windows_process import wait as wait
+from proxyd.system._windows_service import SERVICE_MANAGER as SERVICE_MANAGER
+from proxyd.system._windows_service import activated_sockets as activated_sockets
+from proxyd.system._windows_service import adopt_private_directory as adopt_private_directory
+from proxyd.system._windows_service import end_group as end_group
+from proxyd.system._windows_service import hold_operator_signals as hold_operator_signals
+from proxyd.system._windows_service import is_managed as is_managed
+from proxyd.system._windows_service import notifier as notifier
+from proxyd.system._windows_service import pass_on as pass_on
+from proxyd.system._windows_service import spawn_successor as spawn_successor
+from proxyd.system._windows_service import stay_for as stay_for
+from proxyd.system._windows_service import take_identity as take_identity
 from proxyd.system._windows_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._windows_sockets import bind as bind
 from proxyd.system._windows_sockets import bind_pipe as bind_pipe

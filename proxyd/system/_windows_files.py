@@ -5,6 +5,7 @@ import sys
 assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
+import errno
 import msvcrt
 import os
 import stat
@@ -68,6 +69,9 @@ class PrivateDirectory:
 
     def listen(self, name: str) -> PipeListener:
         return PipeListener(os.path.join(self._path, name))
+
+    def estate(self, lock: int) -> list[int]:
+        raise OSError(errno.ENOTSUP, "a run directory cannot be handed over on Windows")
 
     def remove(self, names: Sequence[str], lock: int | None) -> None:
         if lock is not None:

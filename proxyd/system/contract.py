@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -76,6 +76,9 @@ class PrivateDirectory(Protocol):
     def listen(self, name: str) -> ControlListener:
         """Listen for commands under a name in it; only the owner may connect."""
 
+    def estate(self, lock: int) -> list[int]:
+        """Descriptors by which another process has all of it, see ``adopt_private_directory``; not copies."""
+
     def remove(self, names: Sequence[str], lock: int | None) -> None:
         """Remove these files, give up ``lock``, remove the directory if it is empty, and close it.
 
@@ -84,6 +87,42 @@ class PrivateDirectory(Protocol):
 
     def close(self) -> None:
         """Leave everything as it is."""
+
+
+class ActivatedSocket(NamedTuple):
+    """A listening socket that the service manager has bound and handed to this process."""
+
+    name: str  # what the manager's operator calls it
+    socket: socket.socket  # not inheritable, non-blocking
+
+
+class Notifier(Protocol):
+    """Whoever manages this process as a service and wants to hear how it is; often nobody.
+
+    Nothing here raises or waits: a manager that does not listen must not disturb serving.
+    """
+
+    @property
+    def watchdog(self) -> float | None:
+        """Seconds within which ``alive`` is expected again and again; None where nobody waits for it."""
+
+    def ready(self, status: str) -> None:
+        """It serves (again): after the start, and after each reload whatever came of it."""
+
+    def reloading(self) -> None:
+        """A reload begins; ``ready`` ends it."""
+
+    def stopping(self) -> None:
+        """It drains, then ends."""
+
+    def status(self, text: str) -> None:
+        """One line for people."""
+
+    def alive(self) -> None:
+        """Connections are being served."""
+
+    def main_process(self, pid: int) -> None:
+        """From now on the instance is another process, which speaks for it."""
 
 
 class System(Protocol):
@@ -124,6 +163,34 @@ class System(Protocol):
 
     def become_standard_error(self, descriptor: int) -> None:
         """Write to ``descriptor`` from now on what goes to standard error. It may be closed then."""
+
+    def spawn_successor(
+        self,
+        executable: str,
+        root: str,
+        module: str,
+        arguments: Sequence[str],
+        channel: socket.socket,
+        stderr: Capture,
+    ) -> int:
+        """The same for the process that is to take over from this one; it outlives it.
+
+        Returns what ``end_group`` and ``wait`` take; its own process id may be another. ``executable`` is its
+        interpreter, ``root`` the directory that its proxyd is in; ``arguments`` are for people who look at
+        the list of processes. A Ctrl-C in this process's terminal does not reach it. Raises OSError where no
+        process can be made, or none can take over here.
+        """
+
+    def end_group(self, group: int) -> None:
+        """End a successor, and what it has started, at once; one that is already gone is no error."""
+
+    def stay_for(self, pid: int, pid_file: str) -> None:
+        """Become a mere guardian of the child ``pid``, which has taken over: whoever started this process
+        goes on having it. Returns only where that is not needed.
+
+        The guardian passes signals on and ends as its child ends; when that has been taken over from in
+        turn, the process that ``pid_file`` names is its child from then on.
+        """
 
     def fork(self, run: Callable[[], int]) -> int:
         """Fork; the child calls ``run`` and exits with what it returns, the parent gets the pid.
@@ -171,6 +238,12 @@ class System(Protocol):
         The word is one of ``operator_signals``, then what it came as (``SIGTERM``), then the seconds after
         which the system ends this process whatever it does, None where it waits. Main thread.
         """
+
+    def hold_operator_signals(self) -> None:
+        """Let signals wait, for a guardian (see ``stay_for``) that knows whom they are for."""
+
+    def pass_on(self, came_as: str, pid: int) -> None:
+        """Send another process of ours what has come to this one; one that has gone is no error."""
 
     def ignore_operator_signals(self) -> None:
         """For workers: Ctrl-C in a terminal reaches the whole group, but only the supervisor decides."""
@@ -312,6 +385,29 @@ class System(Protocol):
     def system_config_path(self) -> str:
         """Where an installed proxyd keeps its configuration."""
 
+    # -- identity -------------------------------------------------------------------------------------------
+
+    def take_identity(self, user: str | None, directories: Sequence[tuple[str, str]]) -> None:
+        """Become another user (``NAME`` or ``NAME:GROUP``; None: stay) and lay down what is not needed.
+
+        What remains is the right to listen on low ports, where there was one, and processes started from now
+        on do not have it. ``directories`` (base and name) are made where missing and given to the user.
+        To be called while there is one thread. Raises PermissionError, which says why; OSError.
+        """
+
+    # -- the service manager ------------------------------------------------------------------------------
+
+    SERVICE_MANAGER: str  # the module of ``proxyd.service`` that installs and controls services here
+
+    def is_managed(self) -> bool:
+        """Whether the manager follows ``Notifier.main_process``: then nobody has to stay for a successor."""
+
+    def notifier(self) -> Notifier:
+        """The manager that has started this process. To be called once, before other processes are made."""
+
+    def activated_sockets(self) -> list[ActivatedSocket]:
+        """What the manager has bound for this process. To be called once, before descriptors are opened."""
+
     # -- run directory --------------------------------------------------------------------------------------
 
     def run_bases(self) -> list[str]:
@@ -323,6 +419,11 @@ class System(Protocol):
         Refuses with PermissionError (the message says which and why) links, directories of other users and
         ones that others may write to, so that nobody can slip a socket or pid file under us.
         """
+
+    def adopt_private_directory(
+        self, path: str, descriptors: Sequence[int]
+    ) -> tuple[PrivateDirectory, int, ControlListener]:
+        """What another process has opened, by its ``estate``: the directory, its lock, what listens in it."""
 
     # -- files ----------------------------------------------------------------------------------------------
 

@@ -65,6 +65,19 @@ class Channel(Generic[Incoming]):
         elif idle:
             self._writable()
 
+    def finish_sending(self, seconds: float) -> None:
+        """Send what is queued and close; blocking, for a process that ends. That nobody reads is no error."""
+        if self.closed:
+            return
+        self._sock.settimeout(seconds)
+        try:
+            for data, attached in self._queue:
+                assert not attached
+                self._sock.sendall(data)
+        except OSError:
+            pass
+        self.close()
+
     def close(self) -> None:
         """Stop; what is still queued is dropped."""
         if self.closed:

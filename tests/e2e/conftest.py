@@ -111,16 +111,25 @@ def config(
 class Proxyd:
     """One running instance. ``log`` is what it wrote to standard error so far, a line each."""
 
-    def __init__(self, directory: Path, arguments: list[str], stderr: int = subprocess.PIPE) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        arguments: list[str],
+        stderr: int = subprocess.PIPE,
+        launcher: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
+        """``launcher`` is a command that becomes proxyd, with the descriptors ``pass_fds``."""
         self.directory = directory
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "proxyd", "start", "--run-dir", str(directory), *arguments],
+            [*launcher, sys.executable, "-m", "proxyd", "start", "--run-dir", str(directory), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             text=True,
             cwd=directory,
+            pass_fds=pass_fds,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -240,13 +249,15 @@ def start(tmp_path: Path) -> Iterator[StartProxyd]:
         *arguments: str,
         wait: bool = True,
         stderr: int = subprocess.PIPE,
+        launcher: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
     ) -> Proxyd:
         given = list(arguments)
         if bootstrap is not None:
             path = tmp_path / "proxyd.json"
             path.write_text(json.dumps(bootstrap))
             given += ["-c", str(path)]
-        proxyd = Proxyd(tmp_path, given, stderr)
+        proxyd = Proxyd(tmp_path, given, stderr, launcher, pass_fds)
         started.append(proxyd)
         if wait:
             proxyd.wait_for_log("serving")

@@ -1,0 +1,18 @@
+"""``proxyd service``: an instance as a service of this machine. ``contract`` says what a manager can do.
+
+Which manager there is, the operating-system seam knows; nothing here asks for the system.
+"""
+
+import importlib
+
+from proxyd.service.contract import ServiceError, ServiceManager
+from proxyd.system import native
+
+
+def manager() -> ServiceManager:
+    """The service manager of this system. Raises ServiceError where proxyd cannot speak to it."""
+    try:
+        found: ServiceManager = importlib.import_module(f"{__name__}.{native.SERVICE_MANAGER}")
+    except ImportError as error:
+        raise ServiceError(f"proxyd: services of {native.SERVICE_MANAGER} need more: {error}") from None
+    return found
