@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from proxyd import __version__, cli_text
+from proxyd.cli_completion import completion
 from proxyd.cli_service import service
 from proxyd.cli_text import Failure
 
@@ -365,6 +366,7 @@ def demo(story: str, auto: bool, free_ports: bool, directory: Path | None, secon
         raise Failure("proxyd: the demonstration was interrupted")
 
 
+cli.add_command(completion)
 cli.add_command(service)
 
 

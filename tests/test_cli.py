@@ -61,8 +61,9 @@ class FakeSupervisor:
         if not self.ends_instead_of_answering:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join()
-        self._listening.close()
-        self._directory.close()
+        if not self.ends_instead_of_answering:
+            self._listening.close()
+            self._directory.close()
 
     def _serve(self) -> None:
         while True:
@@ -79,6 +80,7 @@ class FakeSupervisor:
                     self.received.append(request.command)
                     if self.ends_instead_of_answering:
                         self._listening.close()
+                        self._directory.close()
                         return
                     reply = self.replies.pop(0)
                     if reply is None:

@@ -25,11 +25,13 @@ def test_an_instance_that_still_starts_answers_and_can_be_stopped(
 
     monkeypatch.setattr(HandingOver, "run", never)
     options = StartOptions(name="slow", run_dir=str(tmp_path))
-    directory = RunDirectory.claim("slow", str(tmp_path))
+    life = main.Life()
+    life.directory = RunDirectory.claim("slow", str(tmp_path))
     ended: list[object] = []
 
     async def run() -> None:
-        ended.append(await main._main(options, LogSettings(None, "%v", {"": "info"}), directory))
+        await main._begin(life, options, LogSettings(None, "%v", {"": "info"}), [])
+        ended.append(life.failure)
 
     async def live() -> None:
         with anyio.fail_after(30):
@@ -48,5 +50,5 @@ def test_an_instance_that_still_starts_answers_and_can_be_stopped(
     try:
         anyio.run(live)
     finally:
-        directory.close()
+        life.directory.close()
     assert ended == [None]

@@ -12,7 +12,7 @@ from proxyd.supervisor.sockets import (
     Wanted,
     format_address,
     plan,
-    serving_slot,
+    serves,
     wanted_addresses,
 )
 
@@ -63,7 +63,20 @@ def test_one_socket_is_enough_without_reuse_port():
 
 
 def test_orphan_sockets_are_spread_over_the_workers_that_remain():
-    assert [serving_slot(index, 2) for index in range(5)] == [0, 1, 0, 1, 0]
+    assert [[index for index in range(5) if serves(slot, index, 5, 2)] for slot in range(2)] == [
+        [0, 2, 4],
+        [1, 3],
+    ]
+
+
+def test_sockets_that_are_fewer_than_the_workers_are_shared():
+    assert [[index for index in range(2) if serves(slot, index, 2, 5)] for slot in range(5)] == [
+        [0],
+        [1],
+        [0],
+        [1],
+        [0],
+    ]
 
 
 def test_addresses_of_a_configuration():
