@@ -69,13 +69,19 @@ def compile_modules(root: Path, scratch: Path) -> dict[str, str]:
         (scratch / folder / "__init__.py").touch()
     (scratch / "setup.py").write_text(_SETUP.format(modules=names), "utf-8")
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--build-lib", "made"]
-    subprocess.run(command, cwd=scratch, check=True)
+    subprocess.run(command, cwd=scratch, check=True, env=_reproducible(scratch))
     made = scratch / "made"
     return {
         str(path): path.relative_to(made).as_posix()
-        for path in made.rglob("*")
+        for path in sorted(made.rglob("*"))
         if path.suffix in (".so", ".pyd")
     }
+
+
+def _reproducible(scratch: Path) -> dict[str, str]:
+    """An environment in which the same sources compile to the same bytes, wherever and whenever."""
+    flags = f"{os.environ.get('CFLAGS', '')} -ffile-prefix-map={scratch}=."
+    return {**os.environ, "PYTHONHASHSEED": "0", "CFLAGS": flags.strip()}
 
 
 class CompileHook(BuildHookInterface):  # type: ignore[type-arg]

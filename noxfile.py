@@ -66,6 +66,12 @@ def windows(session: nox.Session) -> None:
 
 
 @nox.session
+def wheels(session: nox.Session) -> None:
+    """The source distribution and both wheels, each made twice and compared; arguments go to the script."""
+    session.run("python", "scripts/wheels.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """proxyd, plain and compiled, beside nginx, haproxy and Envoy; arguments after -- go to the script."""
     session.run("python", "benchmarks/run.py", *session.posargs)

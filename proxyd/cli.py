@@ -285,13 +285,18 @@ def stop(now: bool, **where: Any) -> None:
 
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--check", is_flag=True, help="Print nothing; exit code 1 unless it serves.")
 @_instance
-def status(as_json: bool, **where: Any) -> None:
+def status(as_json: bool, check: bool, **where: Any) -> None:
     """Show the instance, its listeners and workers."""
     from proxyd.supervisor.commands import Status, StatusReport
 
     report = _call(Status(), **where)
     assert isinstance(report, StatusReport)
+    if check:
+        if reason := cli_text.does_not_serve(report):
+            raise Failure(f"proxyd: {reason}")
+        return
     click.echo(cli_text.status_json(report) if as_json else cli_text.status(report), nl=False)
 
 

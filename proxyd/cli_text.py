@@ -52,6 +52,15 @@ def upgraded(reply: "Upgraded") -> str:
     )
 
 
+def does_not_serve(report: "StatusReport") -> str:
+    """Why an instance is not to be sent requests; empty where it is."""
+    if report.state != "LIVE":
+        return f"instance {report.name!r} is {report.state}"
+    if not any(w.state == "ready" and w.generation == report.generation for w in report.workers):
+        return f"instance {report.name!r} has no worker that is ready"
+    return ""
+
+
 def status_json(report: "StatusReport") -> str:
     """The report's fields as indented JSON, the tag of the message left out."""
     fields = {name: getattr(report, name) for name in report.__struct_fields__}

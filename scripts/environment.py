@@ -219,7 +219,7 @@ def _make(environment: Environment) -> None:
     say(f"environment: making {_shown(folder)} with Python {version} ({sys.executable})")
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(folder)], environment, "venv could not make the environment")
+        run([sys.executable, "-m", "venv", str(folder)], environment, "venv could not make the environment")
     except OSError as error:
         raise SetupError(_unwritable(folder, error)) from error
 
@@ -267,10 +267,10 @@ def pip(
 ) -> None:
     """Run the environment's pip, with `more` variables. Raises SetupError, beginning with `failure`."""
     command = [str(environment.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-    _run(command, environment, failure, environment.folder / LOG_NAME, more)
+    run(command, environment, failure, environment.folder / LOG_NAME, more)
 
 
-def _run(
+def run(
     command: list[str],
     environment: Environment,
     failure: str,

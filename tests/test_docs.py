@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 import configuration_reference
+import man_page
 import pytest
 
 from proxyd.admin.endpoints import ENDPOINTS
@@ -79,11 +80,18 @@ def _headings(text: str) -> list[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=_place)
 def test_commands_and_options_that_documents_name_exist(path: Path) -> None:
     for line in re.findall(r"\bproxyd ([a-z][a-z-]*(?: +[^`|\n;]*)?)", "\n".join(_code(path))):
-        name, *words = line.split()
-        command = cli.commands.get(name)
-        assert command is not None, f"proxyd {name}"
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-        assert {word for word in words if word.startswith("--")} <= known, line
+        command: click.Command | None = cli
+        words = line.split()
+        while isinstance(command, click.Group) and words:
+            command = command.commands.get(words.pop(0))
+        assert command is not None, f"proxyd {line}"
+        parts = [(command, words)]
+        if "--" in words:  # what follows is for `proxyd start`
+            at = words.index("--")
+            parts = [(command, words[:at]), (cli.commands["start"], words[at + 1 :])]
+        for part, options in parts:
+            known = {option for parameter in part.params for option in parameter.opts} | {"--help"}
+            assert {option for option in options if option.startswith("--")} <= known, line
 
 
 def _code(path: Path) -> list[str]:
@@ -104,8 +112,25 @@ def test_every_command_is_in_the_operations_page() -> None:
     assert missing == []
 
 
+def test_every_command_of_services_is_told() -> None:
+    pages = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("operations.md", "deployment.md"))
+    group = cli.commands["service"]
+    assert isinstance(group, click.Group)
+    missing = [
+        f"proxyd service {name}: {word}"
+        for name, command in group.commands.items()
+        for word in (f"`{name}`", *_long_options(command))
+        if word not in pages
+    ]
+    assert missing == []
+
+
 def _long_options(command: click.Command) -> list[str]:
     return [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+
+
+def test_the_manual_page_is_made_from_todays_commands() -> None:
+    assert man_page.PAGE.read_text("utf-8") == man_page.page(), "run scripts/man_page.py"
 
 
 def test_every_admin_path_is_in_the_operations_page() -> None:

@@ -2,8 +2,10 @@
 
 import ast
 import importlib.metadata
+import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name and ".data/" not in name}
     here = {
         path.relative_to(ROOT).as_posix()
         for path in PACKAGE.rglob("*")
@@ -50,12 +52,48 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFi
     assert {"proxyd/py.typed", "proxyd/config/default.yaml", "proxyd/config/envoy_fields.json"} <= shipped
 
 
+def test_the_wheel_holds_the_manual_page(wheel: zipfile.ZipFile) -> None:
+    (page,) = [name for name in wheel.namelist() if ".data/" in name]
+    assert page.endswith(".data/data/share/man/man1/proxyd.1")
+    assert wheel.read(page).decode() == (ROOT / "docs" / "proxyd.1").read_text("utf-8")
+
+
+def test_the_same_sources_make_the_same_wheel(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """From another directory, files of another age, and the source distribution, as `build` does it."""
+    assert wheel.filename is not None
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    (archive,) = tmp_path.glob("proxyd-*.tar.gz")
+    with tarfile.open(archive) as sources:
+        sources.extractall(tmp_path, filter="data")
+    unpacked = archive.with_name(archive.name.removesuffix(".tar.gz"))
+    for path in unpacked.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    again = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=unpacked,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    (second,) = tmp_path.glob("proxyd-*.whl")
+    assert second.read_bytes() == Path(wheel.filename).read_bytes()
+
+
 def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     (folder,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     metadata = wheel.read(f"{folder}/METADATA").decode()
     assert f"\nVersion: {proxyd.__version__}\n" in metadata
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert "\nRequires-Python: >=3.11\n" in metadata
+    assert "\nProvides-Extra: windows\n" in metadata
     assert b"Apache License" in wheel.read(f"{folder}/licenses/LICENSE")
     assert b"proxyd = proxyd.__main__:main" in wheel.read(f"{folder}/entry_points.txt")
 

@@ -46,6 +46,10 @@ class Application(ThreadingHTTPServer):
         self._thread.start()
         return self
 
+    def wait(self) -> None:
+        """Serve for as long as the process lives."""
+        self._thread.join()
+
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self._thread.join()

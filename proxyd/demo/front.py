@@ -1,6 +1,7 @@
 """Demonstration 1: a front proxy with two services behind sidecars, mutual TLS, files that change."""
 
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from proxyd.demo.application import CAT, DOG
@@ -12,7 +13,7 @@ from proxyd.demo.stage import Stage
 # Ports as the files in conf/front-proxy name them.
 HTTPS: Final = 8443
 ADMINS: Final = {"front": 9901, "dog": 9902, "cat": 9903}
-_APPLICATIONS: Final = ((DOG, 8001), (CAT, 8002))
+APPLICATIONS: Final = {8001: DOG, 8002: CAT}
 _STEADY: Final = 20  # requests without an error that say all is well
 
 
@@ -20,15 +21,20 @@ def lay(stage: Stage) -> None:
     """Files, certificates, applications and proxies, ready to be looked at."""
     stage.lay("front-proxy")
     stage.move("dog/lds.yaml", "dog/lds-original.yaml")
-    trusted = Authority("Demo CA")
-    trusted.write(stage.certificates)
-    trusted.sign(stage.certificates, "front", "front-proxy.example.com", "localhost", "127.0.0.1")
-    for name in ("dog", "cat"):
-        trusted.sign(stage.certificates, name, f"{name}.example.com")
-    Authority("Nobody's CA").sign(stage.certificates, "impostor", "dog.example.com")
-    for page, port in _APPLICATIONS:
+    write_certificates(stage.certificates)
+    for port, page in APPLICATIONS.items():
         stage.application(page, port)
     stage.start(**ADMINS)
+
+
+def write_certificates(directory: Path) -> None:
+    """Those that the files in conf/front-proxy name."""
+    trusted = Authority("Demo CA")
+    trusted.write(directory)
+    trusted.sign(directory, "front", "front-proxy.example.com", "localhost", "127.0.0.1")
+    for name in ("dog", "cat"):
+        trusted.sign(directory, name, f"{name}.example.com")
+    Authority("Nobody's CA").sign(directory, "impostor", "dog.example.com")
 
 
 def play(stage: Stage, play: Play) -> None:

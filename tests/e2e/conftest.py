@@ -118,13 +118,14 @@ class Proxyd:
         stderr: int = subprocess.PIPE,
         launcher: tuple[str, ...] = (),
         pass_fds: tuple[int, ...] = (),
+        python: str = sys.executable,
     ) -> None:
         """``launcher`` is a command that becomes proxyd, with the descriptors ``pass_fds``."""
         self.directory = directory
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
-            [*launcher, sys.executable, "-m", "proxyd", "start", "--run-dir", str(directory), *arguments],
+            [*launcher, python, "-m", "proxyd", "start", "--run-dir", str(directory), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             text=True,

@@ -88,7 +88,7 @@ def test_an_environment_is_made_once_and_used_again(
 def test_a_broken_environment_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "venv"
     commands: list[list[str]] = []
-    monkeypatch.setattr(environment, "_run", lambda command, *_: commands.append(command))
+    monkeypatch.setattr(environment, "run", lambda command, *_: commands.append(command))
     folder.mkdir()
     (folder / "pyvenv.cfg").write_text("home = /nowhere\n")
     environment._make(environment.Environment(folder))
