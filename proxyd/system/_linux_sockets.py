@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -205,7 +206,9 @@ class Acceptance:
             return
         self._started = True
         if self._sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(new_connection, sock=self._sock, backlog=backlog)
+            # The path is not this process's to remove.
+            keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+            server = await loop.create_unix_server(new_connection, sock=self._sock, backlog=backlog, **keep)
         else:
             server = await loop.create_server(new_connection, sock=self._sock, backlog=backlog)
         self._server = server
