@@ -9,13 +9,15 @@ from typing import Final
 
 from proxyd.codec.client_hello import BROKEN, HELLO, MORE, TOO_LARGE, ClientHello, ClientHelloReader
 from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.net.addresses import format_address
 from proxyd.net.downstream import Http1Downstream
+from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.listener import Connection, Connections, HttpListener
-from proxyd.net.logged_downstream import LoggedDownstream, log_refused
+from proxyd.net.logged_downstream import LoggedDownstream, LoggedHttp2Downstream, log_refused
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.tls_server import TlsServer
-from proxyd.net.upstream import format_address
 from proxyd.snapshot.filter_chains import ConnectionFacts
+from proxyd.snapshot.http_connection_manager import HTTP2
 from proxyd.snapshot.listeners import ListenerSnapshot
 from proxyd.stats.scopes import TlsInspectorStats
 
@@ -38,11 +40,12 @@ class Chooser:
         self.inspector: Final = inspector
 
 
-def new_connection(chain: HttpListener) -> Http1Downstream:
+def new_connection(chain: HttpListener) -> Http1Downstream | Http2Downstream:
     """Who speaks HTTP to a client that goes through this chain."""
-    if chain.connections.access_loggers:
-        return LoggedDownstream(chain)
-    return Http1Downstream(chain)
+    logged = bool(chain.connections.access_loggers)
+    if chain.options.codec == HTTP2:
+        return LoggedHttp2Downstream(chain) if logged else Http2Downstream(chain)
+    return LoggedDownstream(chain) if logged else Http1Downstream(chain)
 
 
 class Accepting(Timed, Connection):

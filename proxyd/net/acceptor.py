@@ -7,6 +7,7 @@ from typing import Final
 
 from proxyd.net.accepting import Accepting
 from proxyd.net.downstream import Http1Downstream
+from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.served import ServedListener
 from proxyd.system import Acceptance, native
 
@@ -47,5 +48,5 @@ class Acceptor:
         except OSError:
             connection.close()
 
-    def _new_connection(self) -> Http1Downstream | Accepting:
+    def _new_connection(self) -> Http1Downstream | Http2Downstream | Accepting:
         return self.listener.protocol()

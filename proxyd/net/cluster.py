@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from proxyd.net.addresses import format_address
 from proxyd.net.balance import Balancer, balancer
 from proxyd.net.host import Host
 from proxyd.net.pool import PoolOwner
 from proxyd.net.timers import TimerWheel
-from proxyd.net.upstream import format_address
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HostStats

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from proxyd.net.addresses import format_address
 from proxyd.net.named_pools import NamedPools
 from proxyd.net.pool import Pool, PoolOwner
-from proxyd.net.upstream import format_address
 from proxyd.snapshot.clusters import HostEntry
 from proxyd.stats.scopes import HostStats
 

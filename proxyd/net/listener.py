@@ -1,11 +1,13 @@
 """What the connections of one listener share, and how many of them there are."""
 
+import asyncio
 from typing import Final
 
 from mypy_extensions import trait
 
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.net.access_log import AccessLogger
+from proxyd.net.addresses import format_address
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.stream import StreamFactory
 from proxyd.net.timers import TimerWheel
@@ -21,6 +23,9 @@ class Connection:
 
     def connection_info(self) -> ConnectionInfo:
         raise NotImplementedError
+
+    def begin_drain(self) -> None:
+        """No further request, please: to be said at once by who can, with the next response by others."""
 
     def close_if_idle(self) -> None:
         """Close unless a request is under way; then its response is the last."""
@@ -59,6 +64,12 @@ class Connections:
         self.all.discard(connection)
         self.limit.closed()
         return True
+
+    def replace(self, connection: Connection, other: Connection) -> None:
+        """``other`` stands for an open connection from now on."""
+        if connection in self.all:
+            self.all.discard(connection)
+            self.all.add(other)
 
     def number(self) -> int:
         """The next connection's."""
@@ -103,12 +114,35 @@ class HttpListener:
         http = self.http_stats
         http.downstream_cx_total.value += 1
         http.downstream_cx_active.value += 1
-        http.downstream_cx_http1_total.value += 1
-        http.downstream_cx_http1_active.value += 1
         if self.options.tls:
             http.downstream_cx_ssl_total.value += 1
             http.downstream_cx_ssl_active.value += 1
         return True
+
+    def describe(self, info: ConnectionInfo, transport: asyncio.Transport) -> None:
+        """Note who the two ends of a new connection are."""
+        peer = transport.get_extra_info("peername")
+        if peer:
+            info.remote_ip = peer[0]
+            info.remote_address = format_address(peer[0], peer[1])
+        local = transport.get_extra_info("sockname")
+        if local:
+            info.local_address = format_address(local[0], local[1])
+        info.filter_chain_name = self.options.filter_chain_name
+
+    def replace(self, connection: Connection, other: Connection) -> None:
+        """``other`` stands for an open connection from now on."""
+        self.connections.replace(connection, other)
+        self.members.discard(connection)
+        self.members.add(other)
+
+    def set_drain_close(self, on: bool) -> None:
+        """Whether every response is to end its connection; who can is told at once."""
+        begins = on and not self.drain_close
+        self.drain_close = on
+        if begins:
+            for connection in list(self.members):
+                connection.begin_drain()
 
     def forget(self, connection: Connection, local: bool, busy: bool, seconds: float) -> None:
         """A connection has closed, by our doing (``local``) or the client's, perhaps amid a request."""
@@ -124,7 +158,6 @@ class HttpListener:
         stats.downstream_cx_length_ms.record(length)
         http = self.http_stats
         http.downstream_cx_active.value -= 1
-        http.downstream_cx_http1_active.value -= 1
         http.downstream_cx_destroy.value += 1
         http.downstream_cx_length_ms.record(length)
         if self.options.tls:

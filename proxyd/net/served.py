@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Final
 
 from proxyd.config.filled import chain_as_written
-from proxyd.net.accepting import Accepting, Chooser
+from proxyd.net.accepting import Accepting, Chooser, new_connection
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import ConnectionManager
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
+from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.listener import Connections, HttpListener
-from proxyd.net.logged_downstream import LoggedDownstream
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
 from proxyd.stats.scopes import TlsInspectorStats
@@ -73,15 +73,14 @@ class ServedListener:
         self.connections: Final = connections
         self.chains: Final = chains
         self._plain: Final[bool] = snapshot.plain
-        self._logged: Final[bool] = bool(connections.access_loggers)
         listeners: list[HttpListener] = [*chains]
         self._chooser: Final = Chooser(snapshot, listeners, connections, wheel, inspector)
 
-    def protocol(self) -> Http1Downstream | Accepting:
+    def protocol(self) -> Http1Downstream | Http2Downstream | Accepting:
         """Who speaks to the next connection: HTTP at once where nothing has to be looked at."""
         if not self._plain:
             return Accepting(self._chooser)
-        return LoggedDownstream(self.chains[0]) if self._logged else Http1Downstream(self.chains[0])
+        return new_connection(self.chains[0])
 
     def log_paths(self) -> set[str]:
         """The access logs that it writes to."""

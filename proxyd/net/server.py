@@ -149,11 +149,11 @@ class Server:
             chain.manager.config.take_routes(compiled.manager)
         staying = {chain for listener in change.listeners for chain in listener.chains}
         for chain in staying:
-            chain.drain_close = self._drain_close
+            chain.set_drain_close(self._drain_close)
         for listener in self._listeners:
             gone = [chain for chain in listener.chains if chain not in staying]
             for chain in gone:
-                chain.drain_close = True
+                chain.set_drain_close(True)
             if gone:
                 self._loop.call_later(drain_seconds, self._cut, gone)
                 self._former.update(gone)
@@ -264,7 +264,7 @@ class Server:
         self._drain_close = on
         for listener in self._listeners:
             for chain in listener.chains:
-                chain.drain_close = on
+                chain.set_drain_close(on)
 
     def drain(self, close_idle: bool) -> None:
         """Accept no more and let each connection end with its next response.

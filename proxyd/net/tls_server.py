@@ -15,6 +15,7 @@ from proxyd.stats.scopes import ListenerStats
 
 if TYPE_CHECKING:
     from proxyd.net.downstream import Http1Downstream
+    from proxyd.net.http2_downstream import Http2Downstream
 
 
 class HandshakeDeadline(Timed):
@@ -36,7 +37,11 @@ class TlsServer(TlsTransport):
     __slots__ = ("_certificate", "_deadline", "_http", "_reader", "_server_name", "_tls", "_wheel")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, http: "Http1Downstream", tls: ServerTls, wheel: TimerWheel
+        self,
+        loop: asyncio.AbstractEventLoop,
+        http: "Http1Downstream | Http2Downstream",
+        tls: ServerTls,
+        wheel: TimerWheel,
     ) -> None:
         super().__init__(loop, http, tls.stats)
         self._http: Final = http
@@ -111,6 +116,8 @@ class TlsServer(TlsTransport):
         self._disarm()
         assert self._ssl is not None
         info = self._http.info
+        if self._ssl.selected_alpn_protocol() == "h2":
+            self._http.agreed_http2 = True
         info.tls = self.info = TlsInfo(
             self._ssl, self._peer, self._certificate, self._server_name, self.group_name
         )

@@ -15,6 +15,7 @@ from proxyd.codec.messages import ResponseEvents, ResponseHead
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.filters.stream_info import WireBytes
 from proxyd.filters.tls_info import TlsInfo
+from proxyd.net.addresses import format_address
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
@@ -385,8 +386,3 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         if self._paused:
             self.resume()
         self._owner.on_request_over(self, reusable, self._now)
-
-
-def format_address(host: str, port: int) -> str:
-    """``ip:port``, brackets around an IPv6 address: Envoy's way to write an address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

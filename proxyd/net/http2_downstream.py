@@ -1,0 +1,865 @@
+"""One HTTP/2 connection of a client: its streams, each of which is a request with its way back.
+
+To an exchange it is the same as HTTP/1: heads, data, ends, pauses. Here are flow control, the connection's
+life (idle, too old, draining by two GOAWAYs), and what a client must not do to it.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from proxyd.codec.framing import LENGTH, TUNNEL, parse_length
+from proxyd.codec.headers import Headers
+from proxyd.codec.http2 import (
+    ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    Fields,
+)
+from proxyd.codec.http2_fields import (
+    BAD_FIELD,
+    MALFORMED,
+    TOO_LARGE,
+    TOO_MANY,
+    UNDERSCORES,
+    RequestFields,
+    read_trailers,
+)
+from proxyd.codec.http2_frames import goaway_frame
+from proxyd.codec.messages import AUTHORITY_BYTES, RequestHead
+from proxyd.errors import BAD_FIELD as FIELD_FAILURE
+from proxyd.errors import (
+    BAD_MESSAGE,
+    CLIENT_CANCELLED,
+    CLIENT_FINISHED,
+    CLIENT_GONE,
+    FIELDS_TOO_LARGE,
+    HEAD_TOO_SLOW,
+    INVALID_AUTHORITY,
+    TOO_MANY_FIELDS,
+    UNDERSCORE_IN_FIELD,
+    WRONG_LENGTH,
+    Failure,
+)
+from proxyd.errors import PREMATURE_RESETS as TOO_MANY_RESETS
+from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.filters.stream_info import WireBytes
+from proxyd.net.bugs import report_bug
+from proxyd.net.http2_connection import Http2Connection
+from proxyd.net.listener import Connection, HttpListener
+from proxyd.net.stream import DownstreamStream, Stream
+from proxyd.net.timers import NEVER
+
+# What is left of a connection's life.
+_SERVING: Final = 0
+_CLOSING: Final = 1  # the last GOAWAY is on its way; closed when what is written has gone out
+_LINGERING: Final = 2  # half-closed; the client's remaining bytes are thrown away until it closes
+
+# As in Envoy: of so many requests and more, half must not be reset by the client before an answer came.
+_PREMATURE_RESETS: Final = 500
+_PREMATURE_SECONDS: Final = 2.0
+
+# A fault that data has, beside those of fields.
+_BAD_LENGTH: Final = 100
+_FAULTS: Final = {
+    MALFORMED: BAD_MESSAGE,
+    BAD_FIELD: FIELD_FAILURE,
+    TOO_LARGE: FIELDS_TOO_LARGE,
+    TOO_MANY: TOO_MANY_FIELDS,
+    UNDERSCORES: UNDERSCORE_IN_FIELD,
+    _BAD_LENGTH: WRONG_LENGTH,
+}
+
+_HOP_FIELDS: Final = (b"connection", b"upgrade")
+_STATUSES: Final[dict[int, tuple[bytes, bytes]]] = {}
+
+
+def _status_field(status: int) -> tuple[bytes, bytes]:
+    field = _STATUSES.get(status)
+    if field is None:
+        field = _STATUSES[status] = (b":status", b"%03d" % status)
+    return field
+
+
+class Http2Request(DownstreamStream):
+    """One stream: a request, and the way back to its client."""
+
+    __slots__ = (
+        "_blocked", "_connection", "_data", "_fields", "_head_sent", "_held", "_paused", "_to_head",
+        "_tunnel", "born", "deadline", "done", "handler", "head", "left", "request_done", "stream_id", "wire",
+    )  # fmt: skip
+
+    def __init__(self, connection: "Http2Downstream", stream_id: int, now: float) -> None:
+        self._connection: Final = connection
+        self.stream_id: Final = stream_id
+        self.born: Final = now
+        self.head: RequestHead | None = None
+        self.handler: Stream | None = None
+        self.request_done: bool = True
+        self.done: bool = False  # the response is complete, or there will be none
+        self.left: int = -1  # bytes of a body of known length that are still to come
+        self.deadline: float = NEVER
+        self.wire: WireBytes | None = None
+        self._to_head: bool = False
+        self._tunnel: bool = False
+        self._fields: list[tuple[bytes, bytes]] | None = None  # a head held back to go out with what follows
+        self._head_sent: bool = False
+        self._data: bytes = b""  # held back, for it may be the end
+        self._paused: bool = False
+        self._held: int = 0  # bytes received while paused
+        self._blocked: bool = False
+
+    # -- the connection's side
+
+    def begin(self, head: RequestHead, handler: Stream, now: float) -> None:
+        """Hand the request over."""
+        self.handler = handler
+        self.head = head
+        self._to_head = head.method == b"HEAD"
+        if head.authority.translate(None, AUTHORITY_BYTES):
+            handler.on_request_failure(INVALID_AUTHORITY, now)
+        else:
+            handler.on_request(head, now)
+
+    def expect_body(self, head: RequestHead) -> None:
+        """The client has not ended the request with its head."""
+        self.request_done = False
+        if head.body == LENGTH:
+            self.left = parse_length(head.headers.get(b"content-length") or b"")
+
+    def add_trailers(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The request ends with these."""
+        if self.head is not None and trailers:
+            self.head.trailers = trailers
+
+    def take(self, data: bytes, now: float) -> bool:
+        """A part of the body; False where it is more than was announced."""
+        count = len(data)
+        if self.left >= 0:
+            self.left -= count
+            if self.left < 0:
+                return False
+        handler = self.handler
+        if handler is None:
+            self._connection.consume(self.stream_id, count)
+            return True
+        handler.on_request_data(data, now)
+        if self._paused:
+            self._held += count
+        else:
+            self._connection.consume(self.stream_id, count)
+        return True
+
+    def end_request(self, now: float) -> bool:
+        """The client has ended; False where it has announced more."""
+        if self.left > 0:
+            return False
+        self.request_done = True
+        handler = self.handler
+        if handler is not None:
+            handler.on_request_end(now)
+        return True
+
+    def give_back(self) -> None:
+        """The stream is over: what it has not consumed is for others to use."""
+        if self._held:
+            self._connection.consume(self.stream_id, self._held)
+            self._held = 0
+
+    def look(self, queued: int, limit: int) -> bool:
+        """So many bytes wait for the client now. Whether it still has to take some before more may come."""
+        handler = self.handler
+        if queued > limit // 2 and handler is not None:
+            return True
+        self._blocked = False
+        if handler is not None:
+            handler.on_downstream_writable()
+        return False
+
+    @property
+    def answering(self) -> bool:
+        """The client has been sent, or is about to be sent, a part of the response."""
+        return self._head_sent or self._fields is not None
+
+    # -- the handler's side
+
+    def connection_info(self) -> ConnectionInfo:
+        return self._connection.info
+
+    def count_bytes(self, wire: WireBytes) -> int:
+        self.wire = wire
+        return 0
+
+    def unwritten(self) -> int:
+        return 0
+
+    def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
+        if self.done or self.answering:
+            return False
+        self._connection.send_interim(self.stream_id, [_status_field(status), *items])
+        return True
+
+    def begin_tunnel(self) -> None:
+        self._tunnel = True
+        self.request_done = False
+
+    def half_close(self) -> None:
+        self._submit(True)
+
+    def send_head(self, status: int, headers: Headers, body: int) -> None:
+        items = headers.items
+        if body == TUNNEL:
+            if status == 101:
+                status = 200  # RFC 8441 section 4
+            items = [item for item in items if item[0] not in _HOP_FIELDS]
+        self._fields = [_status_field(status), *items]
+        self._connection.on_response_head(self)
+
+    def send_data(self, data: bytes) -> None:
+        if self._to_head or not data:
+            return
+        if self._data:
+            self._submit(False)
+        self._data = data
+
+    def flush(self) -> None:
+        if self._fields is not None or self._data:
+            self._submit(False)
+
+    def end(self) -> None:
+        if not self.done:
+            self._submit(True)
+            self._ended()
+
+    def end_with(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        if not trailers or self._to_head:
+            self.end()
+        elif not self.done:
+            self._submit(False)
+            self._connection.send_trailers(self.stream_id, trailers)
+            self._ended()
+
+    def _submit(self, end: bool) -> None:
+        """Hand over what was held back."""
+        connection = self._connection
+        fields = self._fields
+        data = self._data
+        if self.done:
+            return
+        if fields is not None:
+            self._fields = None
+            self._head_sent = True
+            connection.send_headers(self.stream_id, fields, end and not data)
+            if end and not data:
+                return
+        if data:
+            self._data = b""
+            if connection.send_data(self, data, end) and not end and not self._blocked:
+                self._blocked = True
+                handler = self.handler
+                if handler is not None:
+                    handler.on_downstream_blocked()
+        elif end:
+            connection.end_data(self.stream_id)
+
+    def _ended(self) -> None:
+        self.handler = None
+        self.done = True
+        self.deadline = NEVER
+        self._paused = False
+        self.give_back()
+        self._connection.on_response_end(self)
+
+    def close_after(self) -> None:
+        """The connection goes on: what is wrong with one stream is its own affair."""
+
+    def reset(self) -> None:
+        self._give_up(INTERNAL_ERROR)
+
+    def abort(self) -> None:
+        self._give_up(INTERNAL_ERROR)
+
+    def _give_up(self, code: int) -> None:
+        self.handler = None
+        self._fields = None
+        self._data = b""
+        if not self.done:
+            self.done = True
+            self.deadline = NEVER
+            self._paused = False
+            self.give_back()
+            self._connection.reset(self.stream_id, code)
+
+    def lose(self) -> Stream | None:
+        """The client wants it no more; the handler, if it is to be told."""
+        handler = self.handler
+        self.handler = None
+        self.done = True
+        self._fields = None
+        self._data = b""
+        self._paused = False
+        self.give_back()
+        return handler
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self._held:
+                self.give_back()
+                self._connection.request_flush()
+
+    def arm(self, deadline: float) -> None:
+        self.deadline = deadline
+        self._connection.arm_at(deadline)
+
+
+class Http2Downstream(Http2Connection, Connection):
+    """The streams of one client, and what they share."""
+
+    __slots__ = (
+        "_began", "_born", "_close_deadline", "_closed_here", "_drain_deadline", "_draining", "_fields",
+        "_finished", "_head_deadline", "_idle_deadline", "_last_stream", "_listener",
+        "_options", "_phase", "_premature", "_requests", "_resetting", "_stats", "_streams", "_unsent",
+        "_waiting", "agreed_http2", "info",
+    )  # fmt: skip
+
+    def __init__(self, listener: HttpListener, info: ConnectionInfo | None = None) -> None:
+        """``info`` is what is known already of a connection that was HTTP/1 so far, or might have been."""
+        options = listener.options
+        stats = options.http2_stats
+        assert stats is not None, "HTTP/2 is not spoken here"
+        super().__init__(
+            listener.wheel,
+            options.http2,
+            stats,
+            True,
+            options.max_header_bytes,
+            options.max_header_count,
+        )
+        self._listener: Final = listener
+        self._options: Final = options
+        self._stats: Final = listener.http_stats
+        self._fields: Final = RequestFields(
+            options.max_header_bytes,
+            options.max_header_count,
+            options.underscores,
+            options.http2.allow_connect,
+        )
+        self._streams: Final[dict[int, Http2Request]] = {}
+        self._waiting: Final[list[Http2Request]] = []  # whose clients have too much to take already
+        self._resetting: Final[list[int]] = []  # answered before they had been sent completely
+        self._requests: int = 0
+        self._last_stream: int = 0
+        self._finished: int = 0
+        self._premature: int = 0  # resets
+        self._phase: int = _SERVING
+        self._closed_here: bool = False
+        self._draining: bool = False
+        self._began: bool = False
+        self._born: float = 0.0
+        self._idle_deadline: float = NEVER
+        self._head_deadline: float = NEVER
+        self._drain_deadline: float = NEVER  # for requests that were on their way at the first GOAWAY
+        self._close_deadline: float = NEVER
+        self._unsent: int = 0
+        self.agreed_http2: bool = False  # by ALPN; here it is spoken anyhow
+        self.info: Final = info or ConnectionInfo()
+        self.info.protocol = "HTTP/2"
+
+    # -- the event loop's side
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        if not self._listener.admit(self):
+            self._listening = False
+            self._closed_here = True
+            transport.abort()
+            return
+        self._listener.describe(self.info, transport)
+        self._begin(transport, self._now)
+
+    def take_over(self, transport: asyncio.Transport, born: float, data: bytes) -> None:
+        """Speak HTTP/2 on a connection that was opened at ``born`` and begins with ``data``."""
+        self._begin(transport, born)
+        self.data_received(data)
+
+    def _begin(self, transport: asyncio.Transport, born: float) -> None:
+        self._transport = transport
+        self._born = born
+        self._began = True
+        self._stats.downstream_cx_http2_total.value += 1
+        self._stats.downstream_cx_http2_active.value += 1
+        transport.set_write_buffer_limits(self._options.buffer_limit)
+        self._start_idle(self._now)
+        self._start_pings(self._now)
+        self._arm()
+
+    def eof_received(self) -> bool:
+        return False  # as in Envoy, a client that closes its half has gone
+
+    def connection_lost(self, error: Exception | None) -> None:
+        now = time.monotonic()
+        self._now = now
+        self._wheel.disarm(self)
+        self._transport = None
+        self._listening = False
+        busy = self._lose_all(CLIENT_GONE, now)
+        if self._began:
+            self._stats.downstream_cx_http2_active.value -= 1
+        self._listener.forget(self, self._closed_here, busy, now - self._born)
+
+    def _lose_all(self, failure: Failure, now: float) -> bool:
+        """Tell all handlers that there is no client any more; whether there were any."""
+        busy = False
+        for request in list(self._streams.values()):
+            handler = request.lose()
+            if handler is not None:
+                busy = True
+                try:
+                    handler.on_downstream_reset(failure, now)
+                except Exception as bug:  # noqa: BLE001 - the others must hear of it, too
+                    report_bug(self._wheel.loop, bug, "giving up a request")
+        self._http2_stats.streams_active.value -= len(self._streams)
+        self._streams.clear()
+        self._waiting.clear()
+        self._resetting.clear()
+        return busy
+
+    # -- the engine's side
+
+    def on_headers(self, stream_id: int, fields: Fields, end: bool) -> None:
+        if not self._listening:
+            return
+        now = self._now
+        request = Http2Request(self, stream_id, now)
+        self._streams[stream_id] = request
+        self._last_stream = stream_id
+        self._http2_stats.streams_active.value += 1
+        head = self._fields.read(fields, end)
+        if head is None:
+            self._refuse(request, self._fields.fault)
+            return
+        self._count_dropped()
+        self._requests += 1
+        self._stats.downstream_rq_http2_total.value += 1
+        options = self._options
+        if options.max_requests_per_connection and self._requests >= options.max_requests_per_connection:
+            if not self._draining:
+                self._stats.downstream_cx_max_requests_reached.value += 1
+            self.drain(now)
+        if not end:
+            request.expect_body(head)
+        handler = self._listener.factory.new_stream(request)
+        try:
+            request.begin(head, handler, now)
+        except Exception as error:  # noqa: BLE001 - one broken request must not take others with it
+            report_bug(self._wheel.loop, error, "reading a request")
+            request.abort()
+
+    def _count_dropped(self) -> None:
+        if self._fields.dropped:
+            self._http2_stats.dropped_headers_with_underscores.value += self._fields.dropped
+            self._fields.dropped = 0
+
+    def on_interim(self, stream_id: int, fields: Fields) -> None:
+        """Clients send none."""
+
+    def on_data(self, stream_id: int, data: bytes, end: bool) -> None:
+        request = self._streams.get(stream_id)
+        if request is None:
+            self._engine.consume(stream_id, len(data))
+            return
+        now = self._now
+        try:
+            good = not data or request.take(data, now)
+            if good and end:
+                good = request.end_request(now)
+            elif good and request.handler is not None:
+                request.handler.on_request_flush()
+        except Exception as error:  # noqa: BLE001 - as in on_headers
+            report_bug(self._wheel.loop, error, "reading a request")
+            request.abort()
+            return
+        if not good:
+            self._refuse(request, _BAD_LENGTH)
+
+    def on_trailers(self, stream_id: int, fields: Fields) -> None:
+        request = self._streams.get(stream_id)
+        if request is None:
+            return
+        trailers = read_trailers(fields)
+        if trailers is None:
+            self._refuse(request, BAD_FIELD)
+            return
+        self._http2_stats.trailers.value += 1
+        request.add_trailers(trailers)
+        try:
+            if not request.end_request(self._now):
+                self._refuse(request, _BAD_LENGTH)
+        except Exception as error:  # noqa: BLE001 - as in on_headers
+            report_bug(self._wheel.loop, error, "reading a request")
+            request.abort()
+
+    def on_reset(self, stream_id: int, code: int) -> None:
+        self._http2_stats.rx_reset.value += 1
+        request = self._streams.get(stream_id)
+        if request is None:
+            return
+        if not request.answering and self._now - request.born < _PREMATURE_SECONDS:
+            self._premature += 1
+        self._lose(request, CLIENT_CANCELLED if code else CLIENT_FINISHED)
+
+    def on_closed(self, stream_id: int, code: int) -> None:
+        request = self._streams.pop(stream_id, None)
+        if request is None:
+            if self._listening:
+                self._count_refused(code)
+            return
+        self._http2_stats.streams_active.value -= 1
+        self._finished += 1
+        request.give_back()
+        if request.handler is not None:
+            self._lose(request, WRONG_LENGTH)  # or trailers that are none; the engine has reset it
+        if not self._streams:
+            self._start_idle(time.monotonic())
+        if 2 * self._premature >= max(_PREMATURE_RESETS, self._finished) and self._listening:
+            self._stats.downstream_rq_too_many_premature_resets.value += 1
+            self._fail(ENHANCE_YOUR_CALM, TOO_MANY_RESETS)
+
+    def _count_refused(self, code: int) -> None:
+        """The engine has reset a stream before anything was heard of it: there are too many, or malformed."""
+        if code == REFUSED_STREAM:
+            self._http2_stats.stream_refused_errors.value += 1
+            self._http2_stats.tx_reset.value += 1
+        elif code == PROTOCOL_ERROR:
+            self._tell(Http2Request(self, 0, self._now), BAD_MESSAGE)
+            self._refuse_message(BAD_MESSAGE)
+
+    def _tell(self, request: Http2Request, failure: Failure) -> None:
+        """Have a request counted and logged that could not be read, as Envoy does."""
+        self._stats.downstream_rq_http2_total.value += 1
+        try:
+            self._listener.factory.new_stream(request).on_downstream_reset(failure, self._now)
+        except Exception as error:  # noqa: BLE001 - as in on_headers
+            report_bug(self._wheel.loop, error, "refusing a request")
+
+    def _lose(self, request: Http2Request, failure: Failure) -> None:
+        handler = request.lose()
+        if handler is None:
+            return
+        try:
+            handler.on_downstream_reset(failure, self._now)
+        except Exception as error:  # noqa: BLE001 - as in on_headers
+            report_bug(self._wheel.loop, error, "giving up a request")
+
+    def on_settings(self) -> None:
+        """How many streams we may open: none, for nothing is pushed."""
+
+    def on_goaway(self, last_stream_id: int, code: int) -> None:
+        """The client opens no further stream; what it has asked for it still wants."""
+
+    # -- what clients must not do
+
+    def _refuse(self, request: Http2Request, fault: int) -> None:
+        """A message that cannot be taken."""
+        stats = self._http2_stats
+        self._count_dropped()
+        code = INTERNAL_ERROR
+        failure = _FAULTS[fault]
+        if fault == UNDERSCORES:
+            stats.requests_rejected_with_underscores_in_headers.value += 1
+        elif fault == TOO_LARGE:
+            stats.header_list_size_too_large.value += 1
+        elif fault == TOO_MANY:
+            stats.header_overflow.value += 1
+        else:
+            code = PROTOCOL_ERROR
+        if request.head is None:
+            self._tell(request, failure)
+        self._lose(request, failure)
+        self.reset(request.stream_id, code)
+        if code == PROTOCOL_ERROR and failure is not WRONG_LENGTH:
+            self._refuse_message(failure)
+
+    def _refuse_message(self, failure: Failure) -> None:
+        """As in Envoy, a malformed message costs its connection unless it is said to cost its stream."""
+        self._http2_stats.rx_messaging_error.value += 1
+        if not self._settings.stream_errors:
+            self._fail(PROTOCOL_ERROR, failure)
+
+    def _fail(self, code: int, failure: Failure) -> None:
+        if not self._listening:
+            return
+        self._listening = False
+        self._closed_here = True
+        if code:
+            self._stats.downstream_cx_protocol_error.value += 1
+        self._http2_stats.goaway_sent.value += 1
+        if not self._engine.shut_down(code) and self._transport is not None:
+            self._transport.write(goaway_frame(self._last_stream, code))
+        self._lose_all(failure, self._now)
+        self._phase = _CLOSING
+        self.request_flush()
+
+    # -- the streams' side
+
+    def send_interim(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
+        if self.count_frame():
+            self._engine.send_interim(stream_id, fields)
+            self.request_flush()
+
+    def send_headers(self, stream_id: int, fields: list[tuple[bytes, bytes]], end: bool) -> None:
+        if self.count_frame():
+            self._engine.send_headers(stream_id, fields, end)
+            self.request_flush()
+
+    def send_data(self, request: Http2Request, data: bytes, end: bool) -> bool:
+        """Queue it; whether so much waits now that no more should come."""
+        if not self.count_frame():
+            return False
+        self._engine.send_data(request.stream_id, data, end)
+        self.request_flush()
+        if end or self._engine.queued(request.stream_id) <= self._options.buffer_limit:
+            return False
+        self._waiting.append(request)
+        return True
+
+    def end_data(self, stream_id: int) -> None:
+        if self.count_frame():
+            self._engine.end(stream_id)
+            self.request_flush()
+
+    def send_trailers(self, stream_id: int, trailers: list[tuple[bytes, bytes]]) -> None:
+        if self.count_frame():
+            self._http2_stats.trailers.value += 1
+            self._engine.send_trailers(stream_id, trailers)
+            self.request_flush()
+
+    def reset(self, stream_id: int, code: int) -> None:
+        self._http2_stats.tx_reset.value += 1
+        self._engine.reset(stream_id, code)
+        self.request_flush()
+
+    def consume(self, stream_id: int, count: int) -> None:
+        self._engine.consume(stream_id, count)
+
+    def on_response_head(self, request: Http2Request) -> None:
+        """A response begins."""
+        if not request.request_done:
+            self._stats.downstream_rq_response_before_rq_complete.value += 1
+        if self._listener.drain_close and not self._draining:
+            self._stats.downstream_cx_drain_close.value += 1
+            self.drain(self._now)
+
+    def on_response_end(self, request: Http2Request) -> None:
+        """A response is complete. What the client would still send of the request is not wanted."""
+        if not request.request_done:
+            self._stats.downstream_rq_rx_reset.value += 1
+            self._resetting.append(request.stream_id)
+
+    # -- writing
+
+    def _count_received(self, count: int) -> None:
+        self._stats.downstream_cx_rx_bytes_total.value += count
+
+    def _count_sent(self, count: int) -> None:
+        self._stats.downstream_cx_tx_bytes_total.value += count
+
+    def _flushed(self) -> None:
+        if self._waiting:
+            self._look_at_waiting()
+        if self._resetting:
+            self._reset_answered()
+        if self._phase == _SERVING:
+            if self._draining and not self._streams and self._drain_deadline == NEVER:
+                self._shut()
+            elif self._watch.unfinished() and self._options.head_timeout > 0.0:
+                if self._head_deadline == NEVER:
+                    self._head_deadline = self._now + self._options.head_timeout
+                    self.arm_at(self._head_deadline)
+            else:
+                self._head_deadline = NEVER
+        elif self._phase == _CLOSING and not self._blocked:
+            self._linger()
+
+    def _look_at_waiting(self) -> None:
+        limit = self._options.buffer_limit
+        for request in list(self._waiting):
+            if not request.look(self._engine.queued(request.stream_id), limit):
+                self._waiting.remove(request)
+
+    def _reset_answered(self) -> None:
+        """Responses that are out while their requests are still coming in: the rest is not wanted."""
+        for stream_id in list(self._resetting):
+            if self._engine.queued(stream_id) == 0 and not self._blocked:
+                self._resetting.remove(stream_id)
+                if stream_id in self._streams:
+                    self._engine.reset(stream_id, NO_ERROR)
+                    self.request_flush()
+
+    # -- deadlines
+
+    def arm_at(self, deadline: float) -> None:
+        """Look after things at ``deadline`` at the latest."""
+        if deadline < self.deadline:
+            self._wheel.arm(self, deadline)
+
+    def _start_idle(self, now: float) -> None:
+        timeout = self._options.idle_timeout
+        self._idle_deadline = now + timeout if timeout > 0.0 else NEVER
+        self.arm_at(self._idle_deadline)
+
+    def _arm(self) -> None:
+        deadline = min(
+            self._head_deadline,
+            self._close_deadline,
+            self._drain_deadline,
+            self._ping_deadline,
+            self._pong_deadline,
+        )
+        if not self._streams:
+            deadline = min(deadline, self._idle_deadline)
+        for request in self._streams.values():
+            if request.deadline < deadline:
+                deadline = request.deadline
+        if self._options.max_connection_duration > 0.0 and not self._draining:
+            deadline = min(deadline, self._born + self._options.max_connection_duration)
+        self._wheel.arm(self, deadline)
+
+    def _check_deadlines(self, now: float) -> None:
+        if self._close_deadline <= now:
+            self._check_closing()
+            return
+        if self._phase == _SERVING:
+            self._check_life(now)
+            for request in list(self._streams.values()):
+                if request.deadline <= now:
+                    request.deadline = NEVER
+                    handler = request.handler
+                    if handler is not None:
+                        try:
+                            handler.on_deadline(now)
+                        except Exception as error:  # noqa: BLE001 - as in on_headers
+                            report_bug(self._wheel.loop, error, "at a deadline")
+                            request.abort()
+        if self._transport is not None and self.deadline == NEVER:
+            self._arm()
+
+    def _check_life(self, now: float) -> None:
+        duration = self._options.max_connection_duration
+        if not self._check_pings(now):
+            self._closed_here = True
+            self._listening = False
+            if self._transport is not None:
+                self._transport.abort()
+        elif self._head_deadline <= now:
+            self._head_deadline = NEVER
+            self._stats.downstream_rq_header_timeout.value += 1
+            self._fail(NO_ERROR, HEAD_TOO_SLOW)
+        elif self._drain_deadline <= now:
+            self._drain_deadline = NEVER
+            self._http2_stats.goaway_sent.value += 1
+            self._engine.shut_down(NO_ERROR)
+        elif duration > 0.0 and self._born + duration <= now and not self._draining:
+            self._stats.downstream_cx_max_duration_reached.value += 1
+            self.drain(now)
+        elif self._idle_deadline <= now and not self._streams:
+            self._idle_deadline = NEVER
+            if not self._watch.in_head:
+                self._stats.downstream_cx_idle_timeout.value += 1
+                self.drain(now)
+
+    # -- closing
+
+    def drain(self, now: float) -> None:
+        """The connection is to end: say so, and take what is on its way for drain_timeout.
+
+        One that has never carried a request is closed at once, as in Envoy.
+        """
+        if self._draining or self._phase != _SERVING:
+            return
+        if self._requests == 0 and not self._streams:
+            self._draining = True
+            self._shut()
+        else:
+            self._announce(now)
+
+    def _announce(self, now: float) -> None:
+        self._draining = True
+        self._http2_stats.goaway_sent.value += 1
+        self._engine.announce_shutdown()
+        self._drain_deadline = now + self._options.drain_timeout
+        self.arm_at(self._drain_deadline)
+        self.request_flush()
+
+    def begin_drain(self) -> None:
+        if self._transport is not None and self._phase == _SERVING and not self._draining:
+            self._stats.downstream_cx_drain_close.value += 1
+            self._announce(time.monotonic())
+
+    def close_if_idle(self) -> None:
+        if self._streams or self._phase != _SERVING or self._watch.unfinished():
+            return
+        self._draining = True
+        self._drain_deadline = NEVER
+        self._shut()
+
+    def abort(self) -> None:
+        self._closed_here = True
+        self._listening = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _shut(self) -> None:
+        """No stream is left: a last GOAWAY, and the end."""
+        self._closed_here = True
+        self._listening = False
+        self._phase = _CLOSING
+        self._http2_stats.goaway_sent.value += 1
+        self._engine.shut_down(NO_ERROR)
+        self.request_flush()
+
+    def _linger(self) -> None:
+        """All is written. The client is given time to read it before the connection closes."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._phase = _LINGERING
+        if self._options.delayed_close_timeout <= 0.0:
+            transport.close()
+            self._set_close_deadline()
+            return
+        try:
+            transport.write_eof()
+        except OSError:  # the client has gone; the loop does not know yet
+            transport.abort()
+            return
+        self._set_close_deadline()
+
+    def _set_close_deadline(self) -> None:
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+        timeout = self._options.delayed_close_timeout
+        self._close_deadline = time.monotonic() + (timeout if timeout > 0.0 else 1.0)
+        self._arm()
+
+    def _check_closing(self) -> None:
+        """The client has had its time to close. One that still reads what is left gets as much again."""
+        transport = self._transport
+        if transport is None:
+            return
+        unsent = transport.get_write_buffer_size()
+        if unsent and unsent < self._unsent:
+            self._set_close_deadline()
+        else:
+            self._stats.downstream_cx_delayed_close_timeout.value += 1
+            transport.abort()
+
+    # -- Connection
+
+    def connection_info(self) -> ConnectionInfo:
+        return self.info
