@@ -111,7 +111,7 @@ class Http2Engine:
     def receive(self, data: bytes) -> bool:
         """Read ``data`` and call the events of it; False where the connection cannot go on.
 
-        Then ``output`` has what the peer is to be told.
+        A peer that breaks a rule is told in ``output``, and then the engine is ``finished``.
         """
         raise NotImplementedError
 
@@ -162,6 +162,10 @@ class Http2Engine:
 
         False where the engine is past writing one.
         """
+        raise NotImplementedError
+
+    def finished(self) -> bool:
+        """The connection is over for the engine, and ``output`` has had the GOAWAY that says so."""
         raise NotImplementedError
 
     def ping(self) -> None:

@@ -258,8 +258,8 @@ class RequestFields:
             # An intended difference: Envoy drops the field.
             return bool(head.authority) and (not host or host.lower() == head.authority.lower())
         head.authority = host
-        head.has_host = bool(host)
-        return True
+        head.has_host = True
+        return bool(host)
 
     def _set_target(self, head: RequestHead) -> bool:
         """Method, scheme and path in their form (sections 8.3.1)."""

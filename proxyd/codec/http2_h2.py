@@ -61,6 +61,7 @@ class H2Engine(Http2Engine):
         "_last_stream",
         "_options",
         "_streams",
+        "_terminated",
     )
 
     def __init__(
@@ -71,6 +72,7 @@ class H2Engine(Http2Engine):
         self._options: Final = options
         self._extra: bytes = b""  # frames that h2 does not know how to write
         self._heard_settings: bool = False
+        self._terminated: bool = False
         self._last_stream: int = 0
         self._streams: Final[dict[int, _Sending]] = {}
         # What a message may say is for http2_fields to judge.
@@ -111,6 +113,7 @@ class H2Engine(Http2Engine):
         try:
             events = self._connection.receive_data(data)
         except h2.exceptions.ProtocolError:
+            self._terminated = True  # h2 has written a GOAWAY
             return False
         for event in events:
             self._dispatch(event)
@@ -280,7 +283,10 @@ class H2Engine(Http2Engine):
         self._extra += goaway_frame(LAST_STREAM_ID, 0)
 
     def shut_down(self, code: int) -> bool:
+        if self._terminated:
+            return True
         if code:
+            self._terminated = True
             try:
                 self._connection.close_connection(code, last_stream_id=self._last_stream)
             except h2.exceptions.ProtocolError:
@@ -288,6 +294,9 @@ class H2Engine(Http2Engine):
         else:
             self._extra += goaway_frame(self._last_stream, 0)
         return True
+
+    def finished(self) -> bool:
+        return self._terminated
 
     def ping(self) -> None:
         self._connection.ping(bytes(8))

@@ -27,7 +27,7 @@ _OUTPUT: Final = 65536
 class Ngh2Engine(Http2Engine):
     """Who sends to a stream that the peer has just reset hears of that from the event behind."""
 
-    __slots__ = ("_connection", "_events", "_peer_max_streams")
+    __slots__ = ("_connection", "_events", "_finished", "_peer_max_streams")
 
     def __init__(
         self, events: Http2Events, options: Http2Options, server: bool, max_bytes: int, max_count: int
@@ -52,6 +52,7 @@ class Ngh2Engine(Http2Engine):
         window = options.initial_connection_window_size
         if window > DEFAULT_WINDOW:
             self._connection.set_local_window_size(window)
+        self._finished: bool = False
         self._peer_max_streams: int = options.max_concurrent_streams
 
     def receive(self, data: bytes) -> bool:
@@ -60,7 +61,8 @@ class Ngh2Engine(Http2Engine):
         except ngh2.NGH2Error:
             self._dispatch()
             return False
-        return self._dispatch()
+        self._dispatch()
+        return not self._finished
 
     def output(self) -> bytes:
         try:
@@ -70,9 +72,8 @@ class Ngh2Engine(Http2Engine):
         self._dispatch()
         return data
 
-    def _dispatch(self) -> bool:
-        """Call the events that have collected; False where one of them is the end of the connection."""
-        alive = True
+    def _dispatch(self) -> None:
+        """Call the events that have collected."""
         events = self._events
         for event in self._connection.events():
             if isinstance(event, (ngh2.RequestReceived, ngh2.ResponseReceived)):
@@ -95,8 +96,7 @@ class Ngh2Engine(Http2Engine):
             elif isinstance(event, ngh2.PingAcknowledged):
                 events.on_pong()
             elif isinstance(event, ngh2.ConnectionClosed):
-                alive = False
-        return alive
+                self._finished = event.error_code != 0
 
     def open(self, fields: list[tuple[bytes, bytes]], end: bool) -> int:
         try:
@@ -156,6 +156,8 @@ class Ngh2Engine(Http2Engine):
             pass
 
     def shut_down(self, code: int) -> bool:
+        if self._finished:
+            return True
         try:
             if code:
                 self._connection.terminate_connection(code)
@@ -164,6 +166,9 @@ class Ngh2Engine(Http2Engine):
         except ngh2.NGH2Error:
             return False
         return True
+
+    def finished(self) -> bool:
+        return self._finished
 
     def ping(self) -> None:
         try:

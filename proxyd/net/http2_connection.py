@@ -84,8 +84,8 @@ class Http2Connection(Timed, Http2Events):
         """The connection cannot go on: tell the peer with GOAWAY, all streams, and close."""
         raise NotImplementedError
 
-    def _flushed(self) -> None:
-        """All was written that the peer's windows and the transport take."""
+    def _flushed(self) -> bool:
+        """All was written that the peer's windows and the transport take. True where there is more now."""
         raise NotImplementedError
 
     def _check_deadlines(self, now: float) -> None:
@@ -116,10 +116,15 @@ class Http2Connection(Timed, Http2Events):
         if flood:
             self._count_flood(flood)
             self._fail(ENHANCE_YOUR_CALM, _FLOODS[flood])
-        elif not self._engine.receive(data) and self._listening:
+        elif not self._engine.receive(data):
+            self._give_up()
+        self._write()
+
+    def _give_up(self) -> None:
+        """The engine finds that the peer has broken the protocol."""
+        if self._listening:
             self._http2_stats.rx_messaging_error.value += 1
             self._fail(PROTOCOL_ERROR, CODEC_ERROR)
-        self._write()
 
     def _count_flood(self, flood: int) -> None:
         stats = self._http2_stats
@@ -167,14 +172,18 @@ class Http2Connection(Timed, Http2Events):
         if transport is None:
             return
         engine = self._engine
-        while not self._blocked:
-            data = engine.output()
-            if not data:
-                self._watch.unread = 0  # the peer takes what it makes us answer
+        while True:
+            while not self._blocked:
+                data = engine.output()
+                if not data:
+                    self._watch.unread = 0  # the peer takes what it makes us answer
+                    break
+                self._count_sent(len(data))
+                transport.write(data)
+            if engine.finished() and self._listening:
+                self._give_up()
+            if not self._flushed() or self._blocked:
                 break
-            self._count_sent(len(data))
-            transport.write(data)
-        self._flushed()
 
     def count_frame(self) -> bool:
         """A frame of ours is to be queued; False, and the end, where the peer takes none of very many."""

@@ -15,7 +15,6 @@ from proxyd.codec.http2 import (
     INTERNAL_ERROR,
     NO_ERROR,
     PROTOCOL_ERROR,
-    REFUSED_STREAM,
     Fields,
 )
 from proxyd.codec.http2_fields import (
@@ -324,8 +323,8 @@ class Http2Downstream(Http2Connection, Connection):
     __slots__ = (
         "_began", "_born", "_close_deadline", "_closed_here", "_drain_deadline", "_draining", "_fields",
         "_finished", "_head_deadline", "_idle_deadline", "_last_stream", "_listener",
-        "_options", "_phase", "_premature", "_requests", "_resetting", "_stats", "_streams", "_unsent",
-        "_waiting", "agreed_http2", "info",
+        "_options", "_phase", "_premature", "_requests", "_resetting", "_said_last", "_stats", "_streams",
+        "_unsent", "_waiting", "agreed_http2", "info",
     )  # fmt: skip
 
     def __init__(self, listener: HttpListener, info: ConnectionInfo | None = None) -> None:
@@ -360,6 +359,7 @@ class Http2Downstream(Http2Connection, Connection):
         self._phase: int = _SERVING
         self._closed_here: bool = False
         self._draining: bool = False
+        self._said_last: bool = False
         self._began: bool = False
         self._born: float = 0.0
         self._idle_deadline: float = NEVER
@@ -531,11 +531,8 @@ class Http2Downstream(Http2Connection, Connection):
             self._fail(ENHANCE_YOUR_CALM, TOO_MANY_RESETS)
 
     def _count_refused(self, code: int) -> None:
-        """The engine has reset a stream before anything was heard of it: there are too many, or malformed."""
-        if code == REFUSED_STREAM:
-            self._http2_stats.stream_refused_errors.value += 1
-            self._http2_stats.tx_reset.value += 1
-        elif code == PROTOCOL_ERROR:
+        """The engine has reset a stream before anything was heard of it: its head was malformed."""
+        if code == PROTOCOL_ERROR:
             self._tell(Http2Request(self, 0, self._now), BAD_MESSAGE)
             self._refuse_message(BAD_MESSAGE)
 
@@ -603,6 +600,7 @@ class Http2Downstream(Http2Connection, Connection):
             self._transport.write(goaway_frame(self._last_stream, code))
         self._lose_all(failure, self._now)
         self._phase = _CLOSING
+        self._set_close_deadline()
         self.request_flush()
 
     # -- the streams' side
@@ -669,14 +667,14 @@ class Http2Downstream(Http2Connection, Connection):
     def _count_sent(self, count: int) -> None:
         self._stats.downstream_cx_tx_bytes_total.value += count
 
-    def _flushed(self) -> None:
+    def _flushed(self) -> bool:
         if self._waiting:
             self._look_at_waiting()
-        if self._resetting:
-            self._reset_answered()
+        more = bool(self._resetting) and self._reset_answered()
         if self._phase == _SERVING:
             if self._draining and not self._streams and self._drain_deadline == NEVER:
                 self._shut()
+                more = True
             elif self._watch.unfinished() and self._options.head_timeout > 0.0:
                 if self._head_deadline == NEVER:
                     self._head_deadline = self._now + self._options.head_timeout
@@ -685,6 +683,7 @@ class Http2Downstream(Http2Connection, Connection):
                 self._head_deadline = NEVER
         elif self._phase == _CLOSING and not self._blocked:
             self._linger()
+        return more
 
     def _look_at_waiting(self) -> None:
         limit = self._options.buffer_limit
@@ -692,14 +691,16 @@ class Http2Downstream(Http2Connection, Connection):
             if not request.look(self._engine.queued(request.stream_id), limit):
                 self._waiting.remove(request)
 
-    def _reset_answered(self) -> None:
+    def _reset_answered(self) -> bool:
         """Responses that are out while their requests are still coming in: the rest is not wanted."""
+        more = False
         for stream_id in list(self._resetting):
             if self._engine.queued(stream_id) == 0 and not self._blocked:
                 self._resetting.remove(stream_id)
                 if stream_id in self._streams:
                     self._engine.reset(stream_id, NO_ERROR)
-                    self.request_flush()
+                    more = True
+        return more
 
     # -- deadlines
 
@@ -762,8 +763,7 @@ class Http2Downstream(Http2Connection, Connection):
             self._fail(NO_ERROR, HEAD_TOO_SLOW)
         elif self._drain_deadline <= now:
             self._drain_deadline = NEVER
-            self._http2_stats.goaway_sent.value += 1
-            self._engine.shut_down(NO_ERROR)
+            self._say_last()
         elif duration > 0.0 and self._born + duration <= now and not self._draining:
             self._stats.downstream_cx_max_duration_reached.value += 1
             self.drain(now)
@@ -819,9 +819,16 @@ class Http2Downstream(Http2Connection, Connection):
         self._closed_here = True
         self._listening = False
         self._phase = _CLOSING
-        self._http2_stats.goaway_sent.value += 1
-        self._engine.shut_down(NO_ERROR)
+        self._set_close_deadline()
+        self._say_last()
         self.request_flush()
+
+    def _say_last(self) -> None:
+        """The last GOAWAY: no stream is taken after those that are there."""
+        if not self._said_last:
+            self._said_last = True
+            self._http2_stats.goaway_sent.value += 1
+            self._engine.shut_down(NO_ERROR)
 
     def _linger(self) -> None:
         """All is written. The client is given time to read it before the connection closes."""

@@ -26,7 +26,6 @@ class Http2Stats:
         )
         self.rx_messaging_error: Final = scope.counter("rx_messaging_error")
         self.rx_reset: Final = scope.counter("rx_reset")
-        self.stream_refused_errors: Final = scope.counter("stream_refused_errors")
         self.trailers: Final = scope.counter("trailers")
         self.tx_reset: Final = scope.counter("tx_reset")
         self.streams_active: Final = scope.gauge("streams_active")
@@ -35,7 +34,8 @@ class Http2Stats:
 
 
 _ZERO_COUNTERS: Final = """
-    cookies_total_bytes_too_large headers_cb_no_stream metadata_empty_frames tx_flush_timeout
+    cookies_total_bytes_too_large headers_cb_no_stream metadata_empty_frames stream_refused_errors
+    tx_flush_timeout
 """
 _ZERO_GAUGES: Final = """
     deferred_stream_close outbound_control_frames_active outbound_frames_active pending_send_bytes

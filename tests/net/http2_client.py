@@ -1,15 +1,17 @@
 """A client that speaks HTTP/2 to a stage: h2 for what a client does, hyperframe for what it must not do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+import pytest
 from hyperframe.frame import Frame
 
 from proxyd.codec.http2 import PREFACE
+from proxyd.codec.http2_engine import H2, NGH2, choose_engine, ngh2_is_installed
 from tests.net.playbook import Client, Stage
 
 Fields = list[tuple[str, str]]
@@ -49,8 +51,14 @@ class Http2Client:
         self.connection.local_settings = h2.settings.Settings(
             client=True, initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
         )
+        machine: Any = self.connection.state_machine
+        machine._transitions = dict(machine._transitions)
+        for state in (h2.connection.ConnectionState.IDLE, h2.connection.ConnectionState.CLIENT_OPEN):
+            goaway = (state, h2.connection.ConnectionInputs.RECV_GOAWAY)
+            machine._transitions[goaway] = (None, state)  # what is under way goes on
         self.answers: dict[int, Answer] = {}
         self.goaways: list[tuple[int, int]] = []  # last stream and code of each
+        self.resets: dict[int, int] = {}  # codes by stream, of such as h2 knows nothing of, too
         self.pings = 0
         self.settings: dict[int, int] = {}
         self.reads_on = True  # gives the windows back
@@ -73,18 +81,15 @@ class Http2Client:
         if not data:
             return
         self._raw += data
-        self._look_for_goaways()
-        connection: Any = self.connection
-        if connection.state_machine.state == h2.connection.ConnectionState.CLOSED:
-            connection.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN
-        for event in connection.receive_data(data):
+        self._look_at_frames()
+        for event in self.connection.receive_data(data):
             self._take(event)
         data = self.connection.data_to_send()
         if data and not self.client.closed:
             self.client.say(data)
             self.listen()
 
-    def _look_for_goaways(self) -> None:
+    def _look_at_frames(self) -> None:
         while len(self._raw) >= 9:
             length = int.from_bytes(self._raw[:3], "big")
             if len(self._raw) < 9 + length:
@@ -93,6 +98,9 @@ class Http2Client:
             if self._raw[3] == 7:
                 last = int.from_bytes(payload[:4], "big")
                 self.goaways.append((last, int.from_bytes(payload[4:8], "big")))
+            elif self._raw[3] == 3:
+                stream_id = int.from_bytes(self._raw[5:9], "big")
+                self.resets[stream_id] = int.from_bytes(payload, "big")
             del self._raw[: 9 + length]
 
     def _take(self, event: Any) -> None:
@@ -171,3 +179,19 @@ def raw(play: Stage) -> Client:
     client.say(PREFACE + b"\0\0\0\x04\0\0\0\0\0")
     client.heard()
     return client
+
+
+def engines() -> list[Any]:
+    """Both engines, as parameters of a fixture that yields from them the name of the one in use."""
+    return [pytest.param(_using(name), id=name) for name in (NGH2, H2)]
+
+
+def _using(name: str) -> Callable[[], Iterator[str]]:
+    def use() -> Iterator[str]:
+        if name == NGH2 and not ngh2_is_installed():
+            pytest.skip("ngh2 is not installed")
+        before = choose_engine(name)
+        yield name
+        choose_engine(before)
+
+    return use
