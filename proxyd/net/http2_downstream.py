@@ -523,7 +523,11 @@ class Http2Downstream(Http2Connection, Connection):
         self._finished += 1
         request.give_back()
         if request.handler is not None:
-            self._lose(request, WRONG_LENGTH)  # or trailers that are none; the engine has reset it
+            # The engine has reset it. Where no length was announced, its trailers were none.
+            failure = WRONG_LENGTH if request.left >= 0 else BAD_MESSAGE
+            self._lose(request, failure)
+            if failure is BAD_MESSAGE and self._listening:
+                self._refuse_message(failure)
         if not self._streams:
             self._start_idle(time.monotonic())
         if 2 * self._premature >= max(_PREMATURE_RESETS, self._finished) and self._listening:
