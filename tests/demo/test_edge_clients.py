@@ -76,16 +76,3 @@ def test_curl_speaks_either_version(stage: Stage) -> None:
     assert curl(stage, "--http1.1", https) == ["1.1", "200", "0"]
     assert curl(stage, "--http2-prior-knowledge", plain)[:2] == ["2", "200"]
     assert curl(stage, "--http2", plain)[:2] == ["1.1", "200"]  # as Envoy, without an upgrade from HTTP/1.1
-
-
-@pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load (nghttp2-client) is not installed")
-def test_h2load_is_content(stage: Stage) -> None:
-    done = subprocess.run(
-        ["h2load", "-n", "2000", "-c", "8", "-m", "16", f"https://localhost:{stage.port(edge.HTTPS)}/"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert "2000 succeeded, 0 failed, 0 errored, 0 timeout" in done.stdout, done.stdout + done.stderr
-    assert "Application protocol: h2" in done.stdout
