@@ -32,6 +32,7 @@ from proxyd.errors import (
     Failure,
 )
 from proxyd.net.bugs import report_bug
+from proxyd.net.http2_stream import Http2Stream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
 from proxyd.stats.http2_scopes import Http2Stats
 
@@ -40,9 +41,9 @@ class Http2Connection(Timed, Http2Events):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (
-        "_blocked", "_engine", "_flusher", "_http2_stats", "_listening", "_now", "_ping_deadline",
+        "_blocked", "_buffer_limit", "_engine", "_http2_stats", "_listening", "_now", "_ping_deadline",
         "_pings", "_pong_deadline", "_reading", "_scheduled", "_settings", "_transport", "_unwritten",
-        "_watch", "_wheel",
+        "_waiting", "_watch", "_wheel",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +54,7 @@ class Http2Connection(Timed, Http2Events):
         server: bool,
         max_header_bytes: int,
         max_header_count: int,
+        buffer_limit: int,
     ) -> None:
         super().__init__()
         now = time.monotonic()
@@ -63,6 +65,8 @@ class Http2Connection(Timed, Http2Events):
         self._watch: Final = FrameWatch(settings, max_header_bytes, server, now)
         self._transport: asyncio.Transport | None = None
         self._now: float = now
+        self._buffer_limit: Final = buffer_limit  # of what waits, in the transport and of each stream
+        self._waiting: Final[list[Http2Stream]] = []  # whose peers have too much to take already
         self._blocked: bool = False  # the transport is full
         self._reading: bool = False  # inside a callback that will flush itself
         self._scheduled: bool = False
@@ -195,6 +199,48 @@ class Http2Connection(Timed, Http2Events):
                 self._fail(ENHANCE_YOUR_CALM, OUTBOUND_FLOOD)
                 return False
         return True
+
+    # -- the streams' side
+
+    def send_data(self, stream: Http2Stream, data: bytes, end: bool) -> bool:
+        """Queue it; whether so much waits now that no more should come."""
+        if not self.count_frame():
+            return False
+        self._engine.send_data(stream.stream_id, data, end)
+        self.request_flush()
+        if end or self._engine.queued(stream.stream_id) <= self._buffer_limit:
+            return False
+        self._waiting.append(stream)
+        return True
+
+    def end_data(self, stream_id: int) -> None:
+        """A message whose data has gone is complete."""
+        if self.count_frame():
+            self._engine.end(stream_id)
+            self.request_flush()
+
+    def send_trailers(self, stream_id: int, trailers: list[tuple[bytes, bytes]]) -> None:
+        """A message whose data has gone ends with these."""
+        if self.count_frame():
+            self._http2_stats.trailers.value += 1
+            self._engine.send_trailers(stream_id, trailers)
+            self.request_flush()
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """Break a stream off."""
+        self._http2_stats.tx_reset.value += 1
+        self._engine.reset(stream_id, code)
+        self.request_flush()
+
+    def consume(self, stream_id: int, count: int) -> None:
+        """The peer may send so much more."""
+        self._engine.consume(stream_id, count)
+
+    def look_at_waiting(self) -> None:
+        """Something was written: perhaps streams that waited for it may go on."""
+        for stream in list(self._waiting):
+            if not stream.look(self._engine.queued(stream.stream_id), self._buffer_limit):
+                self._waiting.remove(stream)
 
     # -- deadlines
 

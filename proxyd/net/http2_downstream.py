@@ -8,8 +8,6 @@ import asyncio
 import time
 from typing import Final
 
-from proxyd.codec.framing import LENGTH, TUNNEL, parse_length
-from proxyd.codec.headers import Headers
 from proxyd.codec.http2 import (
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
@@ -27,7 +25,6 @@ from proxyd.codec.http2_fields import (
     read_trailers,
 )
 from proxyd.codec.http2_frames import goaway_frame
-from proxyd.codec.messages import AUTHORITY_BYTES, RequestHead
 from proxyd.errors import BAD_FIELD as FIELD_FAILURE
 from proxyd.errors import (
     BAD_MESSAGE,
@@ -36,7 +33,6 @@ from proxyd.errors import (
     CLIENT_GONE,
     FIELDS_TOO_LARGE,
     HEAD_TOO_SLOW,
-    INVALID_AUTHORITY,
     TOO_MANY_FIELDS,
     UNDERSCORE_IN_FIELD,
     WRONG_LENGTH,
@@ -44,11 +40,10 @@ from proxyd.errors import (
 )
 from proxyd.errors import PREMATURE_RESETS as TOO_MANY_RESETS
 from proxyd.filters.connection_info import ConnectionInfo
-from proxyd.filters.stream_info import WireBytes
 from proxyd.net.bugs import report_bug
 from proxyd.net.http2_connection import Http2Connection
+from proxyd.net.http2_request import Http2Request
 from proxyd.net.listener import Connection, HttpListener
-from proxyd.net.stream import DownstreamStream, Stream
 from proxyd.net.timers import NEVER
 
 # What is left of a connection's life.
@@ -71,251 +66,6 @@ _FAULTS: Final = {
     _BAD_LENGTH: WRONG_LENGTH,
 }
 
-_HOP_FIELDS: Final = (b"connection", b"upgrade")
-_STATUSES: Final[dict[int, tuple[bytes, bytes]]] = {}
-
-
-def _status_field(status: int) -> tuple[bytes, bytes]:
-    field = _STATUSES.get(status)
-    if field is None:
-        field = _STATUSES[status] = (b":status", b"%03d" % status)
-    return field
-
-
-class Http2Request(DownstreamStream):
-    """One stream: a request, and the way back to its client."""
-
-    __slots__ = (
-        "_blocked", "_connection", "_data", "_fields", "_head_sent", "_held", "_paused", "_to_head",
-        "_tunnel", "born", "deadline", "done", "handler", "head", "left", "request_done", "stream_id", "wire",
-    )  # fmt: skip
-
-    def __init__(self, connection: "Http2Downstream", stream_id: int, now: float) -> None:
-        self._connection: Final = connection
-        self.stream_id: Final = stream_id
-        self.born: Final = now
-        self.head: RequestHead | None = None
-        self.handler: Stream | None = None
-        self.request_done: bool = True
-        self.done: bool = False  # the response is complete, or there will be none
-        self.left: int = -1  # bytes of a body of known length that are still to come
-        self.deadline: float = NEVER
-        self.wire: WireBytes | None = None
-        self._to_head: bool = False
-        self._tunnel: bool = False
-        self._fields: list[tuple[bytes, bytes]] | None = None  # a head held back to go out with what follows
-        self._head_sent: bool = False
-        self._data: bytes = b""  # held back, for it may be the end
-        self._paused: bool = False
-        self._held: int = 0  # bytes received while paused
-        self._blocked: bool = False
-
-    # -- the connection's side
-
-    def begin(self, head: RequestHead, handler: Stream, now: float) -> None:
-        """Hand the request over."""
-        self.handler = handler
-        self.head = head
-        self._to_head = head.method == b"HEAD"
-        if head.authority.translate(None, AUTHORITY_BYTES):
-            handler.on_request_failure(INVALID_AUTHORITY, now)
-        else:
-            handler.on_request(head, now)
-
-    def expect_body(self, head: RequestHead) -> None:
-        """The client has not ended the request with its head."""
-        self.request_done = False
-        if head.body == LENGTH:
-            self.left = parse_length(head.headers.get(b"content-length") or b"")
-
-    def add_trailers(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        """The request ends with these."""
-        if self.head is not None and trailers:
-            self.head.trailers = trailers
-
-    def take(self, data: bytes, now: float) -> bool:
-        """A part of the body; False where it is more than was announced."""
-        count = len(data)
-        if self.left >= 0:
-            self.left -= count
-            if self.left < 0:
-                return False
-        handler = self.handler
-        if handler is None:
-            self._connection.consume(self.stream_id, count)
-            return True
-        handler.on_request_data(data, now)
-        if self._paused:
-            self._held += count
-        else:
-            self._connection.consume(self.stream_id, count)
-        return True
-
-    def end_request(self, now: float) -> bool:
-        """The client has ended; False where it has announced more."""
-        if self.left > 0:
-            return False
-        self.request_done = True
-        handler = self.handler
-        if handler is not None:
-            handler.on_request_end(now)
-        return True
-
-    def give_back(self) -> None:
-        """The stream is over: what it has not consumed is for others to use."""
-        if self._held:
-            self._connection.consume(self.stream_id, self._held)
-            self._held = 0
-
-    def look(self, queued: int, limit: int) -> bool:
-        """So many bytes wait for the client now. Whether it still has to take some before more may come."""
-        handler = self.handler
-        if queued > limit // 2 and handler is not None:
-            return True
-        self._blocked = False
-        if handler is not None:
-            handler.on_downstream_writable()
-        return False
-
-    @property
-    def answering(self) -> bool:
-        """The client has been sent, or is about to be sent, a part of the response."""
-        return self._head_sent or self._fields is not None
-
-    # -- the handler's side
-
-    def connection_info(self) -> ConnectionInfo:
-        return self._connection.info
-
-    def count_bytes(self, wire: WireBytes) -> int:
-        self.wire = wire
-        return 0
-
-    def unwritten(self) -> int:
-        return 0
-
-    def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
-        if self.done or self.answering:
-            return False
-        self._connection.send_interim(self.stream_id, [_status_field(status), *items])
-        return True
-
-    def begin_tunnel(self) -> None:
-        self._tunnel = True
-        self.request_done = False
-
-    def half_close(self) -> None:
-        self._submit(True)
-
-    def send_head(self, status: int, headers: Headers, body: int) -> None:
-        items = headers.items
-        if body == TUNNEL:
-            if status == 101:
-                status = 200  # RFC 8441 section 4
-            items = [item for item in items if item[0] not in _HOP_FIELDS]
-        self._fields = [_status_field(status), *items]
-        self._connection.on_response_head(self)
-
-    def send_data(self, data: bytes) -> None:
-        if self._to_head or not data:
-            return
-        if self._data:
-            self._submit(False)
-        self._data = data
-
-    def flush(self) -> None:
-        if self._fields is not None or self._data:
-            self._submit(False)
-
-    def end(self) -> None:
-        if not self.done:
-            self._submit(True)
-            self._ended()
-
-    def end_with(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        if not trailers or self._to_head:
-            self.end()
-        elif not self.done:
-            self._submit(False)
-            self._connection.send_trailers(self.stream_id, trailers)
-            self._ended()
-
-    def _submit(self, end: bool) -> None:
-        """Hand over what was held back."""
-        connection = self._connection
-        fields = self._fields
-        data = self._data
-        if self.done:
-            return
-        if fields is not None:
-            self._fields = None
-            self._head_sent = True
-            connection.send_headers(self.stream_id, fields, end and not data)
-            if end and not data:
-                return
-        if data:
-            self._data = b""
-            if connection.send_data(self, data, end) and not end and not self._blocked:
-                self._blocked = True
-                handler = self.handler
-                if handler is not None:
-                    handler.on_downstream_blocked()
-        elif end:
-            connection.end_data(self.stream_id)
-
-    def _ended(self) -> None:
-        self.handler = None
-        self.done = True
-        self.deadline = NEVER
-        self._paused = False
-        self.give_back()
-        self._connection.on_response_end(self)
-
-    def close_after(self) -> None:
-        """The connection goes on: what is wrong with one stream is its own affair."""
-
-    def reset(self) -> None:
-        self._give_up(INTERNAL_ERROR)
-
-    def abort(self) -> None:
-        self._give_up(INTERNAL_ERROR)
-
-    def _give_up(self, code: int) -> None:
-        self.handler = None
-        self._fields = None
-        self._data = b""
-        if not self.done:
-            self.done = True
-            self.deadline = NEVER
-            self._paused = False
-            self.give_back()
-            self._connection.reset(self.stream_id, code)
-
-    def lose(self) -> Stream | None:
-        """The client wants it no more; the handler, if it is to be told."""
-        handler = self.handler
-        self.handler = None
-        self.done = True
-        self._fields = None
-        self._data = b""
-        self._paused = False
-        self.give_back()
-        return handler
-
-    def pause(self) -> None:
-        self._paused = True
-
-    def resume(self) -> None:
-        if self._paused:
-            self._paused = False
-            if self._held:
-                self.give_back()
-                self._connection.request_flush()
-
-    def arm(self, deadline: float) -> None:
-        self.deadline = deadline
-        self._connection.arm_at(deadline)
-
 
 class Http2Downstream(Http2Connection, Connection):
     """The streams of one client, and what they share."""
@@ -324,7 +74,7 @@ class Http2Downstream(Http2Connection, Connection):
         "_began", "_born", "_close_deadline", "_closed_here", "_drain_deadline", "_draining", "_fields",
         "_finished", "_head_deadline", "_idle_deadline", "_last_stream", "_listener",
         "_options", "_phase", "_premature", "_requests", "_resetting", "_said_last", "_stats", "_streams",
-        "_unsent", "_waiting", "agreed_http2", "info",
+        "_unsent", "agreed_http2", "info",
     )  # fmt: skip
 
     def __init__(self, listener: HttpListener, info: ConnectionInfo | None = None) -> None:
@@ -339,6 +89,7 @@ class Http2Downstream(Http2Connection, Connection):
             True,
             options.max_header_bytes,
             options.max_header_count,
+            options.buffer_limit,
         )
         self._listener: Final = listener
         self._options: Final = options
@@ -350,7 +101,6 @@ class Http2Downstream(Http2Connection, Connection):
             options.http2.allow_connect,
         )
         self._streams: Final[dict[int, Http2Request]] = {}
-        self._waiting: Final[list[Http2Request]] = []  # whose clients have too much to take already
         self._resetting: Final[list[int]] = []  # answered before they had been sent completely
         self._requests: int = 0
         self._last_stream: int = 0
@@ -619,36 +369,6 @@ class Http2Downstream(Http2Connection, Connection):
             self._engine.send_headers(stream_id, fields, end)
             self.request_flush()
 
-    def send_data(self, request: Http2Request, data: bytes, end: bool) -> bool:
-        """Queue it; whether so much waits now that no more should come."""
-        if not self.count_frame():
-            return False
-        self._engine.send_data(request.stream_id, data, end)
-        self.request_flush()
-        if end or self._engine.queued(request.stream_id) <= self._options.buffer_limit:
-            return False
-        self._waiting.append(request)
-        return True
-
-    def end_data(self, stream_id: int) -> None:
-        if self.count_frame():
-            self._engine.end(stream_id)
-            self.request_flush()
-
-    def send_trailers(self, stream_id: int, trailers: list[tuple[bytes, bytes]]) -> None:
-        if self.count_frame():
-            self._http2_stats.trailers.value += 1
-            self._engine.send_trailers(stream_id, trailers)
-            self.request_flush()
-
-    def reset(self, stream_id: int, code: int) -> None:
-        self._http2_stats.tx_reset.value += 1
-        self._engine.reset(stream_id, code)
-        self.request_flush()
-
-    def consume(self, stream_id: int, count: int) -> None:
-        self._engine.consume(stream_id, count)
-
     def on_response_head(self, request: Http2Request) -> None:
         """A response begins."""
         if not request.request_done:
@@ -672,8 +392,7 @@ class Http2Downstream(Http2Connection, Connection):
         self._stats.downstream_cx_tx_bytes_total.value += count
 
     def _flushed(self) -> bool:
-        if self._waiting:
-            self._look_at_waiting()
+        self.look_at_waiting()
         more = bool(self._resetting) and self._reset_answered()
         if self._phase == _SERVING:
             if self._draining and not self._streams and self._drain_deadline == NEVER:
@@ -688,12 +407,6 @@ class Http2Downstream(Http2Connection, Connection):
         elif self._phase == _CLOSING and not self._blocked:
             self._linger()
         return more
-
-    def _look_at_waiting(self) -> None:
-        limit = self._options.buffer_limit
-        for request in list(self._waiting):
-            if not request.look(self._engine.queued(request.stream_id), limit):
-                self._waiting.remove(request)
 
     def _reset_answered(self) -> bool:
         """Responses that are out while their requests are still coming in: the rest is not wanted."""
