@@ -29,6 +29,7 @@ SI: Final = 1 << 19
 DPE: Final = 1 << 20
 UPE: Final = 1 << 21
 UMSDR: Final = 1 << 22
+DR: Final = 1 << 25
 
 
 def flags_text(flags: int) -> str:
@@ -106,3 +107,26 @@ STREAM_IDLE_REQUEST: Final = Failure(408, b"stream timeout", SI, "stream_idle_ti
 STREAM_IDLE: Final = Failure(504, b"stream timeout", SI, "stream_idle_timeout")
 STREAM_DURATION_REQUEST: Final = Failure(408, b"downstream duration timeout", 0, "max_duration_timeout", True)
 STREAM_DURATION: Final = Failure(504, b"downstream duration timeout", 0, "max_duration_timeout")
+
+# The client's end of a request, after which nothing can be answered: the status is 0
+CLIENT_GONE: Final = Failure(0, b"", DC, "downstream_remote_disconnect")
+CLIENT_CANCELLED: Final = Failure(0, b"", DR, "http2.remote_reset")
+CLIENT_FINISHED: Final = Failure(0, b"", 0, "")  # reset without an error
+WRONG_LENGTH: Final = Failure(0, b"", DPE, "http2.remote_reset")
+BAD_FIELD: Final = Failure(0, b"", DPE, "http2.invalid.header.field")
+BAD_MESSAGE: Final = Failure(0, b"", DPE, "http2.violation.of.messaging.rule")
+FIELDS_TOO_LARGE: Final = Failure(0, b"", DR, "http2.header_list_size_too_large")
+TOO_MANY_FIELDS: Final = Failure(0, b"", DR, "http2.too_many_headers")
+UNDERSCORE_IN_FIELD: Final = Failure(0, b"", DR, "http2.unexpected_underscore")
+CODEC_ERROR: Final = Failure(0, b"", DPE, "codec_error:Protocol_error")
+EMPTY_FRAMES_FLOOD: Final = Failure(0, b"", DPE, "http2.inbound_empty_frames_flood")
+PRIORITY_FLOOD: Final = Failure(0, b"", DPE, "codec_error:Too_many_PRIORITY_frames")
+WINDOW_UPDATE_FLOOD: Final = Failure(0, b"", DPE, "codec_error:Too_many_WINDOW_UPDATE_frames")
+HEADER_FLOOD: Final = Failure(0, b"", DPE, "codec_error:Too_many_CONTINUATION_frames")
+CONTROL_FLOOD: Final = Failure(0, b"", DPE, "codec_error:Too_many_control_frames")
+OUTBOUND_CONTROL_FLOOD: Final = Failure(
+    0, b"", DPE, "codec_error:Too_many_control_frames_in_the_outbound_queue."
+)
+OUTBOUND_FLOOD: Final = Failure(0, b"", DPE, "codec_error:Too_many_frames_in_the_outbound_queue.")
+PREMATURE_RESETS: Final = Failure(0, b"", DPE, "too_many_premature_resets")
+HEAD_TOO_SLOW: Final = Failure(0, b"", 0, "request_header_timeout")

@@ -38,7 +38,7 @@ from proxyd.codec.http1_fields import (
     raise_bug,
 )
 from proxyd.codec.lines import KEEP_ALIVE, LINES, METHODS, TARGET_BYTES, WIRES, learn_line, take_host
-from proxyd.codec.messages import RequestEvents, RequestHead
+from proxyd.codec.messages import AUTHORITY_BYTES, RequestEvents, RequestHead
 from proxyd.errors import (
     BAD_REQUEST,
     BODY_DISALLOWED,
@@ -65,10 +65,6 @@ REJECT_REQUEST: Final = 1
 DROP_HEADER: Final = 2
 # How llhttp begins to word that a character must not be where it is, and those that Envoy refuses first.
 _WRONG_CHARACTER: Final = ("Invalid header value char", "Invalid header token", "Invalid char in url")
-# RFC 3986 section 3.2: what an authority can be made of.
-_AUTHORITY_BYTES: Final = (
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%[]"
-)
 _HOST_NAME_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-."
 _IPV6_BYTES: Final = b"ABCDEFabcdef0123456789:."
 
@@ -525,7 +521,7 @@ class RequestReader:
             else:
                 head.headers.items.append((b"expect", head.expect))
         self._set_target(self._url)
-        if head.authority.translate(None, _AUTHORITY_BYTES):
+        if head.authority.translate(None, AUTHORITY_BYTES):
             self._refuse(INVALID_AUTHORITY)
         self._in_body = True
         self._progress = True

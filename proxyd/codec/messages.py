@@ -1,9 +1,14 @@
 """Heads of HTTP messages, and what readers tell of messages as they unfold, whatever the protocol version."""
 
+from typing import Final
+
 from mypy_extensions import trait
 
 from proxyd.codec.framing import NO_BODY
 from proxyd.codec.headers import Headers
+
+# RFC 3986 section 3.2: what an authority can be made of.
+AUTHORITY_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%[]"
 
 
 class RequestHead:

@@ -7,6 +7,8 @@ from msgspec import Meta
 
 from proxyd.config.message import (
     COMPUTED,
+    DURATION,
+    MAX_SECONDS,
     UINT32,
     HeaderText,
     HeaderToken,
@@ -248,6 +250,73 @@ class Http1ProtocolOptions(Message, frozen=True, kw_only=True):
     enable_trailers: bool = False
     allow_chunked_length: bool = False
     override_stream_error_on_invalid_http_message: bool | None = None
+
+
+class Percent(Message, frozen=True, kw_only=True):
+    """A part of a hundred."""
+
+    proto: ClassVar[str] = "envoy.type.v3.Percent"
+
+    value: Annotated[float, Meta(ge=0, le=100)] = 0.0
+
+
+_KeepaliveTime = Annotated[float, Meta(ge=0.001, le=MAX_SECONDS), DURATION]
+
+
+class KeepaliveSettings(Message, frozen=True, kw_only=True):
+    """PINGs every ``interval``; a connection on which one is not answered in ``timeout`` is closed.
+
+    Default of interval_jitter: 15 %. ``connection_idle_interval``, of upstreams, sends one before a request
+    that follows so much silence.
+    """
+
+    proto: ClassVar[str] = "envoy.config.core.v3.KeepaliveSettings"
+
+    interval: _KeepaliveTime | None = None
+    timeout: _KeepaliveTime
+    interval_jitter: Percent | None = None
+    connection_idle_interval: _KeepaliveTime | None = None
+
+
+class SettingsParameter(Message, frozen=True, kw_only=True):
+    """One parameter of SETTINGS frames."""
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter"
+
+    identifier: Annotated[int, Meta(ge=0, le=65535), UINT32]
+    value: UInt32
+
+
+_WindowSize = Annotated[int, Meta(ge=65535, le=2147483647), UINT32]
+_OneOrMore = Annotated[int, Meta(ge=1, le=0xFFFFFFFF), UINT32]
+
+
+class Http2ProtocolOptions(Message, frozen=True, kw_only=True):
+    """HTTP/2 alone.
+
+    Defaults of what is ``None``: hpack_table_size 4096, max_concurrent_streams 1024,
+    initial_stream_window_size 16 MiB, initial_connection_window_size 24 MiB, max_outbound_frames 10000,
+    max_outbound_control_frames 1000, max_consecutive_inbound_frames_with_empty_payload 1,
+    max_inbound_priority_frames_per_stream 100, max_inbound_window_update_frames_per_data_frame_sent 10.
+    Without an override a malformed message costs its connection.
+    """
+
+    proto: ClassVar[str] = "envoy.config.core.v3.Http2ProtocolOptions"
+
+    hpack_table_size: UInt32 | None = None
+    max_concurrent_streams: Annotated[int, Meta(ge=1, le=2147483647), UINT32] | None = None
+    initial_stream_window_size: _WindowSize | None = None
+    initial_connection_window_size: _WindowSize | None = None
+    allow_connect: bool = False
+    max_outbound_frames: _OneOrMore | None = None
+    max_outbound_control_frames: _OneOrMore | None = None
+    max_consecutive_inbound_frames_with_empty_payload: UInt32 | None = None
+    max_inbound_priority_frames_per_stream: UInt32 | None = None
+    max_inbound_window_update_frames_per_data_frame_sent: _OneOrMore | None = None
+    stream_error_on_invalid_http_messaging: bool = False
+    override_stream_error_on_invalid_http_message: bool | None = None
+    custom_settings_parameters: tuple[SettingsParameter, ...] = ()
+    connection_keepalive: KeepaliveSettings | None = None
 
 
 class Int64Range(Message, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from proxyd.config.access_log import AccessLog
 from proxyd.config.core import (
     CidrRange,
     Http1ProtocolOptions,
+    Http2ProtocolOptions,
     HttpProtocolOptions,
     SchemeHeaderTransformation,
 )
@@ -40,10 +41,11 @@ class HttpFilter(Message, frozen=True, kw_only=True):
 
 
 class CodecType(enum.IntEnum):
-    """``HttpConnectionManager.CodecType``: what the clients of a listener speak."""
+    """``HttpConnectionManager.CodecType``: what clients speak; AUTO looks at how they begin."""
 
     AUTO = 0
     HTTP1 = 1
+    HTTP2 = 2
 
 
 class ServerHeaderTransformation(enum.IntEnum):
@@ -158,6 +160,7 @@ class HttpConnectionManager(
     always_set_request_id_in_response: bool = False
     common_http_protocol_options: HttpProtocolOptions | None = None
     http_protocol_options: Http1ProtocolOptions | None = None
+    http2_protocol_options: Http2ProtocolOptions | None = None
     max_request_headers_kb: Annotated[int, Meta(gt=0, le=8192), UINT32] | None = None
     stream_idle_timeout: Seconds | None = None
     request_timeout: Seconds | None = None

@@ -98,9 +98,7 @@ def _common(path: str, common: CommonTlsContext, secrets: Secrets) -> Iterator[F
         )
     for index, item in enumerate(common.alpn_protocols):
         for name in item.split(","):
-            if name == "h2":
-                yield Finding(f"{path}.alpn_protocols[{index}]", f"HTTP/2 (h2) is {NOT_SUPPORTED}")
-            elif not 0 < len(name.encode()) < 256:
+            if not 0 < len(name.encode()) < 256:
                 yield Finding(f"{path}.alpn_protocols[{index}]", "a protocol's name has 1 to 255 bytes")
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset
+
 _PATIENCE: Final = 10.0  # seconds
 
 
@@ -18,6 +22,7 @@ class Answer(NamedTuple):
     application: str
     body: str
     tls: str
+    protocol: str = "HTTP/1.1"
 
 
 class Browser:
@@ -47,6 +52,62 @@ class Browser:
     def close(self) -> None:
         """The next ``get`` would open another connection."""
         self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Http2Browser:
+    """One connection to 127.0.0.1 over TLS that speaks HTTP/2, as browsers do where a proxy agrees."""
+
+    def __init__(self, port: int, trusted: Path) -> None:
+        """Raises OSError, ssl.SSLError included; ConnectionError where the proxy does not agree."""
+        context = ssl.create_default_context(cafile=str(trusted))
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        plain = socket.create_connection(("127.0.0.1", port), _PATIENCE)
+        self._socket: Final = context.wrap_socket(plain, server_hostname="localhost")
+        if self._socket.selected_alpn_protocol() != "h2":
+            self._socket.close()
+            raise ConnectionError(f"the proxy at port {port} does not agree on HTTP/2")
+        self._connection: Final = H2Connection(H2Configuration(header_encoding="utf-8"))
+        self._connection.initiate_connection()
+
+    def get(self, path: str = "/") -> Answer:
+        """Raises OSError where no whole answer comes."""
+        stream = self._connection.get_next_available_stream_id()
+        fields = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)]
+        self._connection.send_headers(stream, fields, end_stream=True)
+        headers: dict[str, str] = {}
+        body = b""
+        while True:
+            self._socket.sendall(self._connection.data_to_send())
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionResetError("the connection was closed instead of an answer")
+            for event in self._connection.receive_data(data):
+                if isinstance(event, ResponseReceived) and event.headers:
+                    headers = {str(name): str(value) for name, value in event.headers}
+                elif isinstance(event, DataReceived) and event.data:
+                    body += event.data
+                    self._connection.acknowledge_received_data(event.flow_controlled_length or 0, stream)
+                elif isinstance(event, StreamReset):
+                    raise ConnectionResetError(f"the answer to {path} was broken off")
+                elif isinstance(event, StreamEnded):
+                    return Answer(
+                        int(headers[":status"]),
+                        headers.get("x-application", ""),
+                        body.decode("utf-8", "replace"),
+                        self._socket.version() or "",
+                        "HTTP/2",
+                    )
+
+    def close(self) -> None:
+        self._socket.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,7 @@ from typing import Final
 
 from proxyd.demo.application import APPLICATIONS
 from proxyd.demo.certificates import Authority
-from proxyd.demo.client import Answer, Browser, is_listening, numbers
+from proxyd.demo.client import Answer, Browser, Http2Browser, is_listening, numbers
 from proxyd.demo.play import Play, expect, until
 from proxyd.demo.stage import Stage
 
@@ -82,9 +82,14 @@ class _Story:
                 self._stage.save("lds-https.yaml", "lds.yaml")
                 until("the listener https in /listeners", lambda: self._listeners() == {"http", "https"})
                 until("somebody at the port of HTTPS", lambda: is_listening(self._stage.port(HTTPS)))
-                with Browser(self._stage.port(HTTPS), self._ca) as browser:
-                    self._in_turn([browser.get() for _ in range(6)], tls="TLSv1.3")
-                self._play.seen("https:// answers with TLS 1.3, app1 and app2 in turn")
+                with Http2Browser(self._stage.port(HTTPS), self._ca) as browser:
+                    self._in_turn([browser.get() for _ in range(6)], tls="TLSv1.3", protocol="HTTP/2")
+                self._play.seen("https:// answers with TLS 1.3 and HTTP/2, app1 and app2 in turn")
+                with Browser(self._stage.port(HTTPS), self._ca) as older:
+                    self._in_turn([older.get() for _ in range(2)], tls="TLSv1.3")
+                spoken = self._admin.counter("cluster.applications.upstream_cx_http1_total")
+                expect("whether the applications are spoken to in HTTP/1.1", spoken > 0, True)
+                self._play.seen("the applications still speak HTTP/1.1")
                 self._in_turn([kept.get() for _ in range(6)], tls="")
             self._play.seen("http:// goes on, on the connection that was open all the time")
             added = self._admin.counter("listener_manager.listener_added")
@@ -94,13 +99,14 @@ class _Story:
             self._play.seen("the proxy has not been restarted: listener_manager.listener_added is 2")
             self._play.look(
                 (self._https, f"reload it; the browser warns: it does not know {self._ca}"),
-                (f"curl --cacert {self._ca} -v {self._https}", "TLS 1.3, and who answers"),
+                (f"curl --http2 --cacert {self._ca} -v {self._https}", "TLS 1.3, HTTP/2, and who answers"),
                 (self._http, "as before"),
             )
 
-    def _in_turn(self, answers: list[Answer], tls: str) -> None:
+    def _in_turn(self, answers: list[Answer], tls: str, protocol: str = "HTTP/1.1") -> None:
         expect("answers other than 200", [x.status for x in answers if x.status != 200], [])
         expect("the versions of TLS", {x.tls for x in answers}, {tls})
+        expect("the versions of HTTP", {x.protocol for x in answers}, {protocol})
         names = [x.application for x in answers]
         expect("those who answered", set(names), {page.name for page in APPLICATIONS})
         expect(

@@ -10,7 +10,7 @@ class ConnectionInfo:
 
     __slots__ = (
         "client_cert", "cluster", "direct_local_address", "direct_remote_address", "filter_chain_name",
-        "forwarded", "id", "local_address", "remote_address", "remote_ip", "server_name", "tls",
+        "forwarded", "id", "local_address", "protocol", "remote_address", "remote_ip", "server_name", "tls",
         "transport_failure_reason",
     )  # fmt: skip
 
@@ -18,6 +18,7 @@ class ConnectionInfo:
         self.id: int = 0
         self.filter_chain_name: str = ""
         self.forwarded: object | None = None  # what net.forwarding keeps for the next request
+        self.protocol: str = "HTTP/1.1"  # of its requests, unless one says HTTP/1.0
         self.remote_ip: str = ""
         self.remote_address: str = ""
         self.local_address: str = ""

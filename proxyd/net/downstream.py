@@ -21,8 +21,10 @@ from proxyd.codec.http1_writers import (
     write_response_head,
     write_trailers,
 )
+from proxyd.codec.http2 import PREFACE
 from proxyd.codec.messages import RequestEvents, RequestHead
 from proxyd.errors import (
+    CLIENT_GONE,
     REQUEST_HEADER_TIMEOUT,
     REQUEST_TIMEOUT,
     STREAM_IDLE_REQUEST,
@@ -33,7 +35,8 @@ from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import WireBytes
 from proxyd.net.addresses import note_addresses
 from proxyd.net.bugs import report_bug
-from proxyd.net.listener import Connection, HttpListener
+from proxyd.net.http2_downstream import Http2Downstream
+from proxyd.net.listener import Connection, Front, HttpListener
 from proxyd.net.stream import DownstreamStream, Stream
 from proxyd.net.timers import NEVER, Timed
 
@@ -44,6 +47,7 @@ _BY_STREAM: Final = 1
 _BY_QUEUE: Final = 2
 
 # What is left of a connection's life.
+_DETECTING: Final = -1  # whether the client speaks HTTP/2
 _SERVING: Final = 0
 _FLUSHING: Final = 1  # closed once everything written has gone out
 _LINGERING: Final = 2  # half-closed; the client's remaining bytes are thrown away until it closes
@@ -67,12 +71,43 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (
-        "_blocked", "_born", "_chunked", "_close", "_close_deadline", "_discarding", "_drain_deadline",
-        "_draining", "_failed",
-        "_failure", "_head_deadline", "_idle_deadline", "_in_turn", "_listener", "_minor", "_now",
-        "_options", "_paused", "_pending", "_phase", "_queue", "_reader", "_request_done",
-        "_requests", "_stats", "_stream", "_stream_deadline", "_to_head", "_transport", "_tunnel",
-        "_unsent", "_wire", "_wire_before", "info",
+        "_agreed_http2",
+        "_blocked",
+        "_born",
+        "_chunked",
+        "_close",
+        "_close_deadline",
+        "_discarding",
+        "_drain_deadline",
+        "_draining",
+        "_failed",
+        "_failure",
+        "_front",
+        "_head_deadline",
+        "_idle_deadline",
+        "_in_turn",
+        "_listener",
+        "_minor",
+        "_now",
+        "_options",
+        "_paused",
+        "_pending",
+        "_phase",
+        "_queue",
+        "_reader",
+        "_request_done",
+        "_requests",
+        "_speaks",
+        "_stats",
+        "_stream",
+        "_stream_deadline",
+        "_to_head",
+        "_transport",
+        "_tunnel",
+        "_unsent",
+        "_wire",
+        "_wire_before",
+        "info",
     )  # fmt: skip
 
     def __init__(self, listener: HttpListener) -> None:
@@ -104,7 +139,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         self._request_done: bool = True
         self._discarding: bool = False  # the rest of an answered request
         self._close: bool = False  # no request after this one
-        self._phase: int = _SERVING
+        self._phase: int = _DETECTING if options.detects_http2 else _SERVING
+        self._speaks: bool = False  # it has been counted as HTTP/1
         self._in_turn: bool = False  # inside a callback that will go on with the queue itself
         self._paused: int = 0
         self._blocked: bool = False
@@ -120,6 +156,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         self._close_deadline: float = NEVER
         self._wire: WireBytes | None = None  # where the bytes of the request under way are counted
         self._wire_before: int = 0  # bytes received while there was none
+        self._agreed_http2: bool = False  # by ALPN
+        self._front: Front | None = None
         self.info: Final = ConnectionInfo()
 
     # -- the event loop's side
@@ -136,6 +174,8 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
             return
         note_addresses(self.info, transport)
         self.info.filter_chain_name = self._options.filter_chain_name
+        if self._phase == _SERVING:
+            self._speak()
         transport.set_write_buffer_limits(self._options.buffer_limit)
         self._start_idle(now)
         if self._options.max_connection_duration > 0.0:  # for where idle connections have all the time
@@ -155,7 +195,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         if self._options.counts_wire_bytes:
             self._count_received(len(data))
         if self._phase != _SERVING:
-            return
+            if self._phase != _DETECTING:
+                return
+            data = self._detect(data)
+            if not data:
+                return
         self._in_turn = True
         reader = self._reader
         failure = reader.feed(data)
@@ -183,6 +227,43 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
                 self._arm()
         else:
             self._head_deadline = NEVER
+
+    def _speak(self) -> None:
+        """It is HTTP/1."""
+        self._phase = _SERVING
+        self._speaks = True
+        self._stats.downstream_cx_http1_total.value += 1
+        self._stats.downstream_cx_http1_active.value += 1
+
+    def _detect(self, data: bytes) -> bytes:
+        """What is to be read as HTTP/1; who begins as HTTP/2 does is handed over (RFC 9113 section 3.4)."""
+        data = self._pending + data
+        if not self._agreed_http2:
+            if len(data) < len(PREFACE) and PREFACE.startswith(data):
+                self._pending = data
+                return b""
+            if not data.startswith(PREFACE):
+                self._pending = b""
+                self._speak()
+                return data
+        self._phase = _FLUSHING  # of this object's life
+        transport = self._transport
+        self._transport = None
+        self._listener.wheel.disarm(self)
+        if transport is not None:
+            self._stats.downstream_cx_rx_bytes_total.value -= len(data)  # counted by the other one
+            other = self._new_http2()
+            self._listener.replace(self, other)
+            if self._front is not None:
+                self._front.put_behind(other)
+            else:
+                transport.set_protocol(other)  # type: ignore[arg-type]  # a protocol by shape
+            other.take_over(transport, self._born, data)
+        return b""
+
+    def _new_http2(self) -> Http2Downstream:
+        """Who speaks HTTP/2 in this one's place."""
+        return Http2Downstream(self._listener, self.info)
 
     def _count_received(self, count: int) -> None:
         # As in Envoy, what is read at once counts for the request that is under way then.
@@ -212,13 +293,16 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         stream = self._stream
         self._stream = None
         self._queue.clear()
-        local = self._phase != _SERVING
+        local = self._phase > _SERVING
         self._phase = _FLUSHING
+        if self._speaks:
+            self._stats.downstream_cx_http1_active.value -= 1
         if stream is None and not local and self._reader.in_head:
+            self._stats.downstream_rq_http1_total.value += 1
             stream = listener.factory.new_stream(self)  # as in Envoy, a request counts from its first byte
         if stream is not None:
             try:
-                stream.on_downstream_reset(now)
+                stream.on_downstream_reset(CLIENT_GONE, now)
             except Exception as bug:  # noqa: BLE001 - the connection must be counted as gone
                 report_bug(listener.wheel.loop, bug, "giving up a request")
         listener.forget(self, local, stream is not None, now - self._born)
@@ -294,6 +378,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         listener = self._listener
         options = self._options
         self._requests += 1
+        self._stats.downstream_rq_http1_total.value += 1
         self._request_done = head.body == NO_BODY
         self._discarding = False
         self._minor = head.version_minor
@@ -316,6 +401,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         self._to_head = False
         self._close = True
         stats = self._stats
+        stats.downstream_rq_http1_total.value += 1
         stats.downstream_rq_response_before_rq_complete.value += 1
         stats.downstream_rq_rx_reset.value += 1
         if failure is REQUEST_HEADER_TIMEOUT:
@@ -381,6 +467,12 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
             self._stream.on_request_flush()
 
     # -- the handler's side
+
+    def on_secured(self, alpn: str) -> None:
+        self._agreed_http2 = alpn == "h2"
+
+    def stand_behind(self, front: Front) -> None:
+        self._front = front
 
     def connection_info(self) -> ConnectionInfo:
         return self.info
@@ -578,7 +670,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         if self._close_deadline <= now:
             self._check_closing()
             return
-        if self._phase != _SERVING:
+        if self._phase > _SERVING:
             self._arm()
             return
         if self._head_deadline <= now:
@@ -622,8 +714,10 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
 
     def close_if_idle(self) -> None:
         """Close unless a request is under way; then its response is the last."""
-        if self._stream is not None or self._queue or self._reader.in_head or self._phase != _SERVING:
+        if self._stream is not None or self._queue or self._reader.in_head or self._phase > _SERVING:
             return
+        if self._pending:
+            return  # the beginning of HTTP/2
         if not self._has_unread():
             self._flush_and_close()
 

@@ -147,14 +147,14 @@ class Exchange(Stream):
         self.downstream_remote_address = connection.remote_address
         manager = self._manager
         if head.plain:  # none of what is asked below is so
-            self.protocol = "HTTP/1.1"
+            self.protocol = connection.protocol
             if not manager.config.normalizes or self._normalize(now):
                 if manager.forwarding.prepare(self):
                     self._take_commands()
                 self._match(manager, now)
             return
         if head.version_minor:
-            self.protocol = "HTTP/1.1"
+            self.protocol = connection.protocol
         else:
             self.protocol = "HTTP/1.0"
             if not head.has_host:
@@ -685,17 +685,17 @@ class Exchange(Stream):
         if self._state == _NEW and not self.start:
             self.start = now
             self.start_time = time.time()
-            self.protocol = "HTTP/1.1"
             self.connection = self._downstream.connection_info()
+            self.protocol = self.connection.protocol
             self.downstream_remote_address = self.connection.remote_address
 
-    def on_downstream_reset(self, now: float) -> None:
+    def on_downstream_reset(self, failure: Failure, now: float) -> None:
         if self._state == _DONE:
             return
         self._begin_without_head(now)
         self._manager.config.stats.downstream_rq_rx_reset.value += 1
-        self.response_flags |= DC
-        self.response_code_details = "downstream_remote_disconnect"
+        self.response_flags |= failure.flags
+        self.response_code_details = failure.details
         if self._state < _STREAMING:
             self.response_code = 0
         self._drop_upstream()

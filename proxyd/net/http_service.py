@@ -10,7 +10,7 @@ from typing import Final
 from proxyd.codec.framing import LENGTH, NO_BODY
 from proxyd.codec.headers import Headers
 from proxyd.codec.messages import RequestHead
-from proxyd.errors import DC, INTERNAL_ERROR, MISSING_HOST, Failure
+from proxyd.errors import INTERNAL_ERROR, MISSING_HOST, Failure
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import HttpDate
 from proxyd.net.downstream import Http1Downstream
@@ -108,11 +108,11 @@ class LocalExchange(Stream):
             self.protocol = "HTTP/1.1"
         self._fail(failure, now)
 
-    def on_downstream_reset(self, now: float) -> None:
+    def on_downstream_reset(self, failure: Failure, now: float) -> None:
         if self._done:
             return
         self._done = True
-        self.response_flags |= DC
+        self.response_flags |= failure.flags
         self.response_code = 0
         if self._task is not None:
             self._task.cancel()

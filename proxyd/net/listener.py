@@ -53,6 +53,9 @@ class Connection:
     def begin_drain(self) -> None:
         """No further request, please: to be said at once by who can, with the next response by others."""
 
+    def stand_behind(self, front: "Front") -> None:
+        """``front`` is the protocol of the transport, and hands on what that calls."""
+
     def connection_info(self) -> ConnectionInfo:
         raise NotImplementedError
 
@@ -62,6 +65,17 @@ class Connection:
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""
+        raise NotImplementedError
+
+
+@trait
+class Front:
+    """What stands between a transport and a connection."""
+
+    __slots__ = ()
+
+    def put_behind(self, connection: Connection) -> None:
+        """Hand on to this connection from now on, in place of the one before."""
         raise NotImplementedError
 
 
@@ -95,6 +109,12 @@ class Connections:
         self.all.discard(connection)
         self.limit.closed()
         return True
+
+    def replace(self, connection: Connection, other: Connection) -> None:
+        """``other`` stands for an open connection from now on."""
+        if connection in self.all:
+            self.all.discard(connection)
+            self.all.add(other)
 
     def number(self) -> int:
         """The next connection's."""
@@ -197,8 +217,6 @@ class HttpListener(Chain):
         http = self.http_stats
         http.downstream_cx_total.value += 1
         http.downstream_cx_active.value += 1
-        http.downstream_cx_http1_total.value += 1
-        http.downstream_cx_http1_active.value += 1
         if self.options.tls:
             http.downstream_cx_ssl_total.value += 1
             http.downstream_cx_ssl_active.value += 1
@@ -210,6 +228,12 @@ class HttpListener(Chain):
         self._count_http_end(True, False, seconds)
         return True
 
+    def replace(self, connection: Connection, other: Connection) -> None:
+        """``other`` stands for an open connection from now on."""
+        self.connections.replace(connection, other)
+        self.members.discard(connection)
+        self.members.add(other)
+
     def forget(self, connection: Connection, local: bool, busy: bool, seconds: float) -> None:
         """A connection has closed, by our doing (``local``) or the client's, perhaps amid a request."""
         if self.count_end(connection, seconds):
@@ -219,7 +243,6 @@ class HttpListener(Chain):
     def _count_http_end(self, local: bool, busy: bool, seconds: float) -> None:
         http = self.http_stats
         http.downstream_cx_active.value -= 1
-        http.downstream_cx_http1_active.value -= 1
         http.downstream_cx_destroy.value += 1
         http.downstream_cx_length_ms.record(int(seconds * 1e6))
         if self.options.tls:

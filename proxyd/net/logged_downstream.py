@@ -11,6 +11,7 @@ from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import ConnectionStream, StreamInfo
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.downstream import Http1Downstream
+from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.listener import HttpListener
 
 
@@ -39,6 +40,45 @@ class LoggedDownstream(Http1Downstream):
         end = connection_end(self.info, self._begun, self._born, now)
         if self._received:
             end.protocol = "HTTP/1.1"
+        end.bytes_received = self._received
+        end.bytes_sent = self._sent
+        super().connection_lost(error)
+        _log(self._loggers, end)
+
+    def _new_http2(self) -> Http2Downstream:
+        other = LoggedHttp2Downstream(self._listener, self.info)
+        other.begun(self._begun)
+        return other
+
+
+class LoggedHttp2Downstream(Http2Downstream):
+    """The same of a client that speaks HTTP/2."""
+
+    __slots__ = ("_begun", "_loggers", "_received", "_sent")
+
+    def __init__(self, listener: HttpListener, info: ConnectionInfo | None = None) -> None:
+        super().__init__(listener, info)
+        self._loggers: Final = listener.connections.access_loggers
+        self._begun: float = time.time()
+        self._received: int = 0
+        self._sent: int = 0
+
+    def begun(self, at: float) -> None:
+        """When the connection has begun, by the wall clock, where another object stood for it then."""
+        self._begun = at
+
+    def _count_received(self, count: int) -> None:
+        self._received += count
+        super()._count_received(count)
+
+    def _count_sent(self, count: int) -> None:
+        self._sent += count
+        super()._count_sent(count)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        end = connection_end(self.info, self._begun, self._born, time.monotonic())
+        if self._received:
+            end.protocol = "HTTP/2"
         end.bytes_received = self._received
         end.bytes_sent = self._sent
         super().connection_lost(error)

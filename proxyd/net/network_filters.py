@@ -8,7 +8,7 @@ from proxyd.errors import URX
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.network_filter import AT_ONCE, GO_ON, NetworkFilter
 from proxyd.net.addresses import note_addresses
-from proxyd.net.listener import Chain, Connection
+from proxyd.net.listener import Chain, Connection, Front
 from proxyd.net.raw_downstream import RawDownstream
 from proxyd.snapshot.network_filters import (
     ConnectionLimitSnapshot,
@@ -120,7 +120,7 @@ class RefusedConnection(RawDownstream):
             self._transport.abort()
 
 
-class FilteredConnection(Connection):
+class FilteredConnection(Connection, Front):
     """A protocol of the event loop by shape, in front of the one that the connection is for."""
 
     __slots__ = ("_asks", "_chain", "_filters", "_next", "_passed")
@@ -131,6 +131,7 @@ class FilteredConnection(Connection):
         self._asks: bool = True  # whether the filters want to hear of what comes
         self._next: Connection = following
         self._passed: int = 0  # filters that have let it through
+        following.stand_behind(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         info = self._next.connection_info()
@@ -178,8 +179,14 @@ class FilteredConnection(Connection):
     def resume_writing(self) -> None:
         self._next.resume_writing()
 
+    def put_behind(self, connection: Connection) -> None:
+        self._next = connection
+
     def on_secured(self, alpn: str) -> None:
         self._next.on_secured(alpn)
+
+    def begin_drain(self) -> None:
+        self._next.begin_drain()
 
     def connection_info(self) -> ConnectionInfo:
         return self._next.connection_info()

@@ -8,12 +8,13 @@ from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import ConnectionManager
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
+from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.listener import Chain, Connection, Connections, HttpListener
-from proxyd.net.logged_downstream import LoggedDownstream
+from proxyd.net.logged_downstream import LoggedDownstream, LoggedHttp2Downstream
 from proxyd.net.network_filters import new_connection
 from proxyd.net.timers import TimerWheel
-from proxyd.snapshot.http_connection_manager import ConnectionManagerSnapshot
+from proxyd.snapshot.http_connection_manager import HTTP2, ConnectionManagerSnapshot
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ class ServedHttp(HttpListener):
         self.manager: Final = manager
 
     def new_connection(self) -> Connection:
-        if self.connections.access_loggers:
-            return LoggedDownstream(self)
-        return Http1Downstream(self)
+        logged = bool(self.connections.access_loggers)
+        if self.options.codec == HTTP2:
+            return LoggedHttp2Downstream(self) if logged else Http2Downstream(self)
+        return LoggedDownstream(self) if logged else Http1Downstream(self)
 
     def take(self, compiled: FilterChainSnapshot) -> None:
         manager = compiled.terminal

@@ -179,8 +179,8 @@ class Stream(StreamInfo):
     def on_request_flush(self) -> None:
         """All that was read at once has been delivered."""
 
-    def on_downstream_reset(self, now: float) -> None:
-        """The client has gone; nothing can be sent."""
+    def on_downstream_reset(self, failure: Failure, now: float) -> None:
+        """The client has gone or does not want it any more; nothing can be sent."""
         raise NotImplementedError
 
     def on_downstream_blocked(self) -> None:

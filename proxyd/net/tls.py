@@ -51,7 +51,7 @@ class TlsTransport:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Any, stats: TlsStats) -> None:
         self.loop: Final = loop
-        self.protocol: Final = protocol
+        self.protocol: Any = protocol
         self.stats: Final = stats
         self.info: TlsInfo | None = None
         self._transport: asyncio.Transport | None = None
@@ -319,6 +319,10 @@ class TlsTransport:
         except ssl.SSLError:
             pass  # it waits for the peer's own goodbye, which we do not
         self._flush()
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Hand what comes to another from now on."""
+        self.protocol = protocol
 
     def write_eof(self) -> None:
         self._say_goodbye()

@@ -6,6 +6,7 @@ import msgspec
 
 from proxyd.codec.http1_requests import ALLOW, DROP_HEADER
 from proxyd.codec.http1_requests import REJECT_REQUEST as REJECT_HEADER
+from proxyd.codec.http2 import Http2Options
 from proxyd.config.access_log import AccessLog, FileAccessLog, StdoutAccessLog
 from proxyd.config.core import HeadersWithUnderscoresAction, Node
 from proxyd.config.http_connection_manager import (
@@ -18,6 +19,7 @@ from proxyd.errors import REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT, STREAM_IDLE_R
 from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
 from proxyd.snapshot.forwarding import ForwardingSnapshot
+from proxyd.snapshot.http2_options import compile_http2
 from proxyd.snapshot.local_reply import LocalReply
 from proxyd.snapshot.normalization import (
     ANY_PORT,
@@ -33,6 +35,7 @@ from proxyd.snapshot.normalization import (
 from proxyd.snapshot.route import NO_TIMEOUT
 from proxyd.snapshot.router import Router, compile_router
 from proxyd.snapshot.runtime import Runtime
+from proxyd.stats.http2_scopes import Http2Stats
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HttpStats, ListenerHttpStats, UnderscoreStats
 
@@ -43,6 +46,11 @@ IDLE_TIMEOUT_S: Final = 3600.0
 STREAM_IDLE_TIMEOUT_S: Final = 300.0
 DELAYED_CLOSE_TIMEOUT_S: Final = 1.0
 DRAIN_TIMEOUT_S: Final = 5.0
+
+# HttpConnectionManager.CodecType.
+AUTO: Final = 0
+HTTP1: Final = 1
+HTTP2: Final = 2
 
 OVERWRITE: Final = 0
 APPEND_IF_ABSENT: Final = 1
@@ -73,6 +81,9 @@ class HttpConnectionOptions:
     """What a downstream HTTP connection goes by. Times in seconds, 0.0 for none; sizes in bytes."""
 
     def __init__(self) -> None:
+        self.codec: int = HTTP1
+        self.http2: Http2Options = Http2Options()
+        self.http2_stats: Http2Stats | None = None  # unless HTTP/2 is not spoken
         self.max_header_bytes: int = MAX_HEADERS_KB * 1024
         self.max_header_count: int = MAX_HEADERS_COUNT
         self.accept_http_10: bool = False
@@ -94,6 +105,11 @@ class HttpConnectionOptions:
         self.counts_wire_bytes: bool = False  # for each request, as a format asks for it
         self.filter_chain_name: str = ""
         self.tls: bool = False
+
+    @property
+    def detects_http2(self) -> bool:
+        """Whether a client may speak either version."""
+        return self.codec == AUTO
 
 
 class AccessLogSnapshot:
@@ -129,6 +145,8 @@ class ConnectionManagerSnapshot:
         if tls:
             self.connection.tls = True
             self.connection.refuse_https = False
+        if self.connection.codec != HTTP1:
+            self.connection.http2_stats = Http2Stats(registry, "http2.")
         if self.connection.underscores != ALLOW:
             self.connection.underscore_stats = UnderscoreStats(registry)
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
@@ -199,6 +217,10 @@ def _set_head_timeout(options: HttpConnectionOptions, config: HttpConnectionMana
 def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> HttpConnectionOptions:
     options = HttpConnectionOptions()
     options.buffer_limit = buffer_limit
+    options.codec = config.codec_type.value
+    options.http2 = compile_http2(
+        config.http2_protocol_options, bool(config.stream_error_on_invalid_http_message)
+    )
     # As in Envoy, only a client at the edge is known to speak without TLS.
     options.refuse_https = bool(config.use_remote_address) and config.xff_num_trusted_hops == 0
     if config.max_request_headers_kb is not None:

@@ -137,6 +137,8 @@ class HttpStats:
         self.downstream_cx_drain_close: Final = scope.counter("downstream_cx_drain_close")
         self.downstream_cx_http1_active: Final = scope.gauge("downstream_cx_http1_active")
         self.downstream_cx_http1_total: Final = scope.counter("downstream_cx_http1_total")
+        self.downstream_cx_http2_active: Final = scope.gauge("downstream_cx_http2_active")
+        self.downstream_cx_http2_total: Final = scope.counter("downstream_cx_http2_total")
         self.downstream_cx_idle_timeout: Final = scope.counter("downstream_cx_idle_timeout")
         self.downstream_cx_max_duration_reached: Final = scope.counter("downstream_cx_max_duration_reached")
         self.downstream_cx_max_requests_reached: Final = scope.counter("downstream_cx_max_requests_reached")
@@ -176,7 +178,11 @@ class HttpStats:
         self.downstream_rq_timeout: Final = scope.counter("downstream_rq_timeout")
         self.downstream_rq_too_large: Final = scope.counter("downstream_rq_too_large")
         self.downstream_rq_total: Final = scope.counter("downstream_rq_total")
-        scope.counter_twin("downstream_rq_http1_total", self.downstream_rq_total)  # all are, so far
+        self.downstream_rq_http1_total: Final = scope.counter("downstream_rq_http1_total")
+        self.downstream_rq_http2_total: Final = scope.counter("downstream_rq_http2_total")
+        self.downstream_rq_too_many_premature_resets: Final = scope.counter(
+            "downstream_rq_too_many_premature_resets"
+        )
         self.downstream_rq_tx_reset: Final = scope.counter("downstream_rq_tx_reset")
         self.downstream_cx_upgrades_total: Final = scope.counter("downstream_cx_upgrades_total")
         self.downstream_cx_upgrades_active: Final = scope.gauge("downstream_cx_upgrades_active")
@@ -365,17 +371,16 @@ _LISTENER_ZERO_COUNTERS: Final = """
 """
 
 _HTTP_ZERO_COUNTERS: Final = """
-    downstream_cx_http2_total downstream_cx_http3_total
-    downstream_rq_http2_total downstream_rq_http3_total
+    downstream_cx_http3_total downstream_rq_http3_total
     downstream_rq_overload_close
-    downstream_rq_rejected_via_ip_detection downstream_rq_too_many_premature_resets
+    downstream_rq_rejected_via_ip_detection
     passthrough_internal_redirect_bad_location passthrough_internal_redirect_no_route
     passthrough_internal_redirect_predicate passthrough_internal_redirect_too_many_redirects
     passthrough_internal_redirect_unsafe_scheme rq_overload_local_reply tracing.client_enabled
     tracing.health_check tracing.not_traceable tracing.random_sampling tracing.service_forced
 """
 _HTTP_ZERO_GAUGES: Final = """
-    downstream_cx_http1_soft_drain downstream_cx_http2_active downstream_cx_http3_active
+    downstream_cx_http1_soft_drain downstream_cx_http3_active
 """
 
 _CLUSTER_ZERO_COUNTERS: Final = """

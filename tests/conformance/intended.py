@@ -14,7 +14,78 @@ class Intended(NamedTuple):
     fields: tuple[str, ...] = ("*",)
 
 
+_H2_LISTENERS = ("h2", "h2-streams", "h2-streams-too")
+_H2_FIELDS = (
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "te",
+    "line-feed",
+    "carriage-return",
+    "nul",
+    "name-with-space",
+    "empty-name",
+    "two-paths",
+    "late-pseudo",
+    "unknown-pseudo",
+    "status",
+    "bad-authority",
+    "user",
+    "path-with-space",
+    "bad-method",
+    "bad-scheme",
+    "bad-length",
+    "two-lengths",
+    "trailers-with-pseudo",
+    "protocol",
+)
+_H2_MESSAGES = (
+    "no-path",
+    "no-scheme",
+    "no-method",
+    "no-authority",
+    "path-without-slash",
+    "path-url",
+    "star",
+    "length-without-body",
+)
+
 INTENDED = (
+    Intended(
+        "HTTP/2: who breaks a rule is told so, by RST_STREAM and GOAWAY; Envoy is silent",
+        (
+            *(f"h2-h2-{name}" for name in (*_H2_FIELDS, *_H2_MESSAGES)),
+            "h2-upper-case-name",
+            "h2-control",
+        ),
+        ("rest",),
+    ),
+    Intended(
+        "HTTP/2: which rule was broken is not known: the engine refuses it before the fields are seen",
+        (
+            *(f"h2-{listener}-{name}" for listener in _H2_LISTENERS for name in _H2_FIELDS),
+            "h2-upper-case-name",
+            "h2-control",
+        ),
+        ("log[0].details",),
+    ),
+    Intended(
+        "RFC 9113 section 8.3.1: a Host that differs from :authority is an attempt to be understood in two "
+        "ways. Section 8.2.1: no value begins with a blank",
+        ("h2-host-differs", "h2-leading-blank"),
+    ),
+    Intended(
+        "HTTP2-Settings is a matter of one hop in HTTP/1, as it is called there",
+        ("h2-http2-settings",),
+        ("upstream[0].headers.http2-settings",),
+    ),
+    Intended(
+        "RFC 9110 section 7.6.1: what Connection names goes no further, in responses either",
+        ("h2-one-hop-fields",),
+        ("responses[0].headers.x-a",),
+    ),
     Intended(
         "RFC 9112 section 2.2: lines end in CRLF. To take a single LF for an end is a MAY, and what was one "
         "field for a hop in front of us would be two for us: the oldest way to smuggle",

@@ -12,6 +12,7 @@ from tests.conformance.bootstrap import bootstrap
 from tests.conformance.case import Case
 from tests.conformance.client import Played, play
 from tests.conformance.compare import Observed, observe
+from tests.conformance.http2 import Http2Case, play_http2
 from tests.conformance.origin import Origin, Received
 from tests.conformance.proxies import Proxy
 
@@ -69,7 +70,8 @@ class Laboratory:
                 for case in self._cases:
                     port = proxy.ports[case.listener]
                     origin.script(case.answers)
-                    played = play(case, ("127.0.0.1", port), origin, used)
+                    player = play_http2 if isinstance(case, Http2Case) else play
+                    played = player(case, ("127.0.0.1", port), origin, used)  # type: ignore[arg-type]
                     ports = {origin.port: "origin", port: "listener", played.port: "client", full: "full"}
                     seen.append((case, played, origin.received(), ports))
         lines = read_log(log)

@@ -1,6 +1,7 @@
 """A headless Chromium, driven over its debugging pipe (the DevTools protocol, messages ended by NUL)."""
 
 import base64
+import hashlib
 import json
 import os
 import select
@@ -10,6 +11,9 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 _DEADLINE = 40.0  # seconds
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -121,3 +125,11 @@ class Chromium:
         first, _, self._data = self._data.partition(b"\0")
         answer: dict[str, Any] = json.loads(first)
         return answer
+
+
+def pin_of(path: Path) -> str:
+    """What Chromium has to be told so that it trusts a certificate of an authority that it does not know."""
+    key = x509.load_pem_x509_certificate(path.read_bytes()).public_key()
+    return base64.b64encode(
+        hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+    ).decode()

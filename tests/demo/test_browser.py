@@ -1,16 +1,12 @@
 """The first demonstration's page in a real browser."""
 
-import base64
-import hashlib
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from proxyd.demo import front
 from proxyd.demo.stage import PROXYD, opened
-from tests.demo.browser import Chromium, chromium_program
+from tests.demo.browser import Chromium, chromium_program, pin_of
 
 
 @pytest.mark.e2e
@@ -19,7 +15,7 @@ def test_the_page_shows_dog_and_cat_across_reloads(tmp_path: Path) -> None:
     shown: dict[str, str] = {}
     with opened(tmp_path, PROXYD, True, print) as stage:
         front.lay(stage)
-        with Chromium(tmp_path / "profile", _pin(stage.certificates / "front.crt")) as browser:
+        with Chromium(tmp_path / "profile", pin_of(stage.certificates / "front.crt")) as browser:
             browser.open(f"https://localhost:{stage.port(front.HTTPS)}/")
             for _ in range(60):
                 name = browser.evaluate("document.title")
@@ -33,10 +29,3 @@ def test_the_page_shows_dog_and_cat_across_reloads(tmp_path: Path) -> None:
     assert shown == {"dog": "a dog", "cat": "a cat"}
     for name in shown:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-
-
-def _pin(path: Path) -> str:
-    key = x509.load_pem_x509_certificate(path.read_bytes()).public_key()
-    return base64.b64encode(
-        hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
-    ).decode()

@@ -13,7 +13,7 @@ from typing import Any
 
 from proxyd.config.load import load_text
 from proxyd.config.sources import Text
-from proxyd.net.downstream import Http1Downstream
+from proxyd.net.accepting import new_connection
 from proxyd.net.server import Server
 from proxyd.snapshot.build import compile_snapshot
 from proxyd.stats.metrics import Registry
@@ -119,6 +119,9 @@ class MemoryTransport(asyncio.Transport):
 
     def can_write_eof(self) -> bool:
         return True
+
+    def set_protocol(self, protocol: Any) -> None:
+        self._protocol = protocol
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -336,7 +339,7 @@ class Stage:
     # -- actors
 
     def connect(self) -> Client:
-        protocol = Http1Downstream(self.listener)
+        protocol = new_connection(self.listener)
         peer = ("192.0.2.7", 40000 + len(self.clients))
         client = Client(self.loop, MemoryTransport(self.loop, protocol, ("127.0.0.1", 8080), peer))
         protocol.connection_made(client.transport)

@@ -86,11 +86,6 @@ def test_certificates_and_keys(fields: dict[str, Any], place: str, words: str) -
         ({}, "", "needs a certificate"),
         ({"common_tls_context": {}}, ".common_tls_context", "needs a certificate"),
         (
-            certificates(certificate(), alpn_protocols=["http/1.1", "h2"]),
-            ".common_tls_context.alpn_protocols[1]",
-            "HTTP/2 .* not supported by proxyd",
-        ),
-        (
             certificates(
                 certificate(), tls_params={"cipher_suites": ["ECDHE-RSA-AES128-GCM-SHA256", "NONE-SUCH"]}
             ),

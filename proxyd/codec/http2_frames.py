@@ -1,0 +1,173 @@
+"""How much an HTTP/2 peer may ask of us: its frames are counted before an engine sees them.
+
+Each limit is of one connection and, where Envoy has it, Envoy's. What a frame says is not looked at but for
+its length, type and flags; the engine does the rest.
+"""
+
+from typing import Final
+
+from proxyd.codec.http2 import LAST_STREAM_ID, PREFACE, Http2Options
+
+# What a peer can do too much of.
+NO_FLOOD: Final = 0
+EMPTY_FRAMES: Final = 1
+PRIORITY_FRAMES: Final = 2
+WINDOW_UPDATES: Final = 3
+CONTROL_FRAMES: Final = 4  # SETTINGS, PING and such as nobody knows
+HEADER_FRAMES: Final = 5  # a head in too many pieces, or too large as it is
+UNREAD_CONTROL_FRAMES: Final = 6  # the peer does not read the answers
+
+_HEAD: Final = 9
+_DATA: Final = 0
+_HEADERS: Final = 1
+_PRIORITY: Final = 2
+_RST_STREAM: Final = 3
+_SETTINGS: Final = 4
+_PING: Final = 6
+_GOAWAY: Final = 7
+_WINDOW_UPDATE: Final = 8
+_CONTINUATION: Final = 9
+_ACK: Final = 0x1
+_END_STREAM: Final = 0x1
+_END_HEADERS: Final = 0x4
+_PADDED: Final = 0x8
+
+# Not Envoy's, which answers as many as come as long as the answers are read.
+_CONTROL_BURST: Final = 1000.0
+_CONTROL_PER_SECOND: Final = 100.0
+# Beside as many as a head of the permitted size needs.
+_MORE_CONTINUATIONS: Final = 8
+_FRAME_SIZE: Final = 16384
+# Room for the first window updates, as Envoy leaves it.
+_FIRST_WINDOW_UPDATES: Final = 5
+
+
+class FrameWatch:
+    """Counts what one peer sends. ``unread`` is set to 0 by whoever knows that answers were taken."""
+
+    __slots__ = (
+        "_block", "_continuations", "_control", "_control_time", "_empty", "_last_stream", "_max_block",
+        "_max_continuations", "_options", "_partial", "_priorities", "_skip", "_streams", "_window_updates",
+        "in_head", "sent", "unread",
+    )  # fmt: skip
+
+    def __init__(self, options: Http2Options, max_header_bytes: int, server: bool, now: float) -> None:
+        self._options: Final = options
+        self._max_block: Final = max_header_bytes + _FRAME_SIZE
+        self._max_continuations: Final = _MORE_CONTINUATIONS + 2 * max_header_bytes // _FRAME_SIZE
+        self._skip: int = len(PREFACE) if server else 0  # bytes that belong to what was counted already
+        self._partial: bytes = b""  # of a frame's head
+        self._block: int = 0  # bytes of the head of a message under way
+        self._continuations: int = 0
+        self._empty: int = 0
+        self._priorities: int = 0
+        self._window_updates: int = 0
+        self._streams: int = 0  # opened by the peer, or by us
+        self._last_stream: int = 0 if server else LAST_STREAM_ID  # what is higher is a stream of its own
+        self._control: float = _CONTROL_BURST
+        self._control_time: float = now
+        self.in_head: bool = False  # a message's head has begun and is not complete
+        self.sent: int = 0  # frames of data that we have sent, about
+        self.unread: int = 0  # frames that want an answer, since the peer was seen reading
+
+    def count_stream(self) -> None:
+        """We have opened a stream."""
+        self._streams += 1
+
+    def feed(self, data: bytes, now: float) -> int:
+        """Count the frames that begin in ``data``; which limit is passed, NO_FLOOD for none."""
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        place = self._skip
+        end = len(data)
+        while place + _HEAD <= end:
+            length = data[place] << 16 | data[place + 1] << 8 | data[place + 2]
+            kind = data[place + 3]
+            flags = data[place + 4]
+            if kind == _DATA:
+                flood = self._count_empty(data, place, length, flags)
+            elif kind in (_HEADERS, _CONTINUATION):
+                flood = self._count_head(data, place, kind, length, flags)
+            elif kind == _WINDOW_UPDATE:
+                flood = self._count_window_update()
+            elif kind in (_RST_STREAM, _GOAWAY):
+                flood = NO_FLOOD  # of resets, whoever knows what they cost keeps count
+            elif kind == _PRIORITY:
+                self._priorities += 1
+                most = self._options.max_priority_frames_per_stream * (1 + self._streams)
+                flood = PRIORITY_FRAMES if self._priorities > most else NO_FLOOD
+            else:
+                flood = self._count_control(kind, flags, now)
+            if flood:
+                return flood
+            place += _HEAD + length
+        if place < end:
+            self._partial = data[place:]
+            self._skip = 0
+        else:
+            self._skip = place - end
+        return NO_FLOOD
+
+    def unfinished(self) -> bool:
+        """Whether the peer is in the middle of a frame, or of the head of a message."""
+        return self.in_head or self._skip > 0 or bool(self._partial)
+
+    def _count_empty(self, data: bytes, place: int, length: int, flags: int) -> int:
+        if flags & _PADDED and length > 0 and place + _HEAD < len(data):
+            length -= 1 + data[place + _HEAD]
+        if length > 0 or flags & _END_STREAM:
+            self._empty = 0
+            return NO_FLOOD
+        self._empty += 1
+        return EMPTY_FRAMES if self._empty > self._options.max_empty_frames else NO_FLOOD
+
+    def _count_head(self, data: bytes, place: int, kind: int, length: int, flags: int) -> int:
+        if kind == _HEADERS:
+            self._block = 0
+            self._continuations = 0
+            stream = (
+                (data[place + 5] & 0x7F) << 24
+                | data[place + 6] << 16
+                | data[place + 7] << 8
+                | data[place + 8]
+            )
+            if stream > self._last_stream:
+                self._last_stream = stream
+                self._streams += 1
+        else:
+            self._continuations += 1
+        self.in_head = not flags & _END_HEADERS
+        self._block += length
+        if self._block > self._max_block or self._continuations > self._max_continuations:
+            return HEADER_FRAMES
+        if kind == _CONTINUATION and length == 0 and self.in_head:
+            self._empty += 1
+            return EMPTY_FRAMES if self._empty > self._options.max_empty_frames else NO_FLOOD
+        self._empty = 0
+        return NO_FLOOD
+
+    def _count_window_update(self) -> int:
+        self._window_updates += 1
+        per_frame = self._options.max_window_updates_per_data_frame
+        most = _FIRST_WINDOW_UPDATES + 2 * (self._streams + per_frame * self.sent)
+        return WINDOW_UPDATES if self._window_updates > most else NO_FLOOD
+
+    def _count_control(self, kind: int, flags: int, now: float) -> int:
+        if kind in (_SETTINGS, _PING):
+            if flags & _ACK:
+                return NO_FLOOD
+            self.unread += 1
+            if self.unread > self._options.max_outbound_control_frames:
+                return UNREAD_CONTROL_FRAMES
+        control = self._control + (now - self._control_time) * _CONTROL_PER_SECOND
+        self._control_time = now
+        self._control = min(control, _CONTROL_BURST) - 1.0
+        return CONTROL_FRAMES if self._control < 0.0 else NO_FLOOD
+
+
+def goaway_frame(last_stream_id: int, code: int) -> bytes:
+    """A GOAWAY frame, for where an engine is past writing one."""
+    return (
+        b"\0\0\x08\x07\0\0\0\0\0" + (last_stream_id & 0x7FFFFFFF).to_bytes(4, "big") + code.to_bytes(4, "big")
+    )
