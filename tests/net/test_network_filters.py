@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.net.certificates import Authority
+from tests.net.test_http2_tls import Talk
 from tests.net.test_tcp_proxy import closed, play, tcp_chain, until
 from tests.net.tls_house import TlsHouse, certificates, chain, client
 
@@ -193,3 +194,18 @@ def test_a_client_that_does_not_take_a_direct_response_is_let_go():
         await closed(reader)
 
     play(main, only(says))
+
+
+def test_filters_stay_in_front_of_a_connection_that_turns_out_to_be_http2():
+    async def main(house: TlsHouse) -> None:
+        reader, writer = await house.connect()
+        talk = Talk(reader, writer)
+        assert await talk.ask() == ("200", b"x")
+        assert house.count("http.test.downstream_cx_http2_active") == 1
+        assert house.count("connection_limit.few.active_connections") == 1
+        await refused(house)
+        writer.close()
+        await until(lambda: house.count("connection_limit.few.active_connections") == 0)
+        assert house.count("downstream_cx_active") == 0
+
+    play(main, behind(limit(1), made=chain(body="x")))
