@@ -1,6 +1,8 @@
 """Changes in place under a whole supervisor, with real workers: what goes wrong, and what follows."""
 
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from proxyd.admin.config_dump import config_dump
 from proxyd.admin.messages import AdminRequest
 from proxyd.config.load import Sources
-from proxyd.supervisor import updates
+from proxyd.supervisor import rollout, updates
 from proxyd.supervisor.resource_round import assemble
 from proxyd.supervisor.rollout import Rollout
 from proxyd.supervisor.vitals import Vitals
@@ -94,6 +96,30 @@ def test_what_was_refused_for_a_passing_reason_is_tried_again(
             await now.until(lambda: now.names() == ["http", "new"])
             await now.until(lambda: now.error() == "")
             assert now.attempts() == [3, 2, 0, 1]  # what failed again was no attempt of its own
+
+    anyio.run(live)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="a process cannot be halted here")
+def test_a_worker_that_was_not_ready_in_time_gets_another_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates, "TRIES", (0.05,) * 200)
+    monkeypatch.setattr(rollout, "PREPARE_LIMIT", 0.2)
+
+    async def live() -> None:
+        async with house(tmp_path) as now:
+            generation = now.supervisor.current
+            assert generation is not None
+            (worker,) = generation.workers.values()
+            os.kill(worker.member.pid, signal.SIGSTOP)
+            now.lds.move(response(listener(), listener("new")))
+            await now.until(lambda: "not all workers were ready" in now.error())
+            assert now.names() == ["http"]
+            monkeypatch.setattr(rollout, "PREPARE_LIMIT", 30.0)
+            os.kill(worker.member.pid, signal.SIGCONT)
+            await now.until(lambda: now.names() == ["http", "new"])
+            await now.until(lambda: now.attempts() == [3, 2, 0, 1])
 
     anyio.run(live)
 
