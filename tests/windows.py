@@ -39,11 +39,11 @@ EXCLUDED: Final[dict[str, str]] = {
 
 
 def use_our_loop() -> None:
-    """Have ``asyncio.run`` make the loop that proxyd makes."""
-    from proxyd.system import native
+    """Have ``asyncio.run`` make the loop that proxyd makes where winloop is not installed."""
+    from proxyd.system._windows_loop import Loop
 
     class Policy(type(asyncio.get_event_loop_policy())):  # type: ignore[misc]
-        _loop_factory = staticmethod(native.new_event_loop)
+        _loop_factory = Loop
 
     asyncio.set_event_loop_policy(Policy())
 

@@ -1,7 +1,7 @@
 """Windows' service control manager: ``proxyd service`` there, through pywin32 (``pip install proxyd[windows]``).
 
-The manager starts ``proxyd service host``, which is the service (``windows_host``). Its run directory is the one
-below ``%ProgramData%``, where commands of administrators look for instances as well as in their own.
+The manager starts ``windows_host``, which is the service. Its run directory is the one below ``%ProgramData%``,
+where commands look for instances as well as in their user's own.
 """
 
 import os
@@ -9,7 +9,7 @@ import site
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -27,7 +27,11 @@ DEFAULT_ACCOUNT: Final = "NT AUTHORITY\\LocalService"  # rights of a plain user,
 START_LIMIT: Final = 120.0  # seconds for a service to serve
 GRACE: Final = 15.0  # seconds beyond its drain time for a service to end
 _POLL: Final = 0.1  # seconds between two looks at a service's state
-_RESTARTS: Final = (1_000, 5_000, 30_000)  # milliseconds before the first, second, later restart after a crash
+_RESTARTS: Final = (
+    1_000,
+    5_000,
+    30_000,
+)  # milliseconds before the first, second, later restart after a crash
 _RESET_PERIOD: Final = 24 * 60 * 60  # seconds without a crash after which it counts as the first again
 
 _STATES: Final = {
@@ -132,13 +136,6 @@ def status(service: Service) -> tuple[bool, list[str]]:
     return state == win32service.SERVICE_RUNNING, [line]
 
 
-def host(service: Service, run: Callable[[Sequence[str]], int]) -> int:
-    """Be the process of the service; ``run`` starts the instance from more options of ``proxyd start``."""
-    from proxyd.service import windows_host
-
-    return windows_host.host(service, run)
-
-
 # -- how
 
 
@@ -158,18 +155,23 @@ def _refuse_users_and_roots(service: Service) -> None:
 def _command_line(wanted: Installation) -> str:
     """The interpreter itself, not the launcher of a virtual environment: the manager knows its child by pid."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
-    places = [*site.getsitepackages(), root]
+    # As for workers: this proxyd behind the standard library, before whatever is installed.
     code = (
-        f"import site, sys; [site.addsitedir(each) for each in {places}]; "
-        "from proxyd.__main__ import main; main()"
+        f"import site, sys; [site.addsitedir(each) for each in {site.getsitepackages()}]; "
+        "at = next((i for i, p in enumerate(sys.path) if p.endswith('-packages')), len(sys.path)); "
+        f"sys.path.insert(at, {root!r}); from proxyd.service.windows_host import main; main()"
     )
     start = list(wanted.start)
     if not any(word.partition("=")[0] == "--log-path" for word in start):
         start += ["--log-path", log_path(wanted.service)]
-    words = ["service", "host", "--name", wanted.service.instance, "--", *start, "--run-dir", run_directory()]
-    line = subprocess.list2cmdline([getattr(sys, "_base_executable", sys.executable), "-P", "-c", code, *words])
+    words = [wanted.service.name, wanted.service.instance, run_directory(), *start]
+    line = subprocess.list2cmdline(
+        [getattr(sys, "_base_executable", sys.executable), "-P", "-c", code, *words]
+    )
     if "%" in line:
-        raise ServiceError("proxyd: a service's command line must not contain '%', which Windows would expand")
+        raise ServiceError(
+            "proxyd: a service's command line must not contain '%', which Windows would expand"
+        )
     return line
 
 

@@ -1,15 +1,19 @@
 """The process of a Windows service: an instance whose life is told to, and ruled by, the service manager.
 
-``sc control NAME 128`` (or ``paramchange``) reloads, ``sc control NAME 129`` reopens logs. Words behind the name
-in ``sc start NAME ...`` are more options of ``proxyd start``.
+``sc control NAME paramchange`` (or 128) reloads, ``sc control NAME 129`` reopens logs. Words behind the name in
+``sc start NAME ...`` are more options of ``proxyd start``.
+
+The manager gives a process half a minute to answer, which a machine that is just starting may need for imports
+alone. So this file imports pywin32 and nothing of proxyd before it has answered.
 """
 
+import importlib
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pywintypes
 import servicemanager
@@ -17,16 +21,17 @@ import win32service
 import win32serviceutil
 import winerror
 
-from proxyd.service.contract import Service, ServiceError
-from proxyd.service.windows import run_directory
-from proxyd.supervisor.commands import Command, Reload, ReopenLogs, Stop
-from proxyd.supervisor.instance import InstanceError, NotRunning, find
-from proxyd.system import native
+if TYPE_CHECKING:
+    from proxyd.supervisor.commands import Command
 
 RELOAD: Final = 128  # the first number that services may give a meaning to
 REOPEN_LOGS: Final = 129
 
-_FAILED: Final = 1  # exit codes of proxyd, which the service has as its own
+# The command line is above this room: by name. It runs ``proxyd start`` with these words and returns the exit
+# code, or raises SystemExit with what the operator is to be told.
+_COMMAND_LINE: Final = "proxyd.cli_service"
+
+_FAILED: Final = 1
 _START_HINT: Final = 60_000  # milliseconds that the manager waits for the next sign of life
 _STOP_HINT: Final = 10_000
 _COMMAND_LIMIT: Final = 60.0  # seconds until an instance that starts can be spoken to
@@ -41,13 +46,6 @@ _ENDS: Final = (
     win32service.SERVICE_CONTROL_SHUTDOWN,
     win32service.SERVICE_CONTROL_PRESHUTDOWN,
 )
-_COMMANDS: Final[dict[int, Command]] = {
-    win32service.SERVICE_CONTROL_PARAMCHANGE: Reload(),
-    RELOAD: Reload(),
-    REOPEN_LOGS: ReopenLogs(),
-}
-
-Run = Callable[[Sequence[str]], int]
 
 
 class Reports:
@@ -84,26 +82,26 @@ class Reports:
 
 
 class Host(win32serviceutil.ServiceFramework):  # type: ignore[misc]  # pywin32 has no types
-    """One service. pywin32 makes it, on the thread of the service, from a class without arguments."""
+    """The one service of this process. pywin32 makes it, on the service's own thread, when it is started."""
 
-    service: Service
-    run: Run
+    instance: str  # its name
+    run_directory: str
+    words: Sequence[str]  # options of `proxyd start`
 
     def __init__(self, arguments: Sequence[str]) -> None:
         super().__init__(arguments)
         self._more: Final = list(arguments[1:])
-        self._ended = threading.Event()
+        self._ended: Final = threading.Event()
 
     def GetAcceptedControls(self) -> int:  # noqa: N802 - pywin32's name
         return _ACCEPTED
 
     def SvcRun(self) -> None:  # noqa: N802 - pywin32's name
         self.ReportServiceStatus(win32service.SERVICE_START_PENDING, waitHint=_START_HINT)
-        native.notify_by(Reports(lambda state, hint: self.ReportServiceStatus(state, waitHint=hint)))
         try:
-            code = type(self).run(self._more)
-        except ServiceError as error:
-            servicemanager.LogErrorMsg(str(error))
+            code = self._serve()
+        except SystemExit as ended:
+            servicemanager.LogErrorMsg(str(ended.code))
             code = _FAILED
         except Exception as error:
             servicemanager.LogErrorMsg(f"bug: {type(error).__name__}: {error}")
@@ -113,26 +111,33 @@ class Host(win32serviceutil.ServiceFramework):  # type: ignore[misc]  # pywin32 
         failed = winerror.ERROR_SERVICE_SPECIFIC_ERROR if code else winerror.NO_ERROR
         self.ReportServiceStatus(win32service.SERVICE_STOPPED, win32ExitCode=failed, svcExitCode=code)
 
+    def _serve(self) -> int:
+        from proxyd.system import native
+
+        native.notify_by(Reports(lambda state, hint: self.ReportServiceStatus(state, waitHint=hint)))
+        where = ["--name", self.instance, "--run-dir", self.run_directory]
+        code: int = importlib.import_module(_COMMAND_LINE).run_start([*self.words, *where, *self._more])
+        return code
+
     def ServiceCtrlHandlerEx(self, control: int, event_type: int, data: Any) -> int:  # noqa: N802
         """What the manager wants; answered at once, done on a thread."""
         if control in _ENDS:
             self.ReportServiceStatus(win32service.SERVICE_STOP_PENDING, waitHint=_STOP_HINT)
-            self._command(Stop())
-        elif control in _COMMANDS:
-            self._command(_COMMANDS[control])
-        elif control != win32service.SERVICE_CONTROL_INTERROGATE:
+        elif control == win32service.SERVICE_CONTROL_INTERROGATE:
+            return int(winerror.NO_ERROR)
+        elif control not in (win32service.SERVICE_CONTROL_PARAMCHANGE, RELOAD, REOPEN_LOGS):
             return int(winerror.ERROR_CALL_NOT_IMPLEMENTED)
+        threading.Thread(target=self._carry_out, args=(control,), daemon=True).start()
         return int(winerror.NO_ERROR)
 
-    def _command(self, command: Command) -> None:
-        threading.Thread(target=self._carry_out, args=(command,), daemon=True).start()
-
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, control: int) -> None:
         """By the control channel, as everybody; while the instance starts, nobody may listen there yet."""
+        from proxyd.supervisor.instance import InstanceError, NotRunning, find
+
         deadline = time.monotonic() + _COMMAND_LIMIT
         while not self._ended.is_set():
             try:
-                find(type(self).service.instance, run_directory()).call(command)
+                find(self.instance, self.run_directory).call(_command(control))
                 return
             except NotRunning:
                 if time.monotonic() > deadline:
@@ -144,22 +149,27 @@ class Host(win32serviceutil.ServiceFramework):  # type: ignore[misc]  # pywin32 
                 return
 
 
-def host(service: Service, run: Run) -> int:
-    """Be the service; returns when it has ended. Raises ServiceError where no manager has started this."""
+def _command(control: int) -> "Command":
+    from proxyd.supervisor.commands import Reload, ReopenLogs, Stop
+
+    if control in _ENDS:
+        return Stop()
+    return ReopenLogs() if control == REOPEN_LOGS else Reload()
+
+
+def main() -> None:
+    """``... windows_host SERVICE INSTANCE RUN_DIRECTORY [OPTIONS OF proxyd start]``: be that service."""
+    service, Host.instance, Host.run_directory, *Host.words = sys.argv[1:]
     _have_streams()
-    Host._svc_name_ = service.name
-    Host.service, Host.run = service, staticmethod(run)  # type: ignore[assignment]
-    servicemanager.Initialize(service.name, None)
+    Host._svc_name_ = service
+    servicemanager.Initialize(service, None)
     servicemanager.PrepareToHostSingle(Host)
     try:
         servicemanager.StartServiceCtrlDispatcher()
     except pywintypes.error as error:
         if error.winerror == winerror.ERROR_FAILED_SERVICE_CONTROLLER_CONNECT:
-            raise ServiceError(
-                "proxyd: this is for the service manager; use 'proxyd start' or 'proxyd service start'"
-            ) from None
+            sys.exit("proxyd: this is for the service manager; use 'proxyd start' or 'proxyd service start'")
         raise
-    return 0
 
 
 def _have_streams() -> None:
