@@ -100,3 +100,21 @@ def test_a_listener_that_takes_anothers_place_counts_its_connections_as_well() -
     old.closed()
     assert new.admits()
     assert memory.cast("q")[row._row * COLUMNS + row.columns[0]] == 2
+
+
+def test_what_a_predecessor_has_lent_is_its_own_until_it_has_gone() -> None:
+    memory = memoryview(bytearray(SIZE))
+    old, new = LimitTable(memory), LimitTable(memory)
+    theirs = LimitRow(memory, old.lend_row(), old.lend_columns(["a", "b"])).limit(1, 5)
+    _has(theirs, 3)
+    rows, columns = old.lent()
+    new.inherit(rows, columns)
+    ours = LimitRow(memory, new.lend_row(), new.lend_columns(["b", "c"])).limit(0, 5)
+    _has(ours, 2)
+    assert not ours.admits()  # three and two
+    for row in rows:
+        new.take_back_row(row)
+    new.take_back_columns(columns)
+    assert ours.admits()
+    assert new.lend_columns(["b"]) == (columns["b"],)
+    assert columns["b"] not in new.lend_columns(["a", "d"])

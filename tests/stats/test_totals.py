@@ -9,7 +9,9 @@ import pytest
 from proxyd.stats.block import DEFAULT_SIZE, BlockReader, LayoutMismatchError, size_for
 from proxyd.stats.metrics import PLAIN, Registry
 from proxyd.stats.scopes import ClusterStats, HostStats, HttpStats, ProcessStats
+from proxyd.stats.sums import Sum
 from proxyd.stats.totals import Totals
+from proxyd.supervisor.succession import Ledger
 
 
 class Worker:
@@ -296,3 +298,85 @@ def test_a_large_configuration_has_room_for_its_names() -> None:
     reader = BlockReader(memory)
     assert reader.dropped == 0
     assert reader.entries()
+
+
+# -- another supervisor takes over
+
+
+def _told(ledger: Ledger, old: Totals, new: Totals) -> int:
+    """The old supervisor tells the new one what it has counted; how many messages that takes."""
+    messages = ledger.news(old.estate())
+    for message in messages:
+        new.inherit(Sum.of(message.counters, message.gauges, message.histograms))
+    return len(messages)
+
+
+def test_a_successor_counts_on_from_its_predecessor() -> None:
+    own = Registry()
+    old, new, ledger = Totals(own), Totals(Registry()), Ledger()
+    own.counter("c").value = 100
+    own.gauge("server.state").value = 1  # of that process alone
+    worker = attached(old, 1)
+    worker.registry.counter("c").value = 1
+    worker.registry.gauge("g").value = 7
+    worker.registry.gauge("hosts", shared=True).value = 3  # which the successor's workers state themselves
+    worker.registry.histogram("h", PLAIN).record(5)
+    worker.registry.publish()
+    _told(ledger, old, new)
+    succeeding = attached(new, 1)
+    succeeding.registry.counter("c").value = 10
+    succeeding.registry.gauge("g").value = 2
+    succeeding.registry.gauge("hosts", shared=True).value = 3
+    succeeding.registry.histogram("h", PLAIN).record(7)
+    succeeding.registry.publish()
+    view = new.read()
+    assert view.counters == {"c": 111}
+    assert view.gauges == {"g": 9, "hosts": 3}
+    assert (view.histograms["h"].cumulative.count, view.histograms["h"].cumulative.sum) == (2, 12.0)
+
+    # It drains: what it still counts is told, and nothing else.
+    assert _told(ledger, old, new) == 0
+    worker.registry.counter("c").value = 5
+    worker.registry.publish()
+    old.retire(1)
+    assert _told(ledger, old, new) == 2  # a counter, and a gauge that is no more
+    assert new.read().counters == {"c": 115}
+    assert new.read().gauges == {"g": 2, "hosts": 3}
+    new.bequeathed()
+    assert new.read().counters == {"c": 115}
+    assert new.read().histograms["h"].cumulative.count == 2
+
+
+def test_a_predecessor_that_dies_takes_its_gauges_along() -> None:
+    old, new = Totals(Registry()), Totals(Registry())
+    worker = attached(old, 1)
+    worker.registry.counter("c").value = 5
+    worker.registry.gauge("g").value = 7
+    worker.registry.publish()
+    _told(Ledger(), old, new)
+    new.bequeathed()
+    assert new.read().counters == {"c": 5}
+    assert new.read().gauges == {}
+
+
+def test_counters_that_were_reset_stay_so() -> None:
+    own = Registry()
+    old, new = Totals(own), Totals(Registry())
+    own.counter("c").value = 100
+    old.reset_counters()
+    own.counter("c").value = 103
+    _told(Ledger(), old, new)
+    assert new.read().counters == {"c": 3}
+
+
+def test_histograms_of_another_scale_are_left_out() -> None:
+    assert Sum.of({}, {}, {"h": (PLAIN, 3, [1, 2])}).histograms == {}
+
+
+def test_many_numbers_are_told_in_parts() -> None:
+    own = Registry()
+    for number in range(5000):
+        own.counter(f"c{number}").value = 1
+    old, new = Totals(own), Totals(Registry())
+    assert _told(Ledger(), old, new) == 3
+    assert len(new.read().counters) == 5000
