@@ -74,6 +74,10 @@ UPSTREAM_CLOSED: Final = Failure(
     503, _RESET + b"connection termination", UC, _BEFORE + "connection_termination}"
 )
 UPSTREAM_PROTOCOL_ERROR: Final = Failure(502, _RESET + b"protocol error", UPE, _BEFORE + "protocol_error}")
+UPSTREAM_RESET: Final = Failure(503, _RESET + b"remote reset", UR, _BEFORE + "remote_reset}")
+UPSTREAM_REFUSED: Final = Failure(
+    503, _RESET + b"remote refused stream reset", UR, _BEFORE + "remote_refused_stream_reset}"
+)
 UPSTREAM_OVERFLOW: Final = Failure(503, _RESET + b"overflow", UO, _BEFORE + "overflow}")
 UPSTREAM_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "response_timeout")
 UPSTREAM_TRY_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "upstream_per_try_timeout")

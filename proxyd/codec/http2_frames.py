@@ -16,6 +16,7 @@ WINDOW_UPDATES: Final = 3
 CONTROL_FRAMES: Final = 4  # SETTINGS, PING and such as nobody knows
 HEADER_FRAMES: Final = 5  # a head in too many pieces, or too large as it is
 UNREAD_CONTROL_FRAMES: Final = 6  # the peer does not read the answers
+LARGE_FRAME: Final = 7  # larger than the peer has been told that frames may be
 
 _HEAD: Final = 9
 _DATA: Final = 0
@@ -27,6 +28,7 @@ _PING: Final = 6
 _GOAWAY: Final = 7
 _WINDOW_UPDATE: Final = 8
 _CONTINUATION: Final = 9
+_MAX_FRAME_SIZE: Final = 0x5  # the setting
 _ACK: Final = 0x1
 _END_STREAM: Final = 0x1
 _END_HEADERS: Final = 0x4
@@ -47,12 +49,13 @@ class FrameWatch:
 
     __slots__ = (
         "_block", "_continuations", "_control", "_control_time", "_empty", "_last_stream", "_max_block",
-        "_max_continuations", "_options", "_partial", "_priorities", "_skip", "_streams", "_window_updates",
-        "in_head", "sent", "unread",
+        "_max_continuations", "_max_frame", "_options", "_partial", "_priorities", "_skip", "_streams",
+        "_window_updates", "in_head", "sent", "unread",
     )  # fmt: skip
 
     def __init__(self, options: Http2Options, max_header_bytes: int, server: bool, now: float) -> None:
         self._options: Final = options
+        self._max_frame: Final = options.custom_settings.get(_MAX_FRAME_SIZE, _FRAME_SIZE)
         self._max_block: Final = max_header_bytes + _FRAME_SIZE
         self._max_continuations: Final = _MORE_CONTINUATIONS + 2 * max_header_bytes // _FRAME_SIZE
         self._skip: int = len(PREFACE) if server else 0  # bytes that belong to what was counted already
@@ -83,6 +86,8 @@ class FrameWatch:
         end = len(data)
         while place + _HEAD <= end:
             length = data[place] << 16 | data[place + 1] << 8 | data[place + 2]
+            if length > self._max_frame:
+                return LARGE_FRAME
             kind = data[place + 3]
             flags = data[place + 4]
             if kind == _DATA:

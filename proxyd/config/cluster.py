@@ -63,14 +63,34 @@ class ClusterLoadAssignment(Message, frozen=True, kw_only=True):
     endpoints: tuple[LocalityLbEndpoints, ...] = ()
 
 
+_EXPLICIT_PROTOCOL = Oneof("protocol_config", required=True)
+
+
 class ExplicitHttpConfig(Message, frozen=True, kw_only=True):
-    """The HTTP version spoken to the upstream: HTTP/1.1."""
+    """The HTTP version spoken to the upstream."""
 
     proto: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig"
 
-    http_protocol_options: Annotated[
-        core.Http1ProtocolOptions | None, Oneof("protocol_config", required=True)
-    ] = None
+    http_protocol_options: Annotated[core.Http1ProtocolOptions | None, _EXPLICIT_PROTOCOL] = None
+    http2_protocol_options: Annotated[core.Http2ProtocolOptions | None, _EXPLICIT_PROTOCOL] = None
+
+
+class UseDownstreamHttpConfig(Message, frozen=True, kw_only=True):
+    """Each request goes on in the HTTP version in which it came."""
+
+    proto: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig"
+
+    http_protocol_options: core.Http1ProtocolOptions | None = None
+    http2_protocol_options: core.Http2ProtocolOptions | None = None
+
+
+class AutoHttpConfig(Message, frozen=True, kw_only=True):
+    """What is agreed on by ALPN; HTTP/1.1 where a host agrees on nothing."""
+
+    proto: ClassVar[str] = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig"
+
+    http_protocol_options: core.Http1ProtocolOptions | None = None
+    http2_protocol_options: core.Http2ProtocolOptions | None = None
 
 
 _UPSTREAM_PROTOCOL = Oneof("upstream_protocol_options", required=True)
@@ -90,6 +110,8 @@ class HttpProtocolOptions(
     common_http_protocol_options: core.HttpProtocolOptions | None = None
     upstream_http_protocol_options: core.UpstreamHttpProtocolOptions | None = None
     explicit_http_config: Annotated[ExplicitHttpConfig | None, _UPSTREAM_PROTOCOL] = None
+    use_downstream_protocol_config: Annotated[UseDownstreamHttpConfig | None, _UPSTREAM_PROTOCOL] = None
+    auto_config: Annotated[AutoHttpConfig | None, _UPSTREAM_PROTOCOL] = None
 
 
 class DiscoveryType(enum.IntEnum):
@@ -168,7 +190,8 @@ class Cluster(Message, frozen=True, kw_only=True):
     Defaults of what is ``None``: connect_timeout 5 s, per_connection_buffer_limit_bytes 1 MiB,
     dns_refresh_rate 5 s, dns_failure_refresh_rate the same as dns_refresh_rate. dns_jitter delays each
     resolution by up to so much. load_balancing_policy, where it is set, is used instead of lb_policy.
-    ``typed_extension_protocol_options`` has one supported key, ``HTTP_OPTIONS_KEY``.
+    ``typed_extension_protocol_options`` has one supported key, ``HTTP_OPTIONS_KEY``; without it
+    http2_protocol_options, Envoy's older word, has HTTP/2 spoken.
     """
 
     proto: ClassVar[str] = "envoy.config.cluster.v3.Cluster"
@@ -191,6 +214,7 @@ class Cluster(Message, frozen=True, kw_only=True):
     max_requests_per_connection: UInt32 | None = None
     upstream_connection_options: UpstreamConnectionOptions | None = None
     transport_socket: TransportSocket | None = None
+    http2_protocol_options: core.Http2ProtocolOptions | None = None
     typed_extension_protocol_options: dict[str, HttpProtocolOptions] = {}
 
 

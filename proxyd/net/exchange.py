@@ -8,7 +8,6 @@ import time
 from typing import Final
 
 from proxyd.codec.framing import (
-    BODYLESS_METHODS,
     BODYLESS_STATUSES,
     CHUNKED,
     LENGTH,
@@ -35,11 +34,10 @@ from proxyd.errors import (
     STREAM_IDLE,
     STREAM_IDLE_REQUEST,
     UC,
-    UPE,
     UPGRADE_FAILED,
     UPSTREAM_CLOSED,
     UPSTREAM_OVERFLOW,
-    UPSTREAM_PROTOCOL_ERROR,
+    UPSTREAM_REFUSED,
     UPSTREAM_TIMEOUT,
     UPSTREAM_TRY_TIMEOUT,
     Failure,
@@ -337,8 +335,6 @@ class Exchange(Stream):
             items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(timeout * 1000)))
         if route.changes_request:
             route.finalize_request(self)
-        if self._body == NO_BODY and self.method not in BODYLESS_METHODS:
-            self.request_headers.set(b"content-length", b"0")
 
     # -- 4 lease
 
@@ -636,12 +632,8 @@ class Exchange(Stream):
         cluster = self._cluster
         assert cluster is not None
         if self._state == _STREAMING:
-            if self._tunnel != _NO_TUNNEL and failure is UPSTREAM_CLOSED:
-                self.response_flags |= UC
-                self.response_code_details = _TERMINATED
-            else:
-                self.response_flags |= UPE
-                self.response_code_details = "upstream_reset_after_response_started{protocol_error}"
+            self.response_flags |= failure.flags
+            self.response_code_details = failure.details.replace("before", "after", 1)
             self._break_off(now)
             return
         if upstream is not None and self._may_replay(upstream, failure):
@@ -653,14 +645,17 @@ class Exchange(Stream):
     def _may_replay(self, upstream: UpstreamStream, failure: Failure) -> bool:
         """A kept-alive connection that dies as it is used again says nothing about the host.
 
-        An intended difference: Envoy answers 503 here. Only what is safe to send twice is (RFC 9110, 9.2.2).
+        An intended difference: Envoy answers 503 here. Only what is safe to send twice is (RFC 9110, 9.2.2),
+        or what the host has said that it has not looked at (RFC 9113 section 8.7).
         """
+        if self._retried or self._body != NO_BODY or self._tunnel != _NO_TUNNEL:
+            return False
+        if failure is UPSTREAM_REFUSED:
+            return True
         return (
             self._reused
-            and not self._retried
-            and self._body == NO_BODY
             and self.method in _REPLAYABLE_METHODS
-            and failure is not UPSTREAM_PROTOCOL_ERROR
+            and failure is UPSTREAM_CLOSED
             and upstream.unanswered()
         )
 

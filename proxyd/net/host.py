@@ -3,8 +3,8 @@
 from typing import Final
 
 from proxyd.net.addresses import format_address
-from proxyd.net.named_pools import NamedPools
-from proxyd.net.pool import Pool, PoolOwner
+from proxyd.net.pool import PoolOwner
+from proxyd.net.pool_set import new_pool
 from proxyd.snapshot.clusters import HostEntry
 from proxyd.stats.scopes import HostStats
 
@@ -23,7 +23,7 @@ class Host:
         self.weight: int = entry.weight
         self.address: str = format_address(entry.ip, entry.port)
         self.stats: Final = stats
-        self.pool: Final = host_pool(cluster, self)
+        self.pool: Final = new_pool(cluster, self)
 
     @property
     def server_name(self) -> str:
@@ -40,11 +40,3 @@ class Host:
         if self.ip != entry.ip:
             self.ip = entry.ip
             self.address = format_address(entry.ip, entry.port)
-
-
-def host_pool(cluster: PoolOwner, host: Host) -> Pool:
-    """The pool of a host as its cluster wants it: one for all requests, or several for different ones."""
-    config = cluster.config
-    if config.proxy_protocol or (config.tls is not None and config.tls.by_request):
-        return NamedPools(cluster, host)
-    return Pool(cluster, host, host.server_name)

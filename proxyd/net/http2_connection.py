@@ -9,12 +9,13 @@ import random
 import time
 from typing import Final
 
-from proxyd.codec.http2 import ENHANCE_YOUR_CALM, PROTOCOL_ERROR, Http2Events, Http2Options
+from proxyd.codec.http2 import ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, PROTOCOL_ERROR, Http2Events, Http2Options
 from proxyd.codec.http2_engine import new_engine
 from proxyd.codec.http2_frames import (
     CONTROL_FRAMES,
     EMPTY_FRAMES,
     HEADER_FRAMES,
+    LARGE_FRAME,
     PRIORITY_FRAMES,
     UNREAD_CONTROL_FRAMES,
     WINDOW_UPDATES,
@@ -117,7 +118,10 @@ class Http2Connection(Timed, Http2Events):
         if not self._listening:
             return
         flood = self._watch.feed(data, now)
-        if flood:
+        if flood == LARGE_FRAME:
+            self._http2_stats.rx_messaging_error.value += 1
+            self._fail(FRAME_SIZE_ERROR, CODEC_ERROR)
+        elif flood:
             self._count_flood(flood)
             self._fail(ENHANCE_YOUR_CALM, _FLOODS[flood])
         elif not self._engine.receive(data):

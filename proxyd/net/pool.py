@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 from proxyd.errors import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_OVERFLOW, Failure
 from proxyd.net.addresses import connect
 from proxyd.net.bugs import report_bug
-from proxyd.net.stream import Stream
+from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.tls_client import TlsClient
 from proxyd.net.upstream import ConnectionOwner, Http1Upstream
+from proxyd.net.upstream_connection import ConnectionMaker, UpstreamConnection
 from proxyd.snapshot.clusters import ClusterSnapshot
 from proxyd.snapshot.tls import ClientTls
 from proxyd.stats.scopes import ClusterStats
@@ -19,6 +20,7 @@ from proxyd.system import native
 
 if TYPE_CHECKING:
     from proxyd.net.host import Host
+    from proxyd.net.pool_set import PoolSet
 
 # Envoy's words.
 NOT_READY: Final = "TLS_error: Secret is not supplied by SDS"
@@ -70,7 +72,7 @@ class PoolOwner:
             stats.default_rq_pending_open.value = 0
 
 
-class ConnectAttempt(Timed):
+class ConnectAttempt(Timed, ConnectionMaker):
     """One connection under way. It is no lease yet: whoever waits longest gets what comes of it."""
 
     def __init__(self, pool: "Pool") -> None:
@@ -78,7 +80,13 @@ class ConnectAttempt(Timed):
         self._pool: Final = pool
         self.task: asyncio.Task[None] | None = None
         self.timed_out: bool = False
+        self.connection: UpstreamConnection | None = None
         self.start: float = time.monotonic()
+
+    def make(self, protocol: str) -> UpstreamConnection:
+        connection = self._pool.new_connection(protocol)
+        self.connection = connection
+        return connection
 
     def on_deadline(self, now: float) -> None:
         self.timed_out = True
@@ -92,15 +100,25 @@ class Pool(ConnectionOwner):
     Idle connections are used last in, first out, so that surplus ones reach their idle timeout.
     """
 
-    def __init__(self, cluster: PoolOwner, host: "Host", name: str = "", preface: bytes = b"") -> None:
+    def __init__(
+        self,
+        cluster: PoolOwner,
+        host: "Host",
+        name: str = "",
+        preface: bytes = b"",
+        parent: "PoolSet | None" = None,
+    ) -> None:
         """``name`` is whom the host has to be, where the cluster speaks TLS.
 
-        Connections begin with ``preface``, before everything else.
+        Connections begin with ``preface``, before everything else. A ``parent`` is told when nothing is left,
+        and the host's owner is not.
         """
         self._cluster: Final = cluster
         self._host: Final = host
+        self._parent: Final = parent
         self.name: Final = name
         self._preface: Final = preface
+        self.http2: bool = False  # what ALPN is to ask for
         self._idle: list[Http1Upstream] = []
         self._all: set[Http1Upstream] = set()
         self._attempts: set[ConnectAttempt] = set()
@@ -108,7 +126,7 @@ class Pool(ConnectionOwner):
         self._closed: bool = False
         self._aborted: bool = False
 
-    def lease(self, stream: Stream, fresh: bool) -> Http1Upstream | None:
+    def lease(self, stream: Stream, fresh: bool) -> UpstreamStream | None:
         """A connection for ``stream`` at once, or None where its ``on_upstream_*`` will be called.
 
         The call may come before this returns where the cluster's limits are reached. A ``fresh`` one has not
@@ -132,9 +150,12 @@ class Pool(ConnectionOwner):
             return None
         self._waiting.append(stream)
         cluster.count_pending()
-        if len(self._attempts) < len(self._waiting):
+        if self._wants_connection():
             self._connect()
         return None
+
+    def _wants_connection(self) -> bool:
+        return len(self._attempts) < len(self._waiting)
 
     def cancel(self, stream: Stream) -> None:
         """``stream`` does not want to wait any longer. A connection made for it serves the next one."""
@@ -164,9 +185,20 @@ class Pool(ConnectionOwner):
         for connection in list(self._all):
             connection.close()
 
+    def _is_empty(self) -> bool:
+        """Nobody waits and nothing is open or being opened."""
+        return not self._all and not self._attempts and not self._waiting
+
     def _tell_drained(self) -> None:
-        if self._closed and not self._all and not self._attempts and not self._waiting:
+        if self._parent is not None:
+            if self._is_empty():
+                self._parent.on_empty(self)
+        elif self._closed and self._is_empty():
             self._cluster.on_drained(self._host)
+
+    def forget_if_empty(self) -> None:
+        """Of a pool with a parent: where it was asked in vain, it need not be kept."""
+        self._tell_drained()
 
     def _overflow(self, stream: Stream, now: float) -> None:
         """Refuse what is over one of the limits."""
@@ -176,7 +208,10 @@ class Pool(ConnectionOwner):
     def _count_request(self, connection: Http1Upstream, stream: Stream) -> None:
         connection.attach(stream)
         connection.leased = True
-        stream.upstream_host = connection.address  # the host may have moved since it was connected to
+        self._count_lease(stream, connection.address)
+
+    def _count_lease(self, stream: Stream, address: str) -> None:
+        stream.upstream_host = address  # the host may have moved since it was connected to
         cluster = self._cluster
         cluster.requests += 1
         stats = cluster.stats
@@ -216,11 +251,10 @@ class Pool(ConnectionOwner):
         config = cluster.config
         host = self._host
         ip = host.ip
-        connection = Http1Upstream(self, cluster.wheel, config, host.address)
         reason = ""
         connected = False
         cluster.stats.upstream_cx_total.value += 1
-        cluster.stats.upstream_cx_http1_total.value += 1
+        self._count_protocol()
         cluster.stats.upstream_cx_active.value += 1
         host.stats.cx_total.value += 1
         host.stats.cx_active.value += 1
@@ -229,43 +263,56 @@ class Pool(ConnectionOwner):
                 config.waits.secrets_not_ready.value += 1
                 reason = NOT_READY
             elif config.tls is None:
-                transport = await connect(cluster.loop, lambda: connection, ip, host.port)
-                if self._preface:
+                transport = await connect(cluster.loop, lambda: attempt.make(""), ip, host.port)
+                if self._preface and not self.http2:
                     transport.write(self._preface)
             else:
-                reason = await self._connect_tls(config.tls, connection, ip)
-            connected = not connection.closing and not reason
+                reason = await self._connect_tls(config.tls, attempt, ip)
+            connection = attempt.connection
+            connected = connection is not None and not connection.is_closing() and not reason
             cluster.stats.upstream_cx_tx_bytes_total.value += len(self._preface)
         except OSError as error:
             reason = error_text(error)
         except asyncio.CancelledError:
             pass
         except Exception as unforeseen:  # noqa: BLE001 - whatever it is, requests wait for an answer
-            report_bug(cluster.loop, unforeseen, f"connecting to {connection.address}")
+            report_bug(cluster.loop, unforeseen, f"connecting to {host.address}")
         self._attempts.discard(attempt)
         cluster.wheel.disarm(attempt)
         now = time.monotonic()
-        if connected:
+        connection = attempt.connection
+        if connected and connection is not None:
             cluster.stats.upstream_cx_connect_ms.record(int((now - attempt.start) * 1e6))
-            self._all.add(connection)
-            self._offer(connection, now)
+            self._connected(connection, now)
         else:
             self._connect_failed(attempt, reason, now)
 
-    async def _connect_tls(self, tls: ClientTls, connection: Http1Upstream, ip: str) -> str:
+    def new_connection(self, protocol: str) -> UpstreamConnection:
+        """Who speaks to the host, which has agreed on ``protocol`` by ALPN if that is not empty."""
+        cluster = self._cluster
+        return Http1Upstream(self, cluster.wheel, cluster.config, self._host.address)
+
+    def _count_protocol(self) -> None:
+        """A connection is being made of which it is known what will be spoken."""
+        self._cluster.stats.upstream_cx_http1_total.value += 1
+
+    def _connected(self, connection: UpstreamConnection, now: float) -> None:
+        """A connection is ready for requests."""
+        assert isinstance(connection, Http1Upstream)
+        self._all.add(connection)
+        self._offer(connection, now)
+
+    async def _connect_tls(self, tls: ClientTls, attempt: ConnectAttempt, ip: str) -> str:
         """Connect and shake hands; why that failed, empty where it did not."""
         cluster = self._cluster
-        layer = TlsClient(cluster.loop, connection, tls, self.name, self._preface)
+        layer = TlsClient(cluster.loop, attempt, tls, self.name, self._preface, self.http2)
         try:
             await connect(cluster.loop, lambda: layer, ip, self._host.port)
             failure = await layer.done
         except BaseException:
             layer.abort()
             raise
-        if failure is None:
-            return ""
-        connection.closing = True
-        return failure.words
+        return "" if failure is None else failure.words
 
     def _connect_failed(self, attempt: ConnectAttempt, reason: str, now: float) -> None:
         cluster = self._cluster
@@ -344,17 +391,19 @@ class Pool(ConnectionOwner):
     def on_closed(self, connection: Http1Upstream, local: bool, now: float) -> None:
         if connection in self._all:
             self._all.discard(connection)
-            self._forget(connection, local, now)
+            if connection.leased:
+                self._discount_request()
+            self._count_closed(local, now - connection.born, connection.requests, connection.leased)
         if self._idle and not connection.leased:
             try:
                 self._idle.remove(connection)
             except ValueError:
                 pass
-        if len(self._attempts) < len(self._waiting) and not self._aborted:
+        if self._wants_connection() and not self._aborted:
             self._connect()
         self._tell_drained()
 
-    def _forget(self, connection: Http1Upstream, local: bool, now: float) -> None:
+    def _count_closed(self, local: bool, seconds: float, requests: int, leased: bool) -> None:
         cluster = self._cluster
         cluster.discount_connection()
         stats = cluster.stats
@@ -365,10 +414,9 @@ class Pool(ConnectionOwner):
         else:
             stats.upstream_cx_destroy_remote.value += 1
         self._host.stats.cx_active.value -= 1
-        stats.upstream_cx_length_ms.record(int((now - connection.born) * 1e6))
-        stats.upstream_rq_per_cx.record(connection.requests)
-        if connection.leased:
-            self._discount_request()
+        stats.upstream_cx_length_ms.record(int(seconds * 1e6))
+        stats.upstream_rq_per_cx.record(requests)
+        if leased:
             stats.upstream_cx_destroy_with_active_rq.value += 1
             if local:
                 stats.upstream_cx_destroy_local_with_active_rq.value += 1

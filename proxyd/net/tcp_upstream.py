@@ -15,6 +15,7 @@ from proxyd.net.cluster import Cluster, Host
 from proxyd.net.pool import NOT_READY, error_text
 from proxyd.net.timers import Timed
 from proxyd.net.tls_client import TlsClient
+from proxyd.net.upstream_connection import ConnectionMaker, UpstreamConnection
 from proxyd.snapshot.tls import ClientTls
 from proxyd.stats.scopes import ClusterStats
 from proxyd.system import native
@@ -63,7 +64,7 @@ class TcpUpstreamUser:
         raise NotImplementedError
 
 
-class TcpUpstream(Timed):
+class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
     """A protocol of the event loop by shape. It is connected to one host, once."""
 
     __slots__ = (
@@ -138,6 +139,15 @@ class TcpUpstream(Timed):
             except Exception as bug:  # noqa: BLE001 - one broken connection must not take others with it
                 report_bug(self._cluster.loop, bug, "connecting")
                 self._user.on_bug()
+
+    def make(self, protocol: str) -> UpstreamConnection:
+        return self
+
+    def take_tls(self, info: TlsInfo) -> None:
+        self.tls = info
+
+    def is_closing(self) -> bool:
+        return self._phase >= _FLUSHING
 
     async def _connect_tls(self, tls: ClientTls) -> str:
         """Connect and shake hands; why that failed, empty where it did not."""

@@ -270,12 +270,14 @@ class TlsTransport:
 
     def pause_writing(self) -> None:
         self._peer_stalls = True
-        self.protocol.pause_writing()
+        if self.protocol is not None:
+            self.protocol.pause_writing()
 
     def resume_writing(self) -> None:
         self._peer_stalls = False
         self._resume(_BY_PEER)
-        self.protocol.resume_writing()
+        if self.protocol is not None:
+            self.protocol.resume_writing()
 
     # -- the protocol's side: a transport
 

@@ -1,18 +1,15 @@
 """TLS with a host: whom to ask for, what it has to be, and the session it may be resumed with."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from proxyd.codec.certificate import Certificate
 from proxyd.filters.tls_info import TlsInfo
 from proxyd.net.tls import TlsTransport, judge, judge_name
 from proxyd.net.tls_words import TlsFailure, words_of_system
+from proxyd.net.upstream_connection import ConnectionMaker
 from proxyd.snapshot.server_name import server_name_of
 from proxyd.snapshot.tls import ClientTls
-
-if TYPE_CHECKING:
-    from proxyd.net.tcp_upstream import TcpUpstream
-    from proxyd.net.upstream import Http1Upstream
 
 
 class TlsClient(TlsTransport):
@@ -21,26 +18,28 @@ class TlsClient(TlsTransport):
     ``done`` ends with None when that can be used, or with why it cannot.
     """
 
-    __slots__ = ("_kept", "_name", "_preface", "_server_name", "_tls", "_upstream", "done")
+    __slots__ = ("_http2", "_kept", "_maker", "_name", "_preface", "_server_name", "_tls", "done")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        upstream: "Http1Upstream | TcpUpstream",
+        maker: ConnectionMaker,
         tls: ClientTls,
         name: str,
         preface: bytes = b"",
+        http2: bool = False,
     ) -> None:
         """``name`` is whom the host has to be; it is asked for unless it is an address or no name at all.
 
-        ``preface`` goes to the host before TLS begins.
+        ``preface`` goes to the host before TLS begins. ``http2``: that is asked for, or at least offered.
         """
-        super().__init__(loop, upstream, tls.stats)
-        self._upstream: Final = upstream
+        super().__init__(loop, None, tls.stats)
+        self._maker: Final = maker
         self._tls: Final = tls
         self._name: Final = name
         self._preface: Final = preface
         self._server_name: Final = server_name_of(name) or (tls.server_name if tls.by_request else "")
+        self._http2: Final = http2
         self._kept: bool = False
         self.done: Final[asyncio.Future[TlsFailure | None]] = loop.create_future()
 
@@ -49,7 +48,7 @@ class TlsClient(TlsTransport):
         if self._preface:
             transport.write(self._preface)
         name = self._server_name
-        self.start(self._tls.context, False, name, self._tls.session(name))
+        self.start(self._tls.context(self._http2), False, name, self._tls.session(name, self._http2))
 
     def feed(self, data: bytes) -> None:
         super().feed(data)
@@ -64,7 +63,7 @@ class TlsClient(TlsTransport):
         session = connection.session
         if session is not None and (session.has_ticket or connection.version() == "TLSv1.2"):
             self._kept = True
-            self._tls.keep_session(self._server_name, session)
+            self._tls.keep_session(self._server_name, session, self._http2)
 
     def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
         tls = self._tls
@@ -78,8 +77,10 @@ class TlsClient(TlsTransport):
     def on_handshake(self) -> None:
         assert self._ssl is not None
         self.info = TlsInfo(self._ssl, self._peer, self._tls.certificate, self._server_name, self.group_name)
-        self._upstream.tls = self.info
-        self._upstream.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
+        upstream = self._maker.make(self._ssl.selected_alpn_protocol() or "")
+        self.protocol = upstream
+        upstream.take_tls(self.info)
+        upstream.connection_made(self)  # type: ignore[arg-type]  # a transport by shape
         if not self.done.done():
             self.done.set_result(None)
 

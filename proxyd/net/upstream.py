@@ -6,7 +6,7 @@ from typing import Final
 
 from mypy_extensions import trait
 
-from proxyd.codec.framing import CHUNKED, NO_BODY, TUNNEL
+from proxyd.codec.framing import BODYLESS_METHODS, CHUNKED, NO_BODY, TUNNEL
 from proxyd.codec.header_case import proper_case
 from proxyd.codec.headers import Headers
 from proxyd.codec.http1_responses import ResponseReader
@@ -19,6 +19,7 @@ from proxyd.net.addresses import end_of, format_address
 from proxyd.net.bugs import report_bug
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.timers import NEVER, Timed, TimerWheel
+from proxyd.net.upstream_connection import UpstreamConnection
 from proxyd.snapshot.clusters import ClusterSnapshot
 from proxyd.stats.scopes import ClusterStats
 from proxyd.system import native
@@ -42,7 +43,7 @@ class ConnectionOwner:
         raise NotImplementedError
 
 
-class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
+class Http1Upstream(Timed, ResponseEvents, UpstreamStream, UpstreamConnection):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (
@@ -121,6 +122,12 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self.closing: bool = False  # no request may be given to it any more
 
     # -- the pool's side
+
+    def take_tls(self, info: TlsInfo) -> None:
+        self.tls = info
+
+    def is_closing(self) -> bool:
+        return self.closing
 
     def attach(self, stream: Stream) -> None:
         """Lease the connection to ``stream`` until its response has ended or either side breaks off."""
@@ -274,6 +281,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream):
         self._response_done = False
         self._keep_alive = True
         self._body = body
+        if body == NO_BODY and method not in BODYLESS_METHODS:
+            headers.set(b"content-length", b"0")
         head = write_request_head(method, path, authority, headers, body)
         self._pending = proper_case(head) if self._config.proper_case else head
 

@@ -14,6 +14,8 @@ from proxyd.config.proxy_protocol import ProxyProtocolConfig, ProxyProtocolUpstr
 from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.snapshot.runtime import Runtime
 from proxyd.snapshot.tls import ClientTls, SecretNotReadyError, TlsSettings
+from proxyd.snapshot.upstream_protocol import HTTP1, UpstreamProtocol
+from proxyd.stats.http2_scopes import Http2Stats
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ClusterStats
 from proxyd.stats.tls_scopes import CLUSTER, TlsStats
@@ -68,10 +70,14 @@ class ClusterSnapshot:
         self.max_pending_requests: Final = MAX_PENDING_REQUESTS
         self.max_requests: Final = MAX_REQUESTS
         options = config.typed_extension_protocol_options.get(HTTP_OPTIONS_KEY)
-        explicit = None if options is None else options.explicit_http_config
-        http1 = None if explicit is None else explicit.http_protocol_options
-        self.enable_trailers: Final[bool] = http1 is not None and http1.enable_trailers
-        self.proper_case: Final[bool] = http1 is not None and http1.header_key_format is not None
+        spoken = UpstreamProtocol(config)
+        self.protocol: Final[int] = spoken.protocol
+        self.http2: Final = spoken.http2
+        self.http2_stats: Final = (
+            None if spoken.protocol == HTTP1 else Http2Stats(registry, self.stats.prefix + "http2.")
+        )
+        self.enable_trailers: Final[bool] = spoken.http1.enable_trailers
+        self.proper_case: Final[bool] = spoken.http1.header_key_format is not None
         common = None if options is None else options.common_http_protocol_options
         idle = None if common is None else common.idle_timeout
         self.idle_timeout: Final[float] = IDLE_TIMEOUT_S if idle is None else idle

@@ -34,6 +34,7 @@ from proxyd.snapshot.tls_context import (
     set_trust,
     validation_of,
 )
+from proxyd.snapshot.upstream_protocol import UpstreamProtocol
 from proxyd.stats.tls_scopes import TlsStats
 
 __all__ = ["ClientTls", "SecretNotReadyError", "Secrets", "ServerTls", "TlsError", "TlsSettings"]
@@ -241,21 +242,13 @@ class ClientTls:
         self.stats: Final = stats
         validation = validation_of(common, settings.secrets)
         self.validation: Final = PeerValidation(None if _accepts_untrusted(validation) else validation)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        context.check_hostname = False  # names are looked at here, as they are configured
-        context.verify_mode = ssl.CERT_NONE
-        set_parameters(context, common.tls_params, server=False)
-        self.certificate: Certificate | None = None
-        for identity in identities(common, settings.secrets)[:1]:
-            identity.use(context)
-            self.certificate = identity.certificate
-        if not set_alpn(context, common):
-            context.set_alpn_protocols(["http/1.1"])  # what is going to be spoken
-        self.verifies: Final[bool] = set_trust(context, validation, _VALIDATION)
-        if self.verifies:
-            context.verify_mode = ssl.CERT_REQUIRED
-        self.context: Final = context
+        found = identities(common, settings.secrets)[:1]
+        self.certificate: Final = found[0].certificate if found else None
+        # Where each client's own version is spoken, one for each.
+        self._contexts: Final[list[ssl.SSLContext]] = [
+            _client_context(common, found, validation, offer) for offer in UpstreamProtocol(cluster).offers()
+        ]
+        self.verifies: Final[bool] = self._contexts[0].verify_mode == ssl.CERT_REQUIRED
         options = _http_options(cluster)
         self.server_name: Final[str] = server_name_of(config.sni)
         if config.sni and not self.server_name:
@@ -267,29 +260,55 @@ class ClientTls:
         self.validates_request: Final[bool] = options.auto_san_validation
         self.validates_server_name: Final[bool] = config.auto_sni_san_validation
         self._most_sessions: Final[int] = 1 if config.max_session_keys is None else config.max_session_keys
-        self._sessions: Final[dict[str, list[ssl.SSLSession]]] = {}
+        self._sessions: Final[dict[tuple[str, bool], list[ssl.SSLSession]]] = {}
 
-    def session(self, server_name: str) -> ssl.SSLSession | None:
+    def context(self, http2: bool) -> ssl.SSLContext:
+        """That of connections which are to speak HTTP/2, or the one there is."""
+        return self._contexts[-1 if http2 else 0]
+
+    def session(self, server_name: str, http2: bool) -> ssl.SSLSession | None:
         """One to resume; of TLS 1.3 each is for one use."""
-        sessions = self._sessions.get(server_name)
+        sessions = self._sessions.get((server_name, http2))
         if not sessions:
             return None
-        if self.context.maximum_version == ssl.TLSVersion.TLSv1_2:
+        if self._contexts[0].maximum_version == ssl.TLSVersion.TLSv1_2:
             return sessions[-1]
         return sessions.pop()
 
-    def keep_session(self, server_name: str, session: ssl.SSLSession | None) -> None:
+    def keep_session(self, server_name: str, session: ssl.SSLSession | None, http2: bool) -> None:
         """What a host has given to be resumed later."""
         if session is None or not self._most_sessions or not (session.has_ticket or session.id):
             return
-        sessions = self._sessions.get(server_name)
+        key = (server_name, http2)
+        sessions = self._sessions.get(key)
         if sessions is None:
             if len(self._sessions) >= _MAX_SERVER_NAMES:
                 self._sessions.clear()
-            sessions = self._sessions[server_name] = []
+            sessions = self._sessions[key] = []
         sessions.append(session)
         if len(sessions) > self._most_sessions:
             del sessions[0]
+
+
+def _client_context(
+    common: CommonTlsContext,
+    found: list[Identity],
+    validation: CertificateValidationContext | None,
+    offer: list[str],
+) -> ssl.SSLContext:
+    """``offer`` is said by ALPN unless something else is configured."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.check_hostname = False  # names are looked at here, as they are configured
+    context.verify_mode = ssl.CERT_NONE
+    set_parameters(context, common.tls_params, server=False)
+    for identity in found:
+        identity.use(context)
+    if not set_alpn(context, common):
+        context.set_alpn_protocols(offer)
+    if set_trust(context, validation, _VALIDATION):
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _http_options(cluster: Cluster) -> UpstreamHttpProtocolOptions:

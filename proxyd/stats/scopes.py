@@ -209,7 +209,8 @@ class ClusterStats:
     """
 
     def __init__(self, registry: Registry, name: str) -> None:
-        scope = Scope(registry, f"cluster.{escape(name)}.")
+        self.prefix: Final = f"cluster.{escape(name)}."
+        scope = Scope(registry, self.prefix)
         self.bind_errors: Final = scope.counter("bind_errors")
         # 1 where a limit is reached; limits are each worker's own, so that of any worker is shown.
         self.default_cx_open: Final = scope.gauge("circuit_breakers.default.cx_open", shared=True)
@@ -242,6 +243,7 @@ class ClusterStats:
         )
         self.upstream_cx_destroy_with_active_rq: Final = scope.counter("upstream_cx_destroy_with_active_rq")
         self.upstream_cx_http1_total: Final = scope.counter("upstream_cx_http1_total")
+        self.upstream_cx_http2_total: Final = scope.counter("upstream_cx_http2_total")
         self.upstream_cx_idle_timeout: Final = scope.counter("upstream_cx_idle_timeout")
         self.upstream_cx_max_duration_reached: Final = scope.counter("upstream_cx_max_duration_reached")
         self.upstream_cx_max_requests: Final = scope.counter("upstream_cx_max_requests")
@@ -277,6 +279,7 @@ class ClusterStats:
         self.upstream_rq_retry_overflow: Final = scope.counter("upstream_rq_retry_overflow")
         self.upstream_rq_retry_success: Final = scope.counter("upstream_rq_retry_success")
         self.upstream_rq_rx_reset: Final = scope.counter("upstream_rq_rx_reset")
+        self.upstream_rq_rx_reset_no_error: Final = scope.counter("upstream_rq_rx_reset_no_error")
         self.upstream_rq_timeout: Final = scope.counter("upstream_rq_timeout")
         self.upstream_rq_total: Final = scope.counter("upstream_rq_total")
         self.upstream_rq_tx_reset: Final = scope.counter("upstream_rq_tx_reset")
@@ -391,11 +394,11 @@ _CLUSTER_ZERO_COUNTERS: Final = """
     lb_subsets_removed lb_subsets_selected lb_zone_cluster_too_small lb_zone_no_capacity_left
     lb_zone_routing_all_directly lb_zone_routing_cross_zone lb_zone_routing_sampled
     original_dst_host_invalid upstream_cx_connect_with_0_rtt
-    upstream_cx_http2_total upstream_cx_http3_total upstream_cx_pool_overflow
+    upstream_cx_http3_total upstream_cx_pool_overflow
     upstream_cx_preconnect_skipped upstream_http3_broken upstream_internal_redirect_failed_total
     upstream_internal_redirect_succeeded_total upstream_rq_0rtt upstream_rq_active_overflow
     upstream_rq_maintenance_mode upstream_rq_per_try_idle_timeout upstream_rq_retry_backoff_exponential
-    upstream_rq_retry_backoff_ratelimited upstream_rq_rx_reset_no_error
+    upstream_rq_retry_backoff_ratelimited
 """
 _CLUSTER_ZERO_GAUGES: Final = """
     circuit_breakers.default.cx_pool_open circuit_breakers.default.rq_retry_open circuit_breakers.high.cx_open
