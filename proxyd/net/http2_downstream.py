@@ -360,6 +360,12 @@ class Http2Downstream(Http2Connection, Connection):
 
     # -- the streams' side
 
+    def break_off(self, stream_id: int) -> None:
+        """A response cannot be completed. What was sent of it goes out first."""
+        if not self._reading:
+            self._write()
+        self.reset(stream_id, INTERNAL_ERROR)
+
     def send_interim(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
         if self.count_frame():
             self._engine.send_interim(stream_id, fields)

@@ -54,7 +54,10 @@ class Http2Pool(Pool, Http2Owner):
         """What is being made will serve all that wait, as many as one takes."""
         if self._auto:
             return len(self._attempts) < len(self._waiting)
-        streams = self._cluster.config.http2.max_concurrent_streams
+        config = self._cluster.config
+        streams = config.http2.max_concurrent_streams
+        if 0 < config.max_requests_per_connection < streams:
+            streams = config.max_requests_per_connection
         return len(self._attempts) * streams < len(self._waiting)
 
     # -- connecting
@@ -78,6 +81,7 @@ class Http2Pool(Pool, Http2Owner):
         if isinstance(connection, Http2Upstream):
             self._shared.append(connection)
             self._serve(connection, now)
+            self._connect_for_more()
             if self._closed:
                 connection.drain()
         else:
@@ -108,15 +112,18 @@ class Http2Pool(Pool, Http2Owner):
     def on_room(self, connection: Http2Upstream, now: float) -> None:
         if self._waiting:
             self._serve(connection, now)
-            if self._waiting and self._wants_connection() and not self._aborted:
-                self._connect()
+            self._connect_for_more()
+
+    def _connect_for_more(self) -> None:
+        """Make another connection where those that are there, and coming, are not enough."""
+        if self._waiting and self._wants_connection() and not self._aborted:
+            self._connect()
 
     def on_connection_lost(self, connection: Http2Upstream, local: bool, busy: bool, now: float) -> None:
         if connection in self._shared:
             self._shared.remove(connection)
             self._count_closed(local, now - connection.born, connection.requests, busy)
-        if self._waiting and self._wants_connection() and not self._aborted:
-            self._connect()
+        self._connect_for_more()
         self._tell_drained()
 
     # -- its end

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Final
 
 from proxyd.codec.framing import LENGTH, TUNNEL, parse_length
 from proxyd.codec.headers import Headers
-from proxyd.codec.http2 import INTERNAL_ERROR
 from proxyd.codec.messages import AUTHORITY_BYTES, RequestHead
 from proxyd.errors import INVALID_AUTHORITY
 from proxyd.filters.connection_info import ConnectionInfo
@@ -183,7 +182,7 @@ class Http2Request(Http2Stream, DownstreamStream):
         self.handler = None
         if not self.done:
             self._let_go()
-            self._client.reset(self.stream_id, INTERNAL_ERROR)
+            self._client.break_off(self.stream_id)
 
     def abort(self) -> None:
         self.reset()

@@ -65,7 +65,7 @@ def endpoints(name: str, *addresses: tuple[str, int], weights: tuple[int, ...] =
     return {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
 
 
-def _clusters(text: str, origin: int, full: int) -> list[dict[str, Any]]:
+def _clusters(text: str, origin: int, full: int, newer: int) -> list[dict[str, Any]]:
     fresh = {
         "@type": f"type.googleapis.com/{OPTIONS}",
         "explicit_http_config": {"http_protocol_options": {}},
@@ -78,6 +78,7 @@ def _clusters(text: str, origin: int, full: int) -> list[dict[str, Any]]:
         where = {
             "$origin": endpoints(name, ("127.0.0.1", origin)),
             "$refused": endpoints(name, ("127.0.0.1", 1)),
+            "$newer": endpoints(name, ("127.0.0.1", newer)),
             "$full": endpoints(name, ("127.0.0.1", full)),
             "$localhost": endpoints(name, ("localhost", origin)),
             "$three": endpoints(name, *three),
@@ -121,8 +122,11 @@ def _listener(name: str, text: str, log: Path) -> dict[str, Any]:
     }
 
 
-def bootstrap(listeners: Mapping[str, str], clusters: str, origin: int, full: int, log: Path) -> str:
-    """The YAML; all ports are chosen by the system. ``origin`` and ``full`` are ports of 127.0.0.1.
+def bootstrap(
+    listeners: Mapping[str, str], clusters: str, origin: int, full: int, log: Path, newer: int = 1
+) -> str:
+    """The YAML; all ports are chosen by the system. ``origin``, ``full`` and ``newer`` (an origin that speaks
+    HTTP/2) are ports of 127.0.0.1.
 
     A listener's text is the connection manager's YAML. Two of its keys are not Envoy's: ``log``, further
     fields of the access log or a format in text, and ``log_filter``, which requests it tells of.
@@ -132,7 +136,7 @@ def bootstrap(listeners: Mapping[str, str], clusters: str, origin: int, full: in
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
             "static_resources": {
                 "listeners": [_listener(name, text, log) for name, text in listeners.items()],
-                "clusters": _clusters(CLUSTERS + clusters, origin, full),
+                "clusters": _clusters(CLUSTERS + clusters, origin, full, newer),
             },
         },
         indent=1,

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import hpack
 from hyperframe.frame import (
@@ -16,9 +16,8 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from tests.conformance.case import Answer, Case, Do
+from tests.conformance.case import Answer, Case
 from tests.conformance.client import PROBE_BODY, Played, connect
-from tests.conformance.origin import Origin
 from tests.conformance.wire import Message
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -42,10 +41,29 @@ class Ask:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What an origin that speaks HTTP/2 does about one request, once that is complete or ``early``."""
+
+    fields: Pairs = ()
+    body: tuple[bytes, ...] = ()
+    trailers: Pairs = ()
+    interim: tuple[Pairs, ...] = ()
+    resets: int = -1  # with that code, behind the rest
+    closes: bool = False  # the connection, behind the rest
+    waits: bool = False  # for ever
+    goes_away: bool = False  # GOAWAY, and this request is not answered
+    early: bool = False
+
+
+@dataclass(frozen=True)
 class Http2Case(Case):
-    """Requests on one connection, all sent before the first response is read."""
+    """Requests on one connection, all sent before the first response is read.
+
+    ``replies`` are those of the origin that speaks HTTP/2. Without ``asks`` the client speaks HTTP/1.1.
+    """
 
     asks: tuple[Ask, ...] = ()
+    replies: tuple[Reply, ...] = ()
 
 
 def fields(path: str = "/", *more: tuple[str, str], **pseudo: str) -> Pairs:
@@ -62,6 +80,10 @@ def http2(name: str, *asks: Ask | Pairs, **more: Any) -> Http2Case:
     if "answer" in more:
         more["answers"] = (more.pop("answer"),)
     return Http2Case(f"h2-{name}", (), listener=more.pop("listener", "h2"), asks=made, **more)
+
+
+def reply(*more: tuple[str, str], status: str = "200", **rest: Any) -> Reply:
+    return Reply(((":status", status), *more), **rest)
 
 
 @dataclass
@@ -172,7 +194,13 @@ class _Client:
         self._socket.close()
 
 
-def play_http2(case: Http2Case, address: tuple[str, int], origin: Origin, used: set[int]) -> Played:
+class Awaited(Protocol):
+    """Whatever origin a case is about."""
+
+    def await_request(self, timeout: float) -> bool: ...
+
+
+def play_http2(case: Http2Case, address: tuple[str, int], origin: Awaited, used: set[int]) -> Played:
     """Send all, read until every stream is over, and ask whether the connection takes another."""
     client = _Client(case, address, used)
     deadline = time.monotonic() + case.patience
@@ -211,6 +239,3 @@ def _probe(client: _Client, number: int) -> str:
     if message is not None and PROBE_BODY in message.body:
         return "kept"
     return "closed" if client.closed or client.goaway > 0 else "silent"
-
-
-__all__ = ["Ask", "Do", "Http2Case", "fields", "http2", "play_http2"]

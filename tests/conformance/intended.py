@@ -77,6 +77,11 @@ INTENDED = (
         ("h2-host-differs", "h2-leading-blank"),
     ),
     Intended(
+        "RFC 9113 section 8.7: what a host says that it has not looked at is asked once more; Envoy does it "
+        "where retry_on says so",
+        ("h1-h2-reset-refused", "h2-up-reset-refused"),
+    ),
+    Intended(
         "HTTP2-Settings is a matter of one hop in HTTP/1, as it is called there",
         ("h2-http2-settings",),
         ("upstream[0].headers.http2-settings",),

@@ -13,6 +13,7 @@ from tests.conformance.case import Case
 from tests.conformance.client import Played, play
 from tests.conformance.compare import Observed, observe
 from tests.conformance.http2 import Http2Case, play_http2
+from tests.conformance.http2_origin import Http2Origin
 from tests.conformance.origin import Origin, Received
 from tests.conformance.proxies import Proxy
 
@@ -64,16 +65,27 @@ class Laboratory:
         log = directory / "access.log"
         seen: list[tuple[Case, Played, list[Received], dict[int, str]]] = []
         used: set[int] = set()
-        with full_address() as full, Origin() as origin:
-            text = bootstrap(self._listeners, self._clusters, origin.port, full, log)
+        with full_address() as full, Origin() as origin, Http2Origin() as newer:
+            text = bootstrap(self._listeners, self._clusters, origin.port, full, log, newer.port)
             with Proxy(kind, directory, text) as proxy:
                 for case in self._cases:
                     port = proxy.ports[case.listener]
                     origin.script(case.answers)
-                    player = play_http2 if isinstance(case, Http2Case) else play
-                    played = player(case, ("127.0.0.1", port), origin, used)  # type: ignore[arg-type]
+                    address = ("127.0.0.1", port)
+                    received: list[Received] = []
+                    if isinstance(case, Http2Case):
+                        newer.script(case.replies)
+                        asked = newer if case.replies else origin
+                        if case.asks:
+                            played = play_http2(case, address, asked, used)
+                        else:
+                            played = play(case, address, origin, used)
+                        received = newer.received()
+                    else:
+                        played = play(case, address, origin, used)
                     ports = {origin.port: "origin", port: "listener", played.port: "client", full: "full"}
-                    seen.append((case, played, origin.received(), ports))
+                    ports[newer.port] = "newer"
+                    seen.append((case, played, origin.received() + received, ports))
         lines = read_log(log)
         return {
             case.name: observe(case, played, received, lines.get(played.port, []), ports)

@@ -250,6 +250,19 @@ def test_one_connection_is_made_for_all_that_wait(stage: MakeStage) -> None:
     assert len(host.requests) == 10
 
 
+def test_as_many_connections_are_made_as_those_that_wait_need(stage: MakeStage) -> None:
+    play = stage(cluster=http2(common_http_protocol_options={"max_requests_per_connection": 1}))
+    clients = [play.connect() for _ in range(3)]
+    for client in clients:
+        client.say(GET)
+    hosts = [Http2Origin(dial.accept()) for dial in list(play.loop.dials)]
+    play.loop.dials.clear()
+    assert len(hosts) == 3
+    for host in hosts:
+        host.answer(host.last)
+    assert [client.hears()[0] for client in clients] == ["HTTP/1.1 200 OK"] * 3
+
+
 def test_a_connection_that_cannot_be_had_fails_all_that_wait(stage: MakeStage) -> None:
     play = stage(cluster=CLUSTER)
     clients = [play.connect() for _ in range(3)]
