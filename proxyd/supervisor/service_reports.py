@@ -30,16 +30,17 @@ class ServiceReports:
         self._notifier: Final = notifier
         self._supervisor: Final = supervisor
         self._ready = False
+        self._over = False  # another process speaks
         self._told = ""
         self._requests: dict[int, int] = {}  # worker id to what it had answered at the last look
         self._looked = time.monotonic()
 
     async def run(self) -> None:
-        """Tell numbers and give signs of life, until cancelled."""
+        """Tell numbers and give signs of life, until cancelled or another process does."""
         watchdog = self._notifier.watchdog
         interval = min(STATUS_INTERVAL, watchdog / 2) if watchdog else STATUS_INTERVAL
         next_status = 0.0
-        while True:
+        while not self._over:
             now = time.monotonic()
             if watchdog and (self._supervisor.stopping or self._served(now)):
                 self._notifier.alive()
@@ -73,6 +74,7 @@ class ServiceReports:
         """Another process is the instance now, and speaks for it."""
         self._notifier.main_process(pid)
         self._ready = False
+        self._over = True
 
     def _tell(self, status: str) -> None:
         # While it drains, the manager of Windows wants to hear that it goes on even if nothing has changed.

@@ -100,10 +100,13 @@ class Machine:
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text()
         self._pid = int(children.split()[0])
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str) -> list[str]:
+        """What is run on that machine when it is run here."""
+        return ["nsenter", f"--target={self._pid}", *_NAMESPACES, f"--wd={self.etc}", "--", *words]
+
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A command on that machine."""
-        enter = ["nsenter", f"--target={self._pid}", *_NAMESPACES, f"--wd={self.etc}", "--"]
-        done = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=90, check=False)
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
         return done

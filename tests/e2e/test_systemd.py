@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,42 @@ def test_sockets_are_activated_by_the_names_of_listeners(machine: Machine) -> No
         machine.run("systemctl", "stop", "proxyd.http.socket", check=False)
         machine.proxyd("service", "uninstall")
     assert not list((machine.etc / "systemd/system").glob("proxyd*"))
+
+
+@pytest.mark.timeout(180)
+def test_root_can_start_it_as_another_user(machine: Machine) -> None:
+    """Without a service manager; here since on this machine everybody can read proxyd."""
+    _configure(machine, first="127.0.0.1:80")
+    command = [sys.executable, "-m", "proxyd", "start", "--user", "nobody", "--workers", "1"]
+    with subprocess.Popen(machine.command(*command), stderr=subprocess.PIPE, text=True) as started:
+        assert started.stderr is not None
+        log = []
+        for line in started.stderr:
+            log.append(line)
+            if "serving" in line:
+                break
+        assert "serving" in log[-1], log
+        assert machine.get(80).endswith("well")
+        _configure(machine, first="127.0.0.1:80", second="127.0.0.1:81")
+        machine.proxyd("reload")  # binds another low port
+        machine.proxyd("upgrade", "--wait")
+        _configure(machine, first="127.0.0.1:80", third="127.0.0.1:82")
+        machine.proxyd("reload")
+        assert machine.get(82).endswith("well")
+        report = _status(machine)
+        capabilities = {}
+        for pid in (report["pid"], report["workers"][0]["pid"]):
+            fields = dict(
+                line.split(":\t", 1)
+                for line in machine.run("cat", f"/proc/{pid}/status").stdout.splitlines()
+                if ":\t" in line
+            )
+            assert "0" not in fields["Uid"].split()
+            capabilities[pid] = int(fields["CapEff"], 16)
+        assert list(capabilities.values()) == [1 << 10, 0]  # CAP_NET_BIND_SERVICE, and nothing
+        machine.proxyd("stop")
+        started.communicate()
+    assert started.returncode == 0
 
 
 # -- the unit files
