@@ -18,6 +18,7 @@ from tests.conformance.proxies import Proxy
 from tests.conformance.wire import Malformed, Message, take_request
 
 _LISTENER: Final = """
+codec_type: HTTP1
 route_config:
   virtual_hosts:
   - name: all

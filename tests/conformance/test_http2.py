@@ -240,6 +240,9 @@ OTHERS = (
 )
 
 
-@pytest.mark.parametrize("case", [*REQUESTS, *RESPONSES, *REFUSALS, *OTHERS], ids=str)
+CASES = (*REQUESTS, *RESPONSES, *REFUSALS, *OTHERS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_envoy_and_proxyd_agree(case: Case, agree: Agree) -> None:
     agree(case)
