@@ -12,7 +12,7 @@ from typing import Final
 from proxyd.config.access_log import AccessLog
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.cluster_checks import check_cluster, check_pipe
-from proxyd.config.core import PIPE, Address
+from proxyd.config.core import PIPE, Address, CidrRange
 from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.discovery import ConfigSource, PathConfigSource, WatchedDirectory
 from proxyd.config.finding import Finding, messages
@@ -21,6 +21,9 @@ from proxyd.config.listener import Listener
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.network_filters import Echo
+from proxyd.config.network_rbac import RBAC
+from proxyd.config.rbac_permission import Permission
+from proxyd.config.rbac_principal import Principal
 from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
 from proxyd.config.tcp_proxy import TcpProxy
@@ -158,8 +161,18 @@ def check_listener(path: str, listener: Listener, clusters: Names, later: bool =
                 yield Finding(f"{filters}[{number}]", f"{each.name} cannot be the last filter")
             if isinstance(config, TcpProxy):
                 yield from _tcp_proxy(f"{filters}[{number}].typed_config", config)
+            elif isinstance(config, RBAC):
+                yield from _rbac(f"{filters}[{number}].typed_config", config)
             elif isinstance(config, HttpConnectionManager):
                 yield from _manager(f"{filters}[{number}].typed_config", config, clusters, later)
+
+
+def _rbac(path: str, rbac: RBAC) -> Iterator[Finding]:
+    for place, message in messages(rbac, path):
+        if isinstance(message, (Permission, Principal)) and message.any is False:
+            yield Finding(f"{place}.any", "can only be true")
+        elif isinstance(message, CidrRange):
+            yield from check_block(place, message)
 
 
 def _tcp_proxy(path: str, proxy: TcpProxy) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from proxyd.config.message import Message
+from proxyd.config.mistakes import quote
 
 
 class Finding(NamedTuple):
@@ -29,3 +30,7 @@ def messages(root: Message, path: str = "") -> Iterator[tuple[str, Message]]:
             for index, item in enumerate(value):
                 if isinstance(item, Message):
                     yield from messages(item, f"{place}[{index}]")
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if isinstance(item, Message):
+                    yield from messages(item, f"{place}[{quote(key)}]")

@@ -12,6 +12,7 @@ from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener_filters import ListenerFilter
 from proxyd.config.message import UINT32, Message, NonEmpty, Seconds, UInt32
 from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit, SniCluster
+from proxyd.config.network_rbac import RBAC
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext, RawBuffer
 
@@ -30,6 +31,7 @@ class Filter(Message, frozen=True, kw_only=True):
         | SniCluster
         | ConnectionLimit
         | LocalRateLimit
+        | RBAC
     )
 
 

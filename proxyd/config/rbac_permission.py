@@ -1,4 +1,4 @@
-"""Of RBAC: what is asked for."""
+"""Of RBAC: what a connection may do."""
 
 from typing import Annotated, ClassVar
 
@@ -8,6 +8,8 @@ from proxyd.config.core import CidrRange, StringMatcher
 from proxyd.config.message import UINT32, Message, Oneof
 
 _RULE = Oneof("rule", required=True)
+_Port = Annotated[int, Meta(ge=0, le=65535), UINT32]
+_Int32 = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 31) - 1)]
 
 
 class Int32Range(Message, frozen=True, kw_only=True):
@@ -15,8 +17,8 @@ class Int32Range(Message, frozen=True, kw_only=True):
 
     proto: ClassVar[str] = "envoy.type.v3.Int32Range"
 
-    start: int = 0
-    end: int = 0
+    start: _Int32 = 0
+    end: _Int32 = 0
 
 
 class Set(Message, frozen=True, kw_only=True):
@@ -28,7 +30,7 @@ class Set(Message, frozen=True, kw_only=True):
 
 
 class Permission(Message, frozen=True, kw_only=True):
-    """One thing that a connection may do: go to an address or a port, or ask for a name in TLS."""
+    """One thing: to come to an address or a port, or to ask for a name in TLS. ``any`` can only be true."""
 
     proto: ClassVar[str] = "envoy.config.rbac.v3.Permission"
 
@@ -36,7 +38,7 @@ class Permission(Message, frozen=True, kw_only=True):
     or_rules: Annotated[Set | None, _RULE] = None
     any: Annotated[bool | None, _RULE] = None
     destination_ip: Annotated[CidrRange | None, _RULE] = None
-    destination_port: Annotated[Annotated[int, Meta(ge=0, le=65535), UINT32] | None, _RULE] = None
+    destination_port: Annotated[_Port | None, _RULE] = None
     destination_port_range: Annotated[Int32Range | None, _RULE] = None
     not_rule: Annotated["Permission | None", _RULE] = None
     requested_server_name: Annotated[StringMatcher | None, _RULE] = None

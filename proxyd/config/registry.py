@@ -10,6 +10,7 @@ from proxyd.config.listener_filters import HttpInspector, ProxyProtocol, TlsInsp
 from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
 from proxyd.config.message import Message
 from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit, SniCluster
+from proxyd.config.network_rbac import RBAC
 from proxyd.config.proxy_protocol import ProxyProtocolUpstreamTransport
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext, RawBuffer, UpstreamTlsContext
@@ -28,6 +29,7 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.filters.network.echo": Echo,
     "envoy.filters.network.http_connection_manager": HttpConnectionManager,
     "envoy.filters.network.local_ratelimit": LocalRateLimit,
+    "envoy.filters.network.rbac": RBAC,
     "envoy.filters.network.sni_cluster": SniCluster,
     "envoy.filters.network.tcp_proxy": TcpProxy,
     "envoy.load_balancing_policies.least_request": LeastRequest,

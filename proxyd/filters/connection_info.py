@@ -10,8 +10,8 @@ class ConnectionInfo:
 
     __slots__ = (
         "client_cert", "cluster", "direct_local_address", "direct_remote_address", "filter_chain_name",
-        "forwarded", "id", "local_address", "protocol", "remote_address", "remote_ip", "server_name", "tls",
-        "transport_failure_reason",
+        "forwarded", "id", "local_address", "protocol", "remote_address", "remote_ip", "server_name",
+        "termination_details", "tls", "transport_failure_reason",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -28,6 +28,7 @@ class ConnectionInfo:
         self.client_cert: bytes | None = None  # what forwarded headers say of the client's certificate
         self.cluster: str = ""  # whose hosts tcp_proxy goes to, where a filter has chosen
         self.server_name: str = ""  # that the client has asked for in TLS
+        self.termination_details: str = ""  # why a filter has closed it
         self.transport_failure_reason: str = ""  # why TLS has failed
 
     def take(self, other: "ConnectionInfo") -> None:

@@ -14,6 +14,7 @@ from proxyd.snapshot.network_filters import (
     ConnectionLimitSnapshot,
     LocalRateLimitSnapshot,
     NetworkFilterSnapshot,
+    RbacSnapshot,
     SniClusterSnapshot,
 )
 
@@ -72,12 +73,44 @@ class LocalRateLimit(NetworkFilter):
         return AT_ONCE
 
 
+class RbacFilter(NetworkFilter):
+    """Rules about who may connect, asked when something comes: then the client's certificate is known."""
+
+    def __init__(self, config: RbacSnapshot) -> None:
+        super().__init__()
+        self._config: Final = config
+
+    def on_data(self, info: ConnectionInfo) -> bool:
+        config = self._config
+        stats = config.stats
+        if config.shadow is not None:
+            if config.shadow.allows(config.shadow.find(info)):
+                stats.shadow_allowed.value += 1
+            else:
+                stats.shadow_denied.value += 1
+        rules = config.rules
+        if rules is None:
+            return True
+        policy = rules.find(info)
+        if rules.allows(policy):
+            stats.allowed.value += 1
+            return True
+        stats.denied.value += 1
+        info.termination_details = f"rbac_access_denied_matched_policy[{policy or 'none'}]"
+        return False
+
+    def again(self) -> bool:
+        return self._config.continuous
+
+
 def network_filter(config: NetworkFilterSnapshot) -> NetworkFilter:
     """A compiled filter at work."""
     if isinstance(config, ConnectionLimitSnapshot):
         return ConnectionLimit(config)
     if isinstance(config, LocalRateLimitSnapshot):
         return LocalRateLimit(config)
+    if isinstance(config, RbacSnapshot):
+        return RbacFilter(config)
     assert isinstance(config, SniClusterSnapshot)
     return SniCluster()
 

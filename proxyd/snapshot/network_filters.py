@@ -11,10 +11,12 @@ from proxyd.config.network_filters import (
     RuntimeFeatureFlag,
     SniCluster,
 )
+from proxyd.config.network_rbac import RBAC, EnforcementType
 from proxyd.snapshot.http_connection_manager import AccessLogSnapshot
+from proxyd.snapshot.rbac import Rbac
 from proxyd.snapshot.runtime import Runtime
 from proxyd.stats.metrics import Registry
-from proxyd.stats.network_filter_scopes import ConnectionLimitStats, LocalRateLimitStats
+from proxyd.stats.network_filter_scopes import ConnectionLimitStats, LocalRateLimitStats, RbacStats
 
 
 class DirectResponseSnapshot:
@@ -62,12 +64,25 @@ class LocalRateLimitSnapshot(NetworkFilterSnapshot):
         self.enabled: Final[bool] = _enabled(config.runtime_enabled, runtime)
 
 
+class RbacSnapshot(NetworkFilterSnapshot):
+    """``rules`` decide, ``shadow`` is counted."""
+
+    def __init__(self, config: RBAC, registry: Registry) -> None:
+        """Raises RegexError."""
+        self.stats: Final = RbacStats(registry, config.stat_prefix, config.shadow_rules_stat_prefix)
+        self.rules: Final = None if config.rules is None else Rbac(config.rules)
+        self.shadow: Final = None if config.shadow_rules is None else Rbac(config.shadow_rules)
+        self.continuous: Final[bool] = config.enforcement_type is EnforcementType.CONTINUOUS
+
+
 def compile_network_filter(config: Message, registry: Registry, runtime: Runtime) -> NetworkFilterSnapshot:
-    """A filter in front of the last one."""
+    """A filter in front of the last one. Raises RegexError."""
     if isinstance(config, ConnectionLimit):
         return ConnectionLimitSnapshot(config, registry, runtime)
     if isinstance(config, LocalRateLimit):
         return LocalRateLimitSnapshot(config, registry, runtime)
+    if isinstance(config, RBAC):
+        return RbacSnapshot(config, registry)
     assert isinstance(config, SniCluster), "the loader lets no last filter stand before others"
     return SniClusterSnapshot()
 

@@ -185,7 +185,9 @@ _FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     "BYTES_RECEIVED": lambda info: info.bytes_received,
     "BYTES_SENT": lambda info: info.bytes_sent,
     "CONNECTION_ID": lambda info: info.connection.id,
-    "CONNECTION_TERMINATION_DETAILS": lambda info: info.connection_termination_details or None,
+    "CONNECTION_TERMINATION_DETAILS": lambda info: (
+        info.connection_termination_details or underscored(info.connection.termination_details)
+    ),
     "DOWNSTREAM_DIRECT_LOCAL_ADDRESS": lambda info: info.connection.direct_local_address or None,
     "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT": lambda info: without_port(
         info.connection.direct_local_address

@@ -15,6 +15,18 @@ class ConnectionLimitStats:
         self.limited_connections: Final = scope.counter("limited_connections")
 
 
+class RbacStats:
+    """``<stat_prefix>rbac.``; what the shadow rules say stands behind a prefix of their own."""
+
+    def __init__(self, registry: Registry, stat_prefix: str, shadow_prefix: str) -> None:
+        scope = Scope(registry, f"{stat_prefix}rbac.")
+        self.allowed: Final = scope.counter("allowed")
+        self.denied: Final = scope.counter("denied")
+        shadow = f"{shadow_prefix}." if shadow_prefix else ""
+        self.shadow_allowed: Final = scope.counter(f"{shadow}shadow_allowed")
+        self.shadow_denied: Final = scope.counter(f"{shadow}shadow_denied")
+
+
 class LocalRateLimitStats:
     """``local_rate_limit.<stat_prefix>.``"""
 
