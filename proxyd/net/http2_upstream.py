@@ -207,8 +207,7 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
 
     __slots__ = (
         "_closed_here", "_config", "_fields", "_idle_deadline", "_last_heard", "_local_address", "_owner",
-        "_preface",
-        "_stats", "_streams", "address", "born", "closing", "leases", "requests", "tls",
+        "_preface", "_stats", "_streams", "address", "born", "closing", "leases", "requests", "tls",
     )  # fmt: skip
 
     def __init__(

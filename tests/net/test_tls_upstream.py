@@ -239,7 +239,7 @@ def test_each_request_asks_for_its_own_host(authority):
             assert asked == ["a.example", "b.example", "c.example", None, None, None]
             writer.close()
             (host,) = house.server._clusters["origin"]._hosts
-            names = {name for name, _ in host.pool._pools}
+            names = {key.name for key in host.pool._pools}
             assert names == {"a.example", "b.example", "::1", "0:0:0::0:1"}
 
     run(main())
