@@ -12,6 +12,7 @@ from proxyd.codec.http2 import CANCEL, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM,
 from proxyd.codec.http2_fields import ResponseFields, read_trailers
 from proxyd.codec.http2_frames import goaway_frame
 from proxyd.codec.messages import ResponseHead
+from proxyd.codec.websocket import ACCEPT, KEY, WEBSOCKET, accept_of
 from proxyd.errors import (
     UPSTREAM_CLOSED,
     UPSTREAM_PROTOCOL_ERROR,
@@ -33,7 +34,7 @@ from proxyd.stats.scopes import ClusterStats
 from proxyd.system import native
 
 # Of one hop in HTTP/1; an upgrade is told in other words.
-_HOP_FIELDS: Final = (b"connection", b"upgrade")
+_HOP_FIELDS: Final = (b"connection", b"upgrade", KEY)
 
 
 @trait
@@ -59,8 +60,8 @@ class Http2Lease(Http2Stream, UpstreamStream):
     """One request's stream, from before it is opened to the end of its response."""
 
     __slots__ = (
-        "_answered", "_asks_tunnel", "_host", "_tunnel", "handler", "head", "request_done",
-        "response_done", "to_head",
+        "_answered", "_asks_tunnel", "_host", "_key", "_tunnel", "_upgrade", "handler", "head",
+        "request_done", "response_done", "to_head",
     )  # fmt: skip
 
     def __init__(self, host: "Http2Upstream", handler: Stream) -> None:
@@ -74,6 +75,8 @@ class Http2Lease(Http2Stream, UpstreamStream):
         self.to_head: bool = False
         self._asks_tunnel: bool = False
         self._tunnel: bool = False
+        self._upgrade: bytes = b""  # what a client of HTTP/1 has asked for, and its key
+        self._key: bytes = b""
 
     # -- Http2Stream
 
@@ -99,6 +102,9 @@ class Http2Lease(Http2Stream, UpstreamStream):
         scheme = b"http" if handler is None else handler.scheme or b"http"
         if self._asks_tunnel:
             self._fields = _tunnel_fields(method, path, authority, scheme, items)
+            if handler is not None and handler.protocol != "HTTP/2":
+                self._upgrade = headers.get(b"upgrade") or b""
+                self._key = headers.get(KEY) or b""
         else:
             self._fields = [
                 (b":method", method),
@@ -153,12 +159,23 @@ class Http2Lease(Http2Stream, UpstreamStream):
             self._tunnel = True
             head.body = TUNNEL
             head.headers.remove(b"content-length")
+            if self._upgrade:
+                self._switch(head)
         elif head.body == LENGTH:
             self.left = parse_length(head.headers.get(b"content-length") or b"")
         elif not self.to_head and not end and head.headers.get(b"content-length") is not None:
             self.left = 0
         if self.handler is not None:
             self.handler.on_response(head, now)
+
+    def _switch(self, head: ResponseHead) -> None:
+        """Say in HTTP/1's words that the host accepts: the client has asked in them."""
+        head.status = 101
+        items = head.headers.items
+        items.append((b"connection", b"Upgrade"))
+        items.append((b"upgrade", self._upgrade))
+        if self._key and self._upgrade.lower() == WEBSOCKET and head.headers.get(ACCEPT) is None:
+            items.append((ACCEPT, accept_of(self._key)))
 
     def take(self, data: bytes, now: float) -> bool:
         """A part of the body; False where there must not be so much."""

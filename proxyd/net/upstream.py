@@ -12,6 +12,7 @@ from proxyd.codec.headers import Headers
 from proxyd.codec.http1_responses import ResponseReader
 from proxyd.codec.http1_writers import LAST_CHUNK, write_chunk, write_request_head, write_trailers
 from proxyd.codec.messages import ResponseEvents, ResponseHead
+from proxyd.codec.websocket import ACCEPT, KEY, WEBSOCKET, new_key
 from proxyd.errors import UPSTREAM_CLOSED, UPSTREAM_PROTOCOL_ERROR
 from proxyd.filters.stream_info import WireBytes
 from proxyd.filters.tls_info import TlsInfo
@@ -59,6 +60,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream, UpstreamConnection):
         "_local_address",
         "_max_duration",
         "_now",
+        "_own_key",
         "_owner",
         "_paused",
         "_pending",
@@ -104,6 +106,7 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream, UpstreamConnection):
         self._body: int = NO_BODY
         self._asks_tunnel: bool = False
         self._tunnel: bool = False
+        self._own_key: bool = False  # of a WebSocket whose client speaks HTTP/2 and has none
         self._request_done: bool = True
         self._response_done: bool = True
         self._keep_alive: bool = True
@@ -281,6 +284,9 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream, UpstreamConnection):
         self._response_done = False
         self._keep_alive = True
         self._body = body
+        if self._asks_tunnel and headers.get(b"upgrade") == WEBSOCKET and headers.get(KEY) is None:
+            self._own_key = True
+            headers.items.append((KEY, new_key()))
         if body == NO_BODY and method not in BODYLESS_METHODS:
             headers.set(b"content-length", b"0")
         head = write_request_head(method, path, authority, headers, body)
@@ -374,6 +380,8 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream, UpstreamConnection):
 
     def on_response(self, head: ResponseHead) -> None:
         self._tunnel = head.body == TUNNEL
+        if self._own_key:
+            head.headers.remove(ACCEPT)  # the client has not asked
         self._keep_alive = head.keep_alive
         if self._stream is not None:
             self._stream.on_response(head, self._now)
