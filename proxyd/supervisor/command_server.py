@@ -19,7 +19,7 @@ from proxyd.supervisor.commands import (
     Reply,
     Request,
 )
-from proxyd.system import ControlListener, native
+from proxyd.system import ControlListener, ControlServer, native
 
 logger = logging.getLogger("main")
 
@@ -37,7 +37,7 @@ class CommandServer:
         self._answer: Final = answer
         self._encoder: Final = msgspec.msgpack.Encoder()
         self._decoder: Final = msgspec.msgpack.Decoder(Request)
-        self._server: ControlListener | None = None
+        self._server: ControlServer | None = None
         self._clients: Final[set[asyncio.Task[None]]] = set()
         self._running: Final[set[asyncio.Task[Reply]]] = set()
 
@@ -45,14 +45,16 @@ class CommandServer:
         """Answer what comes in there; the listener belongs to this server from now on."""
         self._server = await native.serve_control(listener, self._serve)
 
-    def pause(self) -> None:
-        """Accept no more; what is being answered goes on."""
-        if self._server is not None:
-            self._server.close()
+    def hand_over(self) -> int:
+        """Accept no more; the descriptor by which another process does. What is being answered goes on."""
+        assert self._server is not None
+        server, self._server = self._server, None
+        return server.hand_over()
 
     async def close(self) -> None:
         """Accept no more; what is being answered gets its answer, if it comes soon."""
-        self.pause()
+        if self._server is not None:
+            self._server.close()
         if self._clients:
             await asyncio.wait(self._clients, timeout=1.0)
         for task in [*self._clients, *self._running]:

@@ -30,6 +30,7 @@ from proxyd.supervisor.succession import (
     Taken,
 )
 from proxyd.supervisor.supervisor import Supervisor
+from proxyd.system import native
 from proxyd.workers.channel import Channel
 
 logger = logging.getLogger("main")
@@ -114,9 +115,10 @@ class Heritage:
         self._done = True
         self._channel.send(Serving())
         await self._expect(Inherit)
-        self.directory, listener = RunDirectory.adopt(self.estate.run_directory, self._descriptors)
+        *directory, control = self._descriptors
+        self.directory = RunDirectory.adopt(self.estate.run_directory, directory)
         assert self._commands is not None
-        await self._commands.listen(listener)
+        await self._commands.listen(native.adopt_control(control))
         self._channel.send(Taken())
 
     def _refuse_less(self, assembly: Assembly) -> None:

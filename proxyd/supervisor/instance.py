@@ -84,12 +84,12 @@ class RunDirectory:
         return made
 
     @classmethod
-    def adopt(cls, path: str, descriptors: Sequence[int]) -> "tuple[RunDirectory, ControlListener]":
-        """What another process has had of it (its ``estate``), and where commands come in."""
-        directory, lock, listener = native.adopt_private_directory(path, descriptors)
+    def adopt(cls, path: str, descriptors: Sequence[int]) -> "RunDirectory":
+        """What another process has had of it (its ``estate``)."""
+        directory, lock = native.adopt_private_directory(path, descriptors)
         made = cls(path, directory, lock)
         made.sign()
-        return made, listener
+        return made
 
     def sign(self) -> None:
         """Say that the instance is this process."""

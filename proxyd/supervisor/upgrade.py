@@ -241,12 +241,13 @@ class Upgrade:
         logger.info("upgrade: pid %d serves, this process drains", pid)
         supervisor.hand_over(pid)
         await supervisor.until(lambda: current.stopped_accepting, TAKE_OVER_LIMIT)
-        self._server.pause()
+        control = self._server.hand_over()
         admin = supervisor.admin.hand_over()
         for message in self._ledger.news(supervisor.totals.estate()):
             successor.send(message)
         supervisor.reports.handed_over(pid)
-        successor.send(Inherit(), self._directory.estate())
+        successor.send(Inherit(), [*self._directory.estate(), control])
+        native.close_descriptor(control)
         if admin is not None:
             admin.close()
         self.successor = successor

@@ -6,6 +6,7 @@ from typing import Final
 assert sys.platform == "linux"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
+from proxyd.system._linux_files import adopt_control as adopt_control
 from proxyd.system._linux_files import adopt_private_directory as adopt_private_directory
 from proxyd.system._linux_files import connect_control as connect_control
 from proxyd.system._linux_files import log_path as log_path

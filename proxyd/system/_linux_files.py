@@ -28,7 +28,6 @@ class PrivateDirectory:
     def __init__(self, path: str, descriptor: int) -> None:
         self._path: Final = path
         self._descriptor: Final = descriptor
-        self._listener: socket.socket | None = None  # one of our own: who serves it closes its own
 
     def lock(self, name: str) -> int | None:
         while True:
@@ -63,17 +62,10 @@ class PrivateDirectory:
         except OSError:
             sock.close()
             raise
-        self._listener = sock.dup()
-        return sock
-
-    def adopt_listener(self, descriptor: int) -> socket.socket:
-        sock = socket.socket(fileno=descriptor)
-        self._listener = sock.dup()
         return sock
 
     def estate(self, lock: int) -> list[int]:
-        assert self._listener is not None
-        return [self._descriptor, lock, self._listener.fileno()]
+        return [self._descriptor, lock]
 
     def remove(self, names: Sequence[str], lock: int | None) -> None:
         for name in names:
@@ -90,9 +82,23 @@ class PrivateDirectory:
         self.close()
 
     def close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
         os.close(self._descriptor)
+
+
+class ControlServer:
+    """Serves a socket, and has a copy of it: the loop closes its own."""
+
+    def __init__(self, server: asyncio.AbstractServer, sock: socket.socket) -> None:
+        self._server: Final = server
+        self._socket: Final = sock
+
+    def close(self) -> None:
+        self._server.close()
+        self._socket.close()
+
+    def hand_over(self) -> int:
+        self._server.close()
+        return self._socket.detach()
 
 
 def system_config_path() -> str:
@@ -141,12 +147,9 @@ def open_private_directory(base: str, name: str) -> PrivateDirectory:
         os.close(outer)
 
 
-def adopt_private_directory(
-    path: str, descriptors: Sequence[int]
-) -> tuple[PrivateDirectory, int, socket.socket]:
-    directory, lock, listener = descriptors
-    adopted = PrivateDirectory(path, directory)
-    return adopted, lock, adopted.adopt_listener(listener)
+def adopt_private_directory(path: str, descriptors: Sequence[int]) -> tuple[PrivateDirectory, int]:
+    directory, lock = descriptors
+    return PrivateDirectory(path, directory), lock
 
 
 def _open_directory(path: str, inside: int | None, shown: str) -> int:
@@ -159,11 +162,16 @@ def _open_directory(path: str, inside: int | None, shown: str) -> int:
 async def serve_control(
     listener: ControlListener,
     serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> asyncio.AbstractServer:
+) -> ControlServer:
     assert isinstance(listener, socket.socket)
+    ours = listener.dup()
     # Whoever closes the server may have handed the socket, with its path, to another process.
     keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-    return await asyncio.start_unix_server(serve, sock=listener, **keep)
+    return ControlServer(await asyncio.start_unix_server(serve, sock=listener, **keep), ours)
+
+
+def adopt_control(descriptor: int) -> socket.socket:
+    return socket.socket(fileno=descriptor)
 
 
 def connect_control(path: str, timeout: float) -> socket.socket:

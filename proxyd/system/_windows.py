@@ -46,6 +46,7 @@ from proxyd.system._windows_process import standard_error as standard_error
 from proxyd.system._windows_process import wait as wait
 from proxyd.system._windows_service import SERVICE_MANAGER as SERVICE_MANAGER
 from proxyd.system._windows_service import activated_sockets as activated_sockets
+from proxyd.system._windows_service import adopt_control as adopt_control
 from proxyd.system._windows_service import adopt_private_directory as adopt_private_directory
 from proxyd.system._windows_service import end_group as end_group
 from proxyd.system._windows_service import hold_operator_signals as hold_operator_signals

@@ -13,6 +13,7 @@ assert sys.platform == "win32"
 import _winapi
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import socket
@@ -77,6 +78,9 @@ class PipeServer:
 
     def close(self) -> None:
         self._listener.close()
+
+    def hand_over(self) -> int:
+        raise OSError(errno.ENOTSUP, "commands cannot be heard by another process on Windows")
 
     def _run(self) -> None:
         while True:

@@ -92,7 +92,9 @@ def pass_on(came_as: str, pid: int) -> None:
         pass
 
 
-def adopt_private_directory(
-    path: str, descriptors: Sequence[int]
-) -> tuple[PrivateDirectory, int, ControlListener]:
+def adopt_control(descriptor: int) -> ControlListener:
+    raise OSError(errno.ENOTSUP, _NO_UPGRADE)
+
+
+def adopt_private_directory(path: str, descriptors: Sequence[int]) -> tuple[PrivateDirectory, int]:
     raise OSError(errno.ENOTSUP, _NO_UPGRADE)

@@ -64,6 +64,19 @@ class ControlListener(Protocol):
         """Hear no more."""
 
 
+class ControlServer(Protocol):
+    """Commands that come in are being answered."""
+
+    def close(self) -> None:
+        """Hear no more."""
+
+    def hand_over(self) -> int:
+        """Hear no more; the descriptor by which another process does, without a gap (``adopt_control``).
+
+        Raises OSError where no other can.
+        """
+
+
 class PrivateDirectory(Protocol):
     """A directory that only this user (and whoever rules the machine) may use, open until ``remove``."""
 
@@ -77,7 +90,7 @@ class PrivateDirectory(Protocol):
         """Listen for commands under a name in it; only the owner may connect."""
 
     def estate(self, lock: int) -> list[int]:
-        """Descriptors by which another process has all of it, see ``adopt_private_directory``; not copies."""
+        """Descriptors by which another process has it, see ``adopt_private_directory``; not copies."""
 
     def remove(self, names: Sequence[str], lock: int | None) -> None:
         """Remove these files, give up ``lock``, remove the directory if it is empty, and close it.
@@ -357,8 +370,11 @@ class System(Protocol):
         self,
         listener: ControlListener,
         serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    ) -> ControlListener:
+    ) -> ControlServer:
         """Call ``serve`` with each connection to ``PrivateDirectory.listen``, until the result is closed."""
+
+    def adopt_control(self, descriptor: int) -> ControlListener:
+        """What another process has handed over."""
 
     def connect_control(self, path: str, timeout: float) -> socket.socket:
         """Connect to what ``PrivateDirectory.listen`` has made at ``path``.
@@ -420,10 +436,8 @@ class System(Protocol):
         ones that others may write to, so that nobody can slip a socket or pid file under us.
         """
 
-    def adopt_private_directory(
-        self, path: str, descriptors: Sequence[int]
-    ) -> tuple[PrivateDirectory, int, ControlListener]:
-        """What another process has opened, by its ``estate``: the directory, its lock, what listens in it."""
+    def adopt_private_directory(self, path: str, descriptors: Sequence[int]) -> tuple[PrivateDirectory, int]:
+        """What another process has opened, by its ``estate``: the directory, and its lock."""
 
     # -- files ----------------------------------------------------------------------------------------------
 

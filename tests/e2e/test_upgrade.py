@@ -22,6 +22,9 @@ PACKAGE = Path(proxyd.__file__).resolve().parent
 PATIENT = [{"match": {"prefix": "/hold"}, "route": {"cluster": "backend", "timeout": "0s"}}]
 
 
+pytestmark = pytest.mark.timeout(180)  # on a machine that is busy with more than this
+
+
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
     """A directory with the next version of proxyd."""
@@ -44,7 +47,6 @@ def _refused(reply: Reply) -> str:
     return "\n".join(reply.reasons)
 
 
-@pytest.mark.timeout(180)
 def test_upgrades_under_load_fail_no_request_and_keep_every_count(
     start: StartProxyd, origin: Origin, newer: Path
 ) -> None:
