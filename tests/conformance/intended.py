@@ -14,7 +14,8 @@ class Intended(NamedTuple):
     fields: tuple[str, ...] = ("*",)
 
 
-_H2_STREAMS = ("h2-streams", "h2-streams-too")  # listeners where a malformed message costs its stream alone
+# Listeners where a malformed message costs its stream alone.
+_H2_STREAMS = ("h2-streams", "h2-streams-too")
 _H2_FIELDS = (
     "connection",
     "keep-alive",
@@ -54,8 +55,8 @@ _H2_MESSAGES = (
 
 INTENDED = (
     Intended(
-        "HTTP/2: who breaks a rule is told so, by RST_STREAM and GOAWAY, where Envoy is silent; and which rule "
-        "it was is not known where the engine refuses a field before it is seen",
+        "HTTP/2: who breaks a rule is told so, by RST_STREAM and GOAWAY, where Envoy is silent; and which "
+        "rule it was is not known where the engine refuses a field before it is seen",
         (*(f"h2-h2-{name}" for name in _H2_FIELDS), "h2-upper-case-name", "h2-control"),
         ("rest", "log[0].details"),
     ),
