@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -430,6 +430,18 @@ def _watch(page: Callable[[], str]) -> None:
             before = now
     except KeyboardInterrupt:
         pass
+
+
+def run_start(words: Sequence[str]) -> int:
+    """``proxyd start`` with these words, for a process that a service manager has started as one of its own.
+
+    Returns the exit code. Raises SystemExit with what the operator is to be told.
+    """
+    try:
+        code: int = cli.main(["start", *words], standalone_mode=False)
+    except click.ClickException as failure:
+        raise SystemExit(failure.format_message()) from None
+    return code
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ class Windows:
             "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": "mscoree,mshtml=",  # nothing of .NET or a browser, which it would ask for
             "PYTHONPYCACHEPREFIX": f"Z:{self.folder / 'cache'}",  # not among those of this machine's Python
-            "PROXYD_NSSM": str(self.nssm),
+            "PROXYD_NSSM": f"Z:{self.nssm}",
         }
 
     def run(self, arguments: Sequence[str], folder: Path) -> int:

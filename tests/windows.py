@@ -9,6 +9,8 @@ from typing import Final
 
 HERE: Final = sys.platform == "win32"
 
+WINDOWS: Final = "about Windows alone"  # why a test is skipped elsewhere
+
 _SIGNALS = "Windows has no such signals; the commands that take their place are tested"
 _FIFO = "Windows has no FIFOs"
 _LINUX = "about Linux alone"

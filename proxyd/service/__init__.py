@@ -4,13 +4,18 @@ Which manager there is, the operating-system seam knows; nothing here asks for t
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
-from proxyd.service.contract import ServiceError, ServiceManager
-from proxyd.system import native
+if TYPE_CHECKING:
+    from proxyd.service.contract import ServiceManager
 
 
-def manager() -> ServiceManager:
+def manager() -> "ServiceManager":
     """The service manager of this system. Raises ServiceError where proxyd cannot speak to it."""
+    # Not above: the process of a service imports as little as it can before it answers its manager.
+    from proxyd.service.contract import ServiceError
+    from proxyd.system import native
+
     try:
         found: ServiceManager = importlib.import_module(f"{__name__}.{native.SERVICE_MANAGER}")
     except ImportError as error:

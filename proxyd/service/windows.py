@@ -1,7 +1,7 @@
-"""Windows' service control manager: ``proxyd service`` there, through pywin32 (``pip install proxyd[windows]``).
+"""Windows' service control manager: ``proxyd service`` there, through pywin32 (the extra ``windows``).
 
-The manager starts ``windows_host``, which is the service. Its run directory is the one below ``%ProgramData%``,
-where commands look for instances as well as in their user's own.
+The manager starts ``windows_host``, which is the service. Its run directory is below ``%ProgramData%``, where
+commands look for instances as well as in their user's own.
 """
 
 import os
@@ -97,7 +97,7 @@ def start(service: Service) -> list[str]:
         settled = (win32service.SERVICE_RUNNING, win32service.SERVICE_STOPPED)
         _until(lambda: _state(handle) in settled, START_LIMIT, f"service {service.name} does not serve")
         if _state(handle) == win32service.SERVICE_STOPPED:
-            code = win32service.QueryServiceStatusEx(handle)["ServiceSpecificExitCode"]
+            code = _query(handle)["ServiceSpecificExitCode"]
             raise ServiceError(
                 f"proxyd: service {service.name} could not start (exit code {code}); why is in the Event Log "
                 f"(source {service.name}) and in its log"
@@ -126,7 +126,7 @@ def reload(service: Service) -> list[str]:
 
 def status(service: Service) -> tuple[bool, list[str]]:
     with _told(service), _opened(service, win32service.SERVICE_QUERY_STATUS) as handle:
-        found = win32service.QueryServiceStatusEx(handle)
+        found = _query(handle)
     state = found["CurrentState"]
     line = f"service {service.name}: {_STATES.get(state, state)}"
     if found["ProcessId"]:
@@ -153,7 +153,7 @@ def _refuse_users_and_roots(service: Service) -> None:
 
 
 def _command_line(wanted: Installation) -> str:
-    """The interpreter itself, not the launcher of a virtual environment: the manager knows its child by pid."""
+    """Of the interpreter, not a virtual environment's launcher: the manager knows its child by its pid."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
     # As for workers: this proxyd behind the standard library, before whatever is installed.
     code = (
@@ -225,8 +225,7 @@ def _exists(manager: Any, service: Service) -> bool:
 
 
 def _start_type(wanted: Installation) -> int:
-    start: int = win32service.SERVICE_AUTO_START if wanted.enable else win32service.SERVICE_DEMAND_START
-    return start
+    return win32service.SERVICE_AUTO_START if wanted.enable else win32service.SERVICE_DEMAND_START
 
 
 def _display_name(service: Service) -> str:
@@ -245,7 +244,7 @@ def _created(manager: Any, wanted: Installation) -> Any:
             win32service.SERVICE_ERROR_NORMAL,
             _command_line(wanted),
             None,
-            0,
+            False,
             ["Tcpip"],
             wanted.run_as or DEFAULT_ACCOUNT,
             None,
@@ -264,7 +263,7 @@ def _changed(manager: Any, wanted: Installation) -> Iterator[Any]:
             win32service.SERVICE_ERROR_NORMAL,
             _command_line(wanted),
             None,
-            0,
+            False,
             ["Tcpip"],
             wanted.run_as or DEFAULT_ACCOUNT,
             None,
@@ -292,9 +291,13 @@ def _describe(handle: Any, wanted: Installation) -> None:
     change(handle, win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO, limit)
 
 
+def _query(handle: Any) -> dict[str, int]:
+    found: Any = win32service.QueryServiceStatusEx(handle)  # whose types say that it is a tuple
+    return dict(found)
+
+
 def _state(handle: Any) -> int:
-    state: int = win32service.QueryServiceStatusEx(handle)["CurrentState"]
-    return state
+    return _query(handle)["CurrentState"]
 
 
 def _stop(handle: Any, service: Service) -> None:
@@ -304,7 +307,7 @@ def _stop(handle: Any, service: Service) -> None:
     progress = -1
     deadline = 0.0
     while True:
-        found = win32service.QueryServiceStatusEx(handle)
+        found = _query(handle)
         if found["CurrentState"] == win32service.SERVICE_STOPPED:
             return
         if found["CheckPoint"] != progress:

@@ -1,10 +1,10 @@
 """The process of a Windows service: an instance whose life is told to, and ruled by, the service manager.
 
-``sc control NAME paramchange`` (or 128) reloads, ``sc control NAME 129`` reopens logs. Words behind the name in
-``sc start NAME ...`` are more options of ``proxyd start``.
+``sc control NAME paramchange`` (or 128) reloads, ``sc control NAME 129`` reopens logs. Words behind the name
+in ``sc start NAME ...`` are more options of ``proxyd start``.
 
-The manager gives a process half a minute to answer, which a machine that is just starting may need for imports
-alone. So this file imports pywin32 and nothing of proxyd before it has answered.
+The manager gives a process half a minute to answer, which a machine that is just starting may need for its
+imports alone. So this file imports pywin32 and nothing of proxyd before it has answered.
 """
 
 import importlib
@@ -29,7 +29,7 @@ REOPEN_LOGS: Final = 129
 
 # The command line is above this room: by name. It runs ``proxyd start`` with these words and returns the exit
 # code, or raises SystemExit with what the operator is to be told.
-_COMMAND_LINE: Final = "proxyd.cli_service"
+_COMMAND_LINE: Final = "proxyd.cli"
 
 _FAILED: Final = 1
 _START_HINT: Final = 60_000  # milliseconds that the manager waits for the next sign of life
@@ -81,9 +81,10 @@ class Reports:
         pass
 
 
-class Host(win32serviceutil.ServiceFramework):  # type: ignore[misc]  # pywin32 has no types
+class Host(win32serviceutil.ServiceFramework):
     """The one service of this process. pywin32 makes it, on the service's own thread, when it is started."""
 
+    _svc_name_: str  # where pywin32 looks for it
     instance: str  # its name
     run_directory: str
     words: Sequence[str]  # options of `proxyd start`
@@ -116,8 +117,7 @@ class Host(win32serviceutil.ServiceFramework):  # type: ignore[misc]  # pywin32 
 
         native.notify_by(Reports(lambda state, hint: self.ReportServiceStatus(state, waitHint=hint)))
         where = ["--name", self.instance, "--run-dir", self.run_directory]
-        code: int = importlib.import_module(_COMMAND_LINE).run_start([*self.words, *where, *self._more])
-        return code
+        return int(importlib.import_module(_COMMAND_LINE).run_start([*self.words, *where, *self._more]))
 
     def ServiceCtrlHandlerEx(self, control: int, event_type: int, data: Any) -> int:  # noqa: N802
         """What the manager wants; answered at once, done on a thread."""
@@ -165,7 +165,7 @@ def main() -> None:
     servicemanager.Initialize(service, None)
     servicemanager.PrepareToHostSingle(Host)
     try:
-        servicemanager.StartServiceCtrlDispatcher()
+        servicemanager.StartServiceCtrlDispatcher()  # type: ignore[no-untyped-call]
     except pywintypes.error as error:
         if error.winerror == winerror.ERROR_FAILED_SERVICE_CONTROLLER_CONNECT:
             sys.exit("proxyd: this is for the service manager; use 'proxyd start' or 'proxyd service start'")
@@ -173,7 +173,7 @@ def main() -> None:
 
 
 def _have_streams() -> None:
-    """A service has no standard streams; what is written there goes nowhere, rather than into another file."""
+    """A service has no standard streams; what is written there goes nowhere, not into another file."""
     for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
         if stream is None:
             nowhere = os.open(os.devnull, os.O_RDWR)

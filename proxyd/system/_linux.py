@@ -55,6 +55,7 @@ from proxyd.system._linux_service import SERVICE_MANAGER as SERVICE_MANAGER
 from proxyd.system._linux_service import activated_sockets as activated_sockets
 from proxyd.system._linux_service import is_managed as is_managed
 from proxyd.system._linux_service import notifier as notifier
+from proxyd.system._linux_service import notify_by as notify_by
 from proxyd.system._linux_sockets import acceptance as acceptance
 from proxyd.system._linux_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._linux_sockets import bind as bind

@@ -13,7 +13,7 @@ import socket
 import time
 from typing import Final
 
-from proxyd.system.contract import ActivatedSocket
+from proxyd.system.contract import ActivatedSocket, Notifier
 
 SERVICE_MANAGER: Final = "systemd"
 
@@ -74,7 +74,16 @@ def is_managed() -> bool:
     return bool(os.environ.get("NOTIFY_SOCKET")) and os.getpid() != 1
 
 
-def notifier() -> SystemdNotifier:
+_notifiers: Final[list[Notifier]] = []  # the last counts
+
+
+def notify_by(notifier: Notifier) -> None:
+    _notifiers.append(notifier)
+
+
+def notifier() -> Notifier:
+    if _notifiers:
+        return _notifiers[-1]
     return SystemdNotifier(os.environ.get("NOTIFY_SOCKET") or None, _watchdog())
 
 

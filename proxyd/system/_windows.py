@@ -52,6 +52,7 @@ from proxyd.system._windows_service import end_group as end_group
 from proxyd.system._windows_service import hold_operator_signals as hold_operator_signals
 from proxyd.system._windows_service import is_managed as is_managed
 from proxyd.system._windows_service import notifier as notifier
+from proxyd.system._windows_service import notify_by as notify_by
 from proxyd.system._windows_service import pass_on as pass_on
 from proxyd.system._windows_service import spawn_successor as spawn_successor
 from proxyd.system._windows_service import stay_for as stay_for

@@ -21,6 +21,7 @@ from typing import Any, Final
 import proxyd
 from proxyd.system import _windows_api as api
 from proxyd.system import contract
+from proxyd.system._windows_service import is_managed
 from proxyd.system._windows_sockets import hand_over, processes
 from proxyd.system.contract import ChildExit
 
@@ -188,6 +189,8 @@ def hear_operator(loop: asyncio.AbstractEventLoop, tell: Callable[[str, str, flo
     def handle(event: int) -> bool:
         if event not in _EVENTS:
             return False
+        if is_managed() and event not in (_CTRL_C, _CTRL_BREAK):
+            return True  # others log off; and of a shutdown the service manager tells
         came_as, limit = _EVENTS[event]
         try:
             loop.call_soon_threadsafe(tell, "stop", came_as, limit)

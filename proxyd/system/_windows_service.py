@@ -12,7 +12,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from proxyd.system.contract import ActivatedSocket, Capture, ControlListener, PrivateDirectory
+from proxyd.system.contract import ActivatedSocket, Capture, ControlListener, Notifier, PrivateDirectory
 
 SERVICE_MANAGER: Final = "windows"
 
@@ -45,12 +45,19 @@ class SilentNotifier:
         pass
 
 
-def notifier() -> SilentNotifier:
-    return SilentNotifier()
+_notifiers: Final[list[Notifier]] = []  # the last counts
+
+
+def notify_by(notifier: Notifier) -> None:
+    _notifiers.append(notifier)
+
+
+def notifier() -> Notifier:
+    return _notifiers[-1] if _notifiers else SilentNotifier()
 
 
 def is_managed() -> bool:
-    return False
+    return bool(_notifiers)
 
 
 def activated_sockets() -> list[ActivatedSocket]:

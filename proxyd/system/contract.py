@@ -418,6 +418,9 @@ class System(Protocol):
     def is_managed(self) -> bool:
         """Whether the manager follows ``Notifier.main_process``: then nobody has to stay for a successor."""
 
+    def notify_by(self, notifier: Notifier) -> None:
+        """Where a manager is spoken to by calls that only its own library has: by this from now on."""
+
     def notifier(self) -> Notifier:
         """The manager that has started this process. To be called once, before other processes are made."""
 

@@ -1,4 +1,4 @@
-"""One listening socket lent to all workers: always on Windows, elsewhere without ``enable_reuse_port``."""
+"""One listening socket lent to all workers: as always on Windows, elsewhere without ``enable_reuse_port``."""
 
 from typing import Any
 

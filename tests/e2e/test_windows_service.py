@@ -1,0 +1,148 @@
+"""A service of Windows: from its installation to its end, by proxyd's own command and by NSSM."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from proxyd.service.contract import Installation, Service, ServiceError
+from proxyd.supervisor.commands import Status
+from proxyd.supervisor.instance import InstanceError, find
+from proxyd.system import native
+from tests import windows
+from tests.e2e.conftest import config
+from tests.e2e.origin import Origin
+
+if not windows.HERE:
+    pytest.skip(windows.WINDOWS, allow_module_level=True)
+
+from proxyd.service import windows as manager
+
+pytestmark = pytest.mark.timeout(500)  # each of its processes starts anew
+
+DEADLINE = 120.0
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service(instance=f"test-{uuid.uuid4().hex[:8]}")
+    yield made
+    try:
+        manager.uninstall(made)
+    except ServiceError as error:
+        assert "there is no service" in str(error)  # noqa: PT017 - the test has uninstalled it
+
+
+def installation(service: Service, path: Path, bootstrap: dict[str, Any]) -> Installation:
+    path.write_text(json.dumps(bootstrap))
+    return Installation(service=service, start=("-c", str(path), "--workers", "1"), enable=False)
+
+
+def report(service: Service) -> Any:
+    return msgspec.to_builtins(find(service.instance, manager.run_directory()).call(Status()))
+
+
+def port(service: Service) -> int:
+    return int(report(service)["listeners"][0]["addresses"][0].rpartition(":")[2])
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except InstanceError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"never: {what}")
+
+
+def stop_amid_a_request(service: Service, origin: Origin, stop: Callable[[], object]) -> bytes:
+    """The answer to a request that was under way when the service was told to stop."""
+    with socket.create_connection(("127.0.0.1", port(service)), 60) as client:
+        client.sendall(b"GET /hold HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert origin.holding.wait(60)
+        stopping = threading.Thread(target=stop)
+        stopping.start()
+        until(lambda: report(service)["state"] == "DRAINING", "drains")
+        origin.release()
+        answer = b""
+        while data := client.recv(65536):
+            answer += data
+    stopping.join(DEADLINE)
+    assert not stopping.is_alive()
+    return answer
+
+
+def test_from_install_to_uninstall(service: Service, origin: Origin, tmp_path: Path) -> None:
+    wanted = installation(service, tmp_path / "proxyd.json", config(origin.address))
+    assert manager.install(wanted) == [f"service {service.name} installed"]
+    assert manager.status(service)[0] is False
+    assert manager.start(service) == [f"service {service.name} serves"]  # not before its workers do
+    assert report(service)["state"] == "LIVE"
+    assert manager.status(service)[0] is True
+    with pytest.raises(ServiceError, match="runs already"):
+        manager.start(service)
+    assert "generation 2 has taken over" in manager.reload(service)[0]
+    answer = stop_amid_a_request(service, origin, lambda: manager.stop(service))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"held")
+    assert manager.status(service) == (False, [f"service {service.name}: stopped"])
+    manager.uninstall(service)
+    with pytest.raises(ServiceError, match="there is no service"):
+        manager.status(service)
+
+
+def test_what_keeps_it_from_starting_is_its_exit_code(service: Service, tmp_path: Path) -> None:
+    bootstrap = config("127.0.0.1:9")
+    bootstrap["static_resources"]["clusters"][0]["nme"] = "x"
+    manager.install(installation(service, tmp_path / "proxyd.json", bootstrap))
+    with pytest.raises(ServiceError, match=r"could not start \(exit code 1\)"):
+        manager.start(service)
+    assert manager.status(service) == (False, [f"service {service.name}: stopped, exit code 1"])
+
+
+def test_what_there_is_not_on_windows_is_refused_by_name() -> None:
+    with pytest.raises(ServiceError, match="--user"):
+        manager.status(Service(per_user=True))
+    with pytest.raises(ServiceError, match="--root"):
+        manager.status(Service(root="D:\\"))
+    with pytest.raises(ServiceError, match="--socket"):
+        manager.install(Installation(service=Service(), sockets=("http=0.0.0.0:80",)))
+
+
+def nssm(*arguments: str) -> None:
+    nowhere = subprocess.DEVNULL  # the service would hold a pipe as long as it runs
+    command = [os.environ["PROXYD_NSSM"], *arguments]
+    done = subprocess.run(
+        command, stdin=nowhere, stdout=nowhere, stderr=nowhere, timeout=DEADLINE, check=False
+    )
+    assert done.returncode == 0, arguments
+
+
+@pytest.mark.skipif("PROXYD_NSSM" not in os.environ, reason="PROXYD_NSSM does not name nssm.exe")
+def test_nssm_drains_on_stop(service: Service, origin: Origin, tmp_path: Path) -> None:
+    """As scripts/install-nssm.ps1 sets it up; there is no PowerShell under Wine."""
+    path = tmp_path / "proxyd.json"
+    path.write_text(json.dumps(config(origin.address)))
+    name = service.name
+    nssm("install", name, sys.executable, "-P", "-m", "proxyd", "start", "-c", str(path), "--workers", "1",
+         "--name", service.instance, "--run-dir", native.run_bases()[-1])  # fmt: skip
+    nssm("set", name, "AppStopMethodConsole", "40000")
+    nssm("set", name, "AppStopMethodSkip", "14")
+    nssm("start", name)
+    until(lambda: report(service)["state"] == "LIVE", "serves")
+    answer = stop_amid_a_request(service, origin, lambda: nssm("stop", name))
+    assert answer.endswith(b"held")
+    nssm("remove", name, "confirm")
