@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
-from proxyd.config.core import CidrRange
+from proxyd.config.core import PIPE, CidrRange
 from proxyd.config.listener import ConnectionSourceType, FilterChainMatch
 
 
@@ -49,6 +49,8 @@ class ConnectionFacts:
 # A level's keys: of one block its family and size as bits and its number shifted, else a text or a number.
 _Block = tuple[int, int, int]
 _EVERYWHERE: Final[list[_Block]] = [(4, 32, 0), (6, 128, 0)]
+# As in Envoy, what stands for a Unix domain socket: in no block that anybody would name.
+_NOWHERE: Final = ipaddress.ip_address("255.255.255.255")
 _ANY: Final = ConnectionSourceType.ANY.value
 _LOCAL: Final = ConnectionSourceType.SAME_IP_OR_LOOPBACK.value
 _EXTERNAL: Final = ConnectionSourceType.EXTERNAL.value
@@ -77,7 +79,7 @@ class _Blocks:
         try:
             address = ipaddress.ip_address(text.partition("%")[0])
         except ValueError:
-            return None
+            address = _NOWHERE
         number = int(address)
         for shift in self.shifts[address.version]:
             found = self.nodes.get((address.version, shift, number >> shift))
@@ -192,7 +194,7 @@ def _by_protocol(protocols: dict[str, _Node], offered: Sequence[str]) -> _Node |
 
 
 def _by_source_type(types: dict[int, _Node], facts: ConnectionFacts) -> _Node | None:
-    local = facts.remote_ip == facts.local_ip or _is_loopback(facts.remote_ip)
+    local = facts.remote_port == PIPE or facts.remote_ip == facts.local_ip or _is_loopback(facts.remote_ip)
     return types.get(_LOCAL if local else _EXTERNAL) or types.get(_ANY)
 
 

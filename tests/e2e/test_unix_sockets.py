@@ -14,6 +14,8 @@ import pytest
 
 from tests.e2e.conftest import StartProxyd, config
 from tests.e2e.origin import Origin
+from tests.net.certificates import Authority
+from tests.net.tls_house import DOWNSTREAM, certificates, client, tls_socket
 
 
 def pipe(path: str, **more: Any) -> dict[str, Any]:
@@ -145,3 +147,34 @@ def test_a_file_that_somebody_listens_at_is_left_to_them(
         assert proxyd.process.wait(30) != 0
         assert get(path)[1] == "mine"
     assert any(path in line and "in use" in line for line in proxyd.log), proxyd.log
+
+
+def test_tls_and_plain_connections_go_their_ways_at_a_path(
+    start: StartProxyd, origin: Origin, tmp_path: Path
+) -> None:
+    """A chain is chosen though there is no address to choose by."""
+    path = str(tmp_path / "listener")
+    made = at(path, origin.address)
+    (listener,) = made["static_resources"]["listeners"]
+    (plain,) = listener["filter_chains"]
+    authority = Authority()
+    pair = authority.issue("localhost")
+    secured = {
+        **plain,
+        "filter_chain_match": {"transport_protocol": "tls"},
+        "transport_socket": tls_socket(DOWNSTREAM, certificates(pair.config)),
+    }
+    listener["filter_chains"] = [
+        secured,
+        {**plain, "filter_chain_match": {"transport_protocol": "raw_buffer"}},
+    ]
+    start(made)
+    assert get(path)[0] == 200
+    context = client(authority.certificate)
+    context.check_hostname = True
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(path)
+        with context.wrap_socket(sock, server_hostname="localhost") as tls:
+            tls.sendall(b"GET /name HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert tls.recv(65536).startswith(b"HTTP/1.1 200 OK")

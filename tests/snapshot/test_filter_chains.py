@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxyd.config.core import PIPE
 from proxyd.config.listener import FilterChainMatch
 from proxyd.snapshot.filter_chains import ConnectionFacts, DuplicateMatchError, FilterChainIndex
 
@@ -112,3 +113,13 @@ def test_two_chains_for_the_same_connections() -> None:
     with pytest.raises(DuplicateMatchError) as caught:
         index({}, {"server_names": ["a", "b"]}, {"server_names": ["b"]})
     assert (caught.value.first, caught.value.second) == (1, 2)
+
+
+def test_a_unix_domain_socket_has_no_address_and_is_local() -> None:
+    at: dict[str, Any] = {"local": ("/run/listener", PIPE), "remote": ("", PIPE)}
+    everywhere = index({"prefix_ranges": [block("0.0.0.0/0")]}, {"prefix_ranges": [block("10.0.0.0/8")]})
+    assert find(everywhere, **at) == 0
+    chains = index({"transport_protocol": "tls"}, {"source_type": "SAME_IP_OR_LOOPBACK"})
+    assert find(chains, **at, protocol="raw_buffer") == 1
+    assert find(chains, **at, protocol="tls") == 0
+    assert find(index({"source_type": "EXTERNAL"}), **at) == -1
