@@ -93,7 +93,7 @@ def test_transport_protocol_and_alpn() -> None:
 
 def test_sources() -> None:
     chains = index(
-        {"source_type": "SAME_IP_OR_LOOPBACK"} | {"source_type": 1},
+        {"source_type": 1} | {"source_type": 1},
         {"source_prefix_ranges": [block("192.0.2.0/24")], "source_ports": [5000]},
         {"source_prefix_ranges": [block("192.0.2.0/24")]},
         {"direct_source_prefix_ranges": [block("198.51.100.0/24")]},
@@ -119,7 +119,7 @@ def test_a_unix_domain_socket_has_no_address_and_is_local() -> None:
     at: dict[str, Any] = {"local": ("/run/listener", PIPE), "remote": ("", PIPE)}
     everywhere = index({"prefix_ranges": [block("0.0.0.0/0")]}, {"prefix_ranges": [block("10.0.0.0/8")]})
     assert find(everywhere, **at) == 0
-    chains = index({"transport_protocol": "tls"}, {"source_type": "SAME_IP_OR_LOOPBACK"})
+    chains = index({"transport_protocol": "tls"}, {"source_type": 1})
     assert find(chains, **at, protocol="raw_buffer") == 1
     assert find(chains, **at, protocol="tls") == 0
-    assert find(index({"source_type": "EXTERNAL"}), **at) == -1
+    assert find(index({"source_type": 2}), **at) == -1
