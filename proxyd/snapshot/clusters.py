@@ -24,6 +24,7 @@ from proxyd.stats.tls_scopes import CLUSTER, TlsStats
 CONNECT_TIMEOUT_S: Final = 5.0
 BUFFER_LIMIT: Final = 1024 * 1024
 IDLE_TIMEOUT_S: Final = 3600.0
+PROXIED_IDLE_TIMEOUT_S: Final = 10.0  # proxyd's own
 MAX_CONNECTIONS: Final = 1024
 MAX_PENDING_REQUESTS: Final = 1024
 MAX_REQUESTS: Final = 1024
@@ -80,7 +81,8 @@ class ClusterSnapshot:
         self.proper_case: Final[bool] = spoken.http1.header_key_format is not None
         common = None if options is None else options.common_http_protocol_options
         idle = None if common is None else common.idle_timeout
-        self.idle_timeout: Final[float] = IDLE_TIMEOUT_S if idle is None else idle
+        self.proxy_protocol: Final[int] = _proxy_protocol(config)
+        self.idle_timeout: Final[float] = _idle_timeout(idle, self.proxy_protocol > 0)
         most = None if common is None else common.max_requests_per_connection
         # 0 for no limit
         self.max_requests_per_connection: Final[int] = most or config.max_requests_per_connection or 0
@@ -95,14 +97,6 @@ class ClusterSnapshot:
         # Other contents of the same files, or of secrets, are for connections from then on.
         self.waits: TlsStats | None = None  # for a secret: until it is there, no connection can be made
         self.tls: ClientTls | None = None  # None where HTTP goes over bare TCP
-        socket = config.transport_socket
-        proxied = None if socket is None else socket.typed_config
-        # The version of the PROXY header that connections begin with, 0 for none.
-        self.proxy_protocol: Final[int] = (
-            (proxied.config or ProxyProtocolConfig()).version.value + 1
-            if isinstance(proxied, ProxyProtocolUpstreamTransport)
-            else 0
-        )
         tls = upstream_tls(config)
         if tls is not None:
             stats = TlsStats(registry, CLUSTER, self.stat_name)
@@ -116,6 +110,26 @@ class ClusterSnapshot:
         """Use another's certificates and trust from now on; the two differ in nothing else."""
         self.tls = other.tls
         self.written = other.written
+
+
+def _proxy_protocol(config: Cluster) -> int:
+    """The version of the PROXY header that connections begin with, 0 for none."""
+    socket = config.transport_socket
+    proxied = None if socket is None else socket.typed_config
+    if not isinstance(proxied, ProxyProtocolUpstreamTransport):
+        return 0
+    return (proxied.config or ProxyProtocolConfig()).version.value + 1
+
+
+def _idle_timeout(configured: float | None, proxied: bool) -> float:
+    """How long a connection waits for its next request; 0.0 for ever.
+
+    One that begins with a client's addresses is of no use to anybody when that client has gone.
+    """
+    timeout = IDLE_TIMEOUT_S if configured is None else configured
+    if not proxied:
+        return timeout
+    return min(timeout, PROXIED_IDLE_TIMEOUT_S) if timeout > 0.0 else PROXIED_IDLE_TIMEOUT_S
 
 
 def endpoints(config: Cluster) -> list[HostEntry]:

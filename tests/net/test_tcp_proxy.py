@@ -12,12 +12,14 @@ import pytest
 
 from proxyd.config.load import load_text
 from proxyd.config.sources import Text
+from proxyd.snapshot import clusters
 from proxyd.snapshot.build import compile_snapshot
 from tests.net.certificates import Authority
-from tests.net.tls_house import TlsHouse, certificates, chain, client, run, server
+from tests.net.tls_house import TlsHouse, certificates, chain, client, get, hello_origin, run, server
 
 TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+SOCKETS = "type.googleapis.com/envoy.extensions.transport_sockets"
 LIMIT = 20_000
 OTHER = {"server_names": ["other.example"]}
 
@@ -498,3 +500,24 @@ def test_a_chain_that_has_not_changed_goes_on():
         writer.close()
 
     play(main, tcp_chain())
+
+
+def test_a_connection_made_for_a_client_of_http_does_not_wait_long(monkeypatch):
+    """Its PROXY header has that client's port: nobody else can use it."""
+    monkeypatch.setattr(clusters, "PROXIED_IDLE_TIMEOUT_S", 0.05)
+
+    async def main(house: TlsHouse) -> None:
+        reader, writer = await house.connect()
+        assert (await get(reader, writer))[0] == 200
+        await until(lambda: house.count("cluster.origin.upstream_cx_active") == 0)
+        assert house.count("cluster.origin.upstream_cx_idle_timeout") == 1
+        writer.close()
+
+    async def behind_header(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readline()).startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 ")
+        await hello_origin(reader, writer)
+
+    raw = {"name": "raw", "typed_config": {"@type": f"{SOCKETS}.raw_buffer.v3.RawBuffer"}}
+    kind = f"{SOCKETS}.proxy_protocol.v3.ProxyProtocolUpstreamTransport"
+    proxied = {"name": "proxy", "typed_config": {"@type": kind, "config": {}, "transport_socket": raw}}
+    play(main, chain(), origin=behind_header, cluster={"transport_socket": proxied})
