@@ -54,7 +54,10 @@ def envoy(port: int, origin: int, routes: int, folder: Path, tls: bool = False) 
         }
         context = {
             "@type": _TYPES + "transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": {"tls_certificates": [certificate]},
+            "common_tls_context": {
+                "tls_certificates": [certificate],
+                "alpn_protocols": ["h2", "http/1.1"],
+            },
         }
         chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": context}
     listener = {"name": "front", "address": address(port), "filter_chains": [chain]}
@@ -100,7 +103,7 @@ proxy_request_buffering off;
 proxy_max_temp_file_size 0;
 upstream origin {{ server 127.0.0.1:{origin}; keepalive 256; keepalive_requests 1000000000; }}
 server {{
-listen 127.0.0.1:{port} {"ssl " if tls else ""}backlog=1024;
+listen 127.0.0.1:{port} {"ssl http2 " if tls else ""}backlog=1024;
 {certificate if tls else ""}
 {locations}
 location / {{ proxy_pass http://origin; }}
@@ -129,7 +132,7 @@ defaults
  timeout client 600s
  timeout server 600s
 frontend front
- bind 127.0.0.1:{port}{f" ssl crt {folder}/both.pem" if tls else ""}
+ bind 127.0.0.1:{port}{f" ssl crt {folder}/both.pem alpn h2,http/1.1" if tls else ""}
 {rules}
  default_backend origin
 backend origin

@@ -23,6 +23,8 @@ HEADERS = (  # with Host, which the client adds, eleven
     "x-third: three",
 )
 CONNECTIONS = 64
+HTTP2_CONNECTIONS = 8
+HTTP2_STREAMS = 16  # of each
 PATH = "/r999/page?id=1"
 TOOLS = {
     "wrk": "apt-get install wrk",
@@ -56,6 +58,20 @@ def requests(port: int, seconds: float, keep_alive: bool, tls: bool = False) -> 
     errors = re.search(r"Socket errors: (.*)", said)
     if errors and any(int(number) for number in re.findall(r"\d+", errors[1])):
         raise LoadError(f"wrk on port {port}: {errors[0]}")
+    return int(found[1])
+
+
+def http2_requests(port: int, seconds: float) -> int:
+    """Run h2load over TLS; how many requests were answered by HTTP/2."""
+    headers = [f"-H{line}" for line in HEADERS]
+    command = [
+        "h2load", f"-c{HTTP2_CONNECTIONS}", f"-m{HTTP2_STREAMS}", f"--duration={math.ceil(seconds)}",
+        *headers, f"https://127.0.0.1:{port}{PATH}",
+    ]  # fmt: skip
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"(\d+) succeeded, 0 failed, 0 errored, 0 timeout", said)
+    if found is None or not int(found[1]) or "Application protocol: h2" not in said:
+        raise LoadError(f"h2load on port {port}:\n{said}")
     return int(found[1])
 
 

@@ -37,6 +37,9 @@ LATENCY = "p99 latency, µs, at one rate"
 START = "private memory of the worker at start, MB"
 IDLE = "memory of an idle connection, KB"
 TLS = "CPU µs a request, kept-alive connections with TLS"
+HTTP2 = (
+    f"CPU µs a request, HTTP/2 with TLS, {load.HTTP2_CONNECTIONS} connections of {load.HTTP2_STREAMS} streams"
+)
 FULL = "CPU µs a TLS connection with one request, full handshake"
 RESUMED = "CPU µs a TLS connection with one request, resumed"
 IDLE_TLS = "memory of an idle connection with TLS, KB"
@@ -130,6 +133,12 @@ def _many_routes(
                 samples[MANY_ROUTES][proxy.name].append(_cpu_us(proxy, effort.seconds, True))
 
 
+def _cpu_us_of_http2(proxy: Running, seconds: float) -> float:
+    before = cpu_seconds(proxy.pid)
+    count = load.http2_requests(proxy.port, seconds)
+    return (cpu_seconds(proxy.pid) - before) / count * 1e6
+
+
 def _tls(
     programs: list[Program],
     origin: int,
@@ -147,6 +156,7 @@ def _tls(
             say(f"TLS, round {number + 1} of {effort.rounds}")
             for proxy in proxies:
                 samples[TLS][proxy.name].append(_cpu_us(proxy, effort.seconds, True, tls=True))
+                samples[HTTP2][proxy.name].append(_cpu_us_of_http2(proxy, effort.seconds))
                 for quantity, resumed in ((FULL, False), (RESUMED, True)):
                     cost = _cpu_us_of_handshakes(proxy, effort.handshakes, resumed)
                     samples[quantity][proxy.name].append(cost)

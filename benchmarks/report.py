@@ -8,6 +8,7 @@ from measure import (
     CLOSE,
     DOWN,
     FULL,
+    HTTP2,
     IDLE,
     IDLE_TLS,
     KEEP_ALIVE,
@@ -21,7 +22,7 @@ from measure import (
     Samples,
 )
 
-_ORDER = (KEEP_ALIVE, MANY_ROUTES, CLOSE, DOWN, UP, LATENCY, START, IDLE, TLS, FULL, RESUMED, IDLE_TLS)
+_ORDER = (KEEP_ALIVE, MANY_ROUTES, CLOSE, DOWN, UP, LATENCY, START, IDLE, TLS, HTTP2, FULL, RESUMED, IDLE_TLS)
 _YARDSTICKS = ("Envoy", "nginx")
 
 
