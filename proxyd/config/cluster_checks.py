@@ -10,6 +10,7 @@ from proxyd.config.load_balancing import LbPolicy
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
 from proxyd.config.scalars import is_ip
+from proxyd.config.tls import UpstreamTlsContext
 from proxyd.system import native
 
 _MOST_PATH: Final = 107  # bytes of sun_path, less the NUL at its end
@@ -50,14 +51,21 @@ def _http_options(path: str, cluster: Cluster) -> Iterator[Finding]:
                 f"{path}.max_requests_per_connection",
                 "only one of it and that of common_http_protocol_options can be set",
             )
-    explicit = options.explicit_http_config
-    if explicit is not None and explicit.http_protocol_options is not None:
-        http1 = explicit.http_protocol_options
-        yield from _only(
-            f"{place}.explicit_http_config.http_protocol_options",
-            http1,
-            Http1ProtocolOptions(),
-            ("enable_trailers", "header_key_format"),
+    for name in ("explicit_http_config", "use_downstream_protocol_config", "auto_config"):
+        chosen = getattr(options, name)
+        if chosen is not None and chosen.http_protocol_options is not None:
+            yield from _only(
+                f"{place}.{name}.http_protocol_options",
+                chosen.http_protocol_options,
+                Http1ProtocolOptions(),
+                ("enable_trailers", "header_key_format"),
+            )
+    socket = cluster.transport_socket
+    if options.auto_config is not None and (
+        socket is None or not isinstance(socket.typed_config, UpstreamTlsContext)
+    ):
+        yield Finding(
+            f"{place}.auto_config", "needs a transport_socket with TLS, where the version is agreed on"
         )
 
 

@@ -166,3 +166,22 @@ def test_weights_of_localities_are_refused_by_name() -> None:
     assert mistakes(load_assignment=groups) == [
         "load_assignment.endpoints[0].load_balancing_weight: not supported by proxyd"
     ]
+
+
+def test_what_is_spoken_can_be_agreed_on_by_tls_alone() -> None:
+    options = {"@type": f"type.googleapis.com/{OPTIONS}", "auto_config": {}}
+    found = mistakes(typed_extension_protocol_options={OPTIONS: options})
+    (only,) = found
+    assert only.endswith("auto_config: needs a transport_socket with TLS, where the version is agreed on")
+
+
+@pytest.mark.parametrize("name", ["use_downstream_protocol_config", "explicit_http_config"])
+def test_options_of_http_1_are_looked_at_wherever_they_stand(name: str) -> None:
+    options = {
+        "@type": f"type.googleapis.com/{OPTIONS}",
+        name: {"http_protocol_options": {"accept_http_10": True}},
+    }
+    (found,) = mistakes(typed_extension_protocol_options={OPTIONS: options})
+    assert found.endswith(
+        f"{name}.http_protocol_options.accept_http_10: of an upstream is not supported by proxyd"
+    )

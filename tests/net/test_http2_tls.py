@@ -12,7 +12,7 @@ import pytest
 
 from tests.net.certificates import Authority
 from tests.net.http2_client import engines
-from tests.net.tls_house import TlsHouse, certificates, chain, client, get, run
+from tests.net.tls_house import TlsHouse, certificates, chain, client, get, run, server
 
 
 @pytest.fixture(params=engines(), autouse=True)
@@ -154,6 +154,67 @@ def test_bodies_that_are_larger_than_windows_and_buffers(
             assert status == "200"
             assert got == body
             assert (await talk.ask())[0] == "200"
+            writer.close()
+
+    run(main())
+
+
+async def http2_host(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An origin that speaks what was agreed on, and says which that was."""
+    tls = writer.get_extra_info("ssl_object")
+    if tls.selected_alpn_protocol() != "h2":
+        while await reader.read(65536):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nHTTP/1.1")
+        writer.close()
+        return
+    connection: Any = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    connection.initiate_connection()
+    writer.write(connection.data_to_send())
+    while data := await reader.read(65536):
+        for event in connection.receive_data(data):
+            if isinstance(event, h2.events.StreamEnded):
+                connection.send_headers(event.stream_id, [(":status", "200"), ("content-length", "6")])
+                connection.send_data(event.stream_id, b"HTTP/2", end_stream=True)
+        writer.write(connection.data_to_send())
+    writer.close()
+
+
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+@pytest.mark.parametrize(
+    ("spoken", "agrees", "expected"),
+    [
+        ({"auto_config": {}}, ["h2", "http/1.1"], "HTTP/2"),
+        ({"auto_config": {}}, ["http/1.1"], "HTTP/1.1"),
+        ({"auto_config": {}}, [], "HTTP/1.1"),
+        ({"explicit_http_config": {"http2_protocol_options": {}}}, ["http/1.1", "h2"], "HTTP/2"),
+        ({"explicit_http_config": {"http_protocol_options": {}}}, ["h2", "http/1.1"], "HTTP/1.1"),
+        ({"use_downstream_protocol_config": {"http2_protocol_options": {}}}, ["h2", "http/1.1"], "HTTP/1.1"),
+    ],
+)
+def test_a_host_is_asked_by_alpn(
+    authority: Authority, spoken: dict[str, Any], agrees: list[str], expected: str
+) -> None:
+    async def main() -> None:
+        origin_tls = server(authority.issue("origin"))
+        if agrees:
+            origin_tls.set_alpn_protocols(agrees)
+        options = {"@type": f"type.googleapis.com/{OPTIONS}", **spoken}
+        cluster = {"typed_extension_protocol_options": {OPTIONS: options}}
+        upstream = {"common_tls_context": {"tls_params": {"tls_maximum_protocol_version": "TLSv1_3"}}}
+        async with TlsHouse(
+            chain(), upstream=upstream, origin_tls=origin_tls, origin=http2_host, cluster=cluster
+        ) as house:
+            reader, writer = await house.connect()
+            for _ in range(2):
+                status, body = await get(reader, writer)
+                assert (status, body) == (200, expected)
+            version = 2 if expected == "HTTP/2" else 1
+            assert house.count(f"cluster.origin.upstream_cx_http{version}_total") >= 1
+            assert house.count(f"cluster.origin.upstream_cx_http{3 - version}_total") == 0
+            if version == 2:
+                assert house.count("cluster.origin.upstream_cx_total") == 1
             writer.close()
 
     run(main())
