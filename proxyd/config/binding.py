@@ -11,10 +11,10 @@ from proxyd.config import data_source, facts, registry, scalars
 from proxyd.config.core import DataSource
 from proxyd.config.look import Looks
 from proxyd.config.message import Message
-from proxyd.config.mistakes import NOT_SUPPORTED, Mistake, nearest, quote
+from proxyd.config.mistakes import NOT_SUPPORTED, Mistake, is_name, nearest, quote
 from proxyd.config.nodes import Mapping, Node, Scalar, Sequence
 from proxyd.config.places import locate
-from proxyd.config.reading import Reader, Refused, describe, is_null
+from proxyd.config.reading import Reader, Refused, is_null
 from proxyd.config.schema import Field, Kind, Schema, Shape, camel, schema_of, type_url
 
 TYPE_KEY: Final = "@type"
@@ -46,7 +46,7 @@ class _Binder:
 
     def message(self, schema: Schema, node: Node) -> Message:
         if not isinstance(node, Mapping):
-            self.reader.note(node, f"expected a mapping, got {describe(node)}", unreadable=True)
+            self.reader.note(node, f"expected a mapping, got {self.reader.describe(node)}", unreadable=True)
             return blank(schema.struct)
         values: dict[str, Any] = {}
         keys: dict[str, Scalar] = {}
@@ -81,7 +81,9 @@ class _Binder:
         meant = name if name in known.values() else known.get(name, "")
         if meant and unset:
             return ""
-        self.trail.append("." + (meant or name))
+        # An unknown key may be the secret itself, put where its field is expected.
+        hidden = not meant and (self.reader.secret or not is_name(name))
+        self.trail.append("" if hidden else "." + (meant or name))
         if meant:
             self.reader.note(key, NOT_SUPPORTED)
         elif name == "<<":
@@ -141,6 +143,8 @@ class _Binder:
     # Fields
 
     def _field(self, field: Field, parent: Mapping, node: Node) -> Any:
+        secret = self.reader.secret
+        self.reader.secret = secret or field.secret
         try:
             if field.shape is Shape.ONE:
                 return self._value(field, node, parent)
@@ -150,6 +154,8 @@ class _Binder:
             return many
         except Refused:
             return _blank_value(field)
+        finally:
+            self.reader.secret = secret
 
     def _list(self, field: Field, parent: Mapping, node: Node) -> tuple[Any, ...]:
         # Like protobuf's parser of JSON: a single value is a list of one.
@@ -168,7 +174,7 @@ class _Binder:
 
     def _map(self, field: Field, node: Node) -> dict[str, Any]:
         if not isinstance(node, Mapping):
-            self.reader.refuse(node, f"expected a mapping, got {describe(node)}")
+            self.reader.refuse(node, f"expected a mapping, got {self.reader.describe(node)}")
         values: dict[str, Any] = {}
         seen: dict[str, Scalar] = {}
         for key, child in node.entries:
@@ -195,7 +201,7 @@ class _Binder:
 
     def _extension(self, field: Field, node: Node, name: str) -> Message:
         if not isinstance(node, Mapping):
-            self.reader.refuse(node, f"expected a mapping, got {describe(node)}")
+            self.reader.refuse(node, f"expected a mapping, got {self.reader.describe(node)}")
         urls = [(key, child) for key, child in node.entries if key.text == TYPE_KEY]
         if len(urls) > 1:
             self.reader.refuse(urls[1][0], f"{TYPE_KEY}: {_duplicate(urls[1][0], urls[0][0])}")
@@ -212,7 +218,7 @@ class _Binder:
 
     def _struct_of(self, node: Node) -> type[Message]:
         if not isinstance(node, Scalar):
-            self.reader.refuse(node, f"{TYPE_KEY}: expected a type URL, got {describe(node)}")
+            self.reader.refuse(node, f"{TYPE_KEY}: expected a type URL, got {self.reader.describe(node)}")
         host, _, proto = self.reader.text(node)[0].rpartition("/")
         if not host:
             self.reader.refuse(node, f"{TYPE_KEY}: a type URL begins with type.googleapis.com/")

@@ -11,9 +11,12 @@ from proxyd.config.core import DataSource
 from proxyd.config.finding import messages
 from proxyd.config.look import Looks, look_first
 from proxyd.config.message import Message
+from proxyd.config.mistakes import is_name
 from proxyd.system import native
 
 MAX_BYTES: Final = 16 << 20
+# Told without the text, which may be a key.
+_NO_NAME: Final = "the text itself is given where the name"
 
 
 class UnreadableError(Exception):
@@ -32,9 +35,13 @@ def load(source: DataSource, environment: Mapping[str, str], looks: Looks | None
         try:
             return msgspec.structs.replace(source, loaded=read_file(source.filename))
         except UnreadableError as error:
+            if not is_name(source.filename):
+                raise ValueError(f"{_NO_NAME} of a file is expected") from None
             raise ValueError(f"{source.filename}: {error}") from None
     if source.environment_variable is not None:
         value = environment.get(source.environment_variable)
+        if value is None and not is_name(source.environment_variable):
+            raise ValueError(f"{_NO_NAME} of an environment variable is expected")
         if value is None:
             raise ValueError(f"the environment variable {source.environment_variable} is not set")
         return msgspec.structs.replace(source, loaded=os.fsencode(value))

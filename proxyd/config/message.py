@@ -46,7 +46,7 @@ class Mark:
 DURATION: Final = Mark("duration")  # google.protobuf.Duration, kept as seconds
 UINT32: Final = Mark("uint32")
 INT64: Final = Mark("int64")  # written as a string by proto JSON
-SECRET: Final = Mark("secret")  # printed as "[redacted]" by every dump
+SECRET: Final = Mark("secret")  # printed as "[redacted]" by every dump, not shown by mistakes
 COMPUTED: Final = Mark("computed")  # filled in by the loader, not Envoy's, never read or written as text
 
 # google.protobuf.Struct: any JSON object.

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 NOT_SUPPORTED: Final = "not supported by proxyd"
+_PEM: Final = "-----BEGIN"  # what each part of a PEM text begins with, keys among them
 MAX_KNOWN: Final = 2000  # among more words, looking for the nearest takes longer than reading the file
 
 
@@ -36,8 +37,18 @@ class ConfigErrors(Exception):  # noqa: N818 - it holds several
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
+def is_name(text: str) -> bool:
+    """Whether the text may be a name; where one is expected a whole key is pasted now and then."""
+    return "\n" not in text and _PEM not in text
+
+
 def quote(text: str) -> str:
-    """Text as a message shows it: in double quotes, on one line, not longer than a line should be."""
+    """Text as a message shows it: in double quotes, on one line, not longer than a line should be.
+
+    PEM is not shown: it may be a private key, wherever it stands.
+    """
+    if _PEM in text:
+        return "a text in PEM form"
     shown = text if len(text) <= 60 else text[:57] + "..."
     return '"' + shown.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') + '"'
 

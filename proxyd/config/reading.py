@@ -21,6 +21,8 @@ _READERS: Final = {
     Kind.DURATION: scalars.read_duration,
     Kind.BYTES: scalars.read_bytes,
 }
+# Of a secret: even the name may be a part of it, such as of the password "a${b}".
+_NO_REFERENCE: Final = '"${" is followed by no environment variable that is set (write "$${" for "${")'
 
 
 class Refused(Exception):  # noqa: N818 - no error: the mistake has been noted
@@ -38,6 +40,7 @@ class Reader:
         self.looks: Final = looks
         self.mistakes: Final[list[Mistake]] = []
         self.trail: Final[list[str]] = []  # the path in pieces: ".name", "[0]"
+        self.secret = False  # whether reading is below a field that holds a secret: nothing there is shown
 
     def note(self, node: Node, message: str, unreadable: bool = False) -> None:
         """Add a mistake about the node, at the path where reading is."""
@@ -56,20 +59,24 @@ class Reader:
         try:
             return substitute(node.text, self.environment), node.plain
         except ValueError as error:
-            self.refuse(node, str(error))
+            self.refuse(node, _NO_REFERENCE if self.secret else str(error))
+
+    def describe(self, node: Node) -> str:
+        """What stands there, for a message that says what was expected."""
+        return describe(node, self.secret)
 
     def value(self, field: Field, node: Node) -> Any:
         """One value of a field that holds no messages, checked against the field's rules."""
         if field.kind is Kind.JSON:
             if not isinstance(node, Mapping):
-                self.refuse(node, f"expected a mapping, got {describe(node)}")
+                self.refuse(node, f"expected a mapping, got {self.describe(node)}")
             return self._json(node)
         if field.kind is Kind.DURATION and isinstance(node, Mapping):
             value: Any = self._duration_message(node)
         elif isinstance(node, Scalar):
             value = self._scalar(field, node)
         else:
-            self.refuse(node, f"expected {field.kind.value}, got {describe(node)}")
+            self.refuse(node, f"expected {field.kind.value}, got {self.describe(node)}")
         rules = field.rules if field.shape is Shape.ONE else field.item_rules
         if broken := scalars.broken_rule(value, rules, "s" if field.kind is Kind.DURATION else ""):
             self.note(node, broken)
@@ -84,8 +91,12 @@ class Reader:
             substituted = field.kind is Kind.STRING and "${" in node.text
             return _READERS[field.kind](text, plain and not substituted)
         except ValueError as error:
+            words = str(error)
+            if self.secret and words != scalars.NO_CHARACTER:
+                hint = " (put it in quotes)" if field.kind is Kind.STRING else ""
+                words = f"expected {field.kind.value}, got {scalars.describe(text, plain, True)}{hint}"
             # To Envoy a word that no enum has is an unknown field, not a text that cannot be read.
-            self.refuse(node, str(error), unreadable=field.kind is not Kind.ENUM)
+            self.refuse(node, words, unreadable=field.kind is not Kind.ENUM)
 
     def _duration_message(self, node: Mapping) -> float:
         """``{seconds: 1, nanos: 500000000}``, which Envoy takes as well."""
@@ -152,8 +163,8 @@ def is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.plain and node.text in scalars.NULLS
 
 
-def describe(node: Node) -> str:
-    """What stands there, for a message that says what was expected."""
+def describe(node: Node, secret: bool = False) -> str:
+    """What stands there, for a message that says what was expected; of a secret only what kind of thing."""
     if isinstance(node, Scalar):
-        return scalars.describe(node.text, node.plain)
+        return scalars.describe(node.text, node.plain, secret)
     return "a list" if isinstance(node, Sequence) else "a mapping"

@@ -24,6 +24,7 @@ NULLS: Final = frozenset(("", "~", "null", "Null", "NULL"))
 _BOOLS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 # Where the field is a boolean Envoy takes YAML 1.1's words, too; anywhere else they are words like others.
 _WORDS_FOR_BOOLS: Final = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
+NO_CHARACTER: Final = "half of a surrogate pair is no character"
 # Longer words are no numbers: Python refuses to convert them, rightly.
 _MAX_DIGITS: Final = 400
 
@@ -50,15 +51,15 @@ def resolve(text: str) -> bool | int | float | str | None:
     return float(text)
 
 
-def describe(text: str, plain: bool) -> str:
-    """What stands there, for a message that says what was expected."""
+def describe(text: str, plain: bool, secret: bool = False) -> str:
+    """What stands there, for a message that says what was expected; of a secret only what kind of thing."""
     if plain and text in NULLS:
         return "null"
     if plain and text in _BOOLS:
-        return text
+        return "a boolean" if secret else text
     if plain and len(text) <= _MAX_DIGITS and is_number(text):
-        return f"the number {text}"
-    return quote(text)
+        return "a number" if secret else f"the number {text}"
+    return "a string" if secret else quote(text)
 
 
 def read_string(text: str, plain: bool) -> str:
@@ -66,7 +67,7 @@ def read_string(text: str, plain: bool) -> str:
     if plain and (text in _BOOLS or _INTEGER.fullmatch(text) or _BASED.fullmatch(text)):
         raise ValueError(f"expected a string, got {describe(text, plain)} (put it in quotes)")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("half of a surrogate pair is no character")
+        raise ValueError(NO_CHARACTER)
     return text
 
 

@@ -1,8 +1,8 @@
 """TLS on both sides: what a listener shows its clients, and what a cluster asks of its hosts.
 
-Private keys, passwords and tickets' keys are marked SECRET: no dump shows them. The loader reads them with
-everything else; workers open no file. What Python's ``ssl`` cannot do has no field here and is refused by
-name, some of it only where the platform's OpenSSL is not to be reached (``snapshot.openssl``).
+Private keys, passwords and tickets' keys are marked SECRET: no dump and no mistake shows them. The loader
+reads them with everything else; workers open no file. What Python's ``ssl`` cannot do has no field here and
+is refused by name, some of it only where the platform's OpenSSL is not to be reached (``snapshot.openssl``).
 """
 
 import enum
@@ -152,7 +152,7 @@ class Secret(Message, frozen=True, kw_only=True):
 
     name: str = ""
     tls_certificate: Annotated[TlsCertificate | None, _SECRET_TYPE] = None
-    session_ticket_keys: Annotated[TlsSessionTicketKeys | None, _SECRET_TYPE] = None
+    session_ticket_keys: Annotated[TlsSessionTicketKeys | None, _SECRET_TYPE, SECRET] = None
     validation_context: Annotated[CertificateValidationContext | None, _SECRET_TYPE] = None
 
 
@@ -195,7 +195,7 @@ class DownstreamTlsContext(
     common_tls_context: CommonTlsContext | None = None
     require_client_certificate: bool | None = None
     require_sni: bool | None = None
-    session_ticket_keys: Annotated[TlsSessionTicketKeys | None, _TICKET_KEYS] = None
+    session_ticket_keys: Annotated[TlsSessionTicketKeys | None, _TICKET_KEYS, SECRET] = None
     session_ticket_keys_sds_secret_config: Annotated[SdsSecretConfig | None, _TICKET_KEYS] = None
     disable_stateless_session_resumption: Annotated[bool, _TICKET_KEYS] = False
     disable_stateful_session_resumption: bool = False

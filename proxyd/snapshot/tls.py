@@ -147,7 +147,8 @@ class ServerTls:
         if keys is None:
             return b""
         _needs_openssl("session_ticket_keys")
-        return keys.keys[0].contents
+        # None are left of a message that could not be read, which is a mistake of its own.
+        return keys.keys[0].contents if keys.keys else b""
 
     def set_tickets(self, tickets: TicketSecret) -> None:
         """Seal session tickets with what this gives for the context's trust, until the next call."""

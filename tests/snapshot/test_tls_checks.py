@@ -316,6 +316,92 @@ def test_keys_are_shown_nowhere() -> None:
     assert "secret-word" in to_yaml(bootstrap)  # the operator's own file
 
 
+KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----\n"
+NO_NAME = "the text itself is given where the name of"
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "words"),
+    [
+        ({"password": "pw-secret-1"}, "password", "expected a mapping, got a string"),
+        ({"password": ["pw-secret-1"]}, "password", "expected a mapping, got a list"),
+        ({"password": 12345678}, "password", "expected a mapping, got a number"),
+        ({"password": True}, "password", "expected a mapping, got a boolean"),
+        (
+            {"password": source(12345678)},
+            "password.inline_string",
+            "expected a string, got a number (put it in quotes)",
+        ),
+        (
+            {"password": source("x${pw-secret-1}")},
+            "password.inline_string",
+            '"${" is followed by no environment variable that is set (write "$${" for "${")',
+        ),
+        (
+            {"password": source({"pw-secret-1": None})},
+            "password.inline_string",
+            "expected a string, got a mapping",
+        ),
+        (
+            {"password": {"inline_bytes": "pw-secret-1!"}},
+            "password.inline_bytes",
+            "expected base64, got a string",
+        ),
+        ({"password": {"pw-secret-1": None}}, "password", "unknown field"),
+        (
+            {"password": {"inline_strng": "pw-secret-1"}},
+            "password",
+            'unknown field (did you mean "inline_string"?)',
+        ),
+        ({"private_key": KEY}, "private_key", "expected a mapping, got a string"),
+        ({"private_key": {"inline_bytes": KEY}}, "private_key.inline_bytes", "expected base64, got a string"),
+        ({"private_key": {"filename": KEY}}, "private_key.filename", f"{NO_NAME} a file is expected"),
+        (
+            {"private_key": {"environment_variable": KEY}},
+            "private_key.environment_variable",
+            f"{NO_NAME} an environment variable is expected",
+        ),
+        ({"private_key": {KEY: None}}, "private_key", "unknown field"),
+        # Beside the fields that hold secrets.
+        ({KEY: None}, "", "unknown field"),
+        ({"certificate_chain": KEY}, "certificate_chain", "expected a mapping, got a text in PEM form"),
+        (
+            {"certificate_chain": {"filename": KEY}},
+            "certificate_chain.filename",
+            f"{NO_NAME} a file is expected",
+        ),
+        (
+            {"certificate_chain": {"filename": "MC4CAQAwBQYDK2Vw\nMC4"}},
+            "certificate_chain.filename",
+            f"{NO_NAME} a file is expected",
+        ),
+    ],
+)
+def test_mistakes_show_no_secret(fields: dict[str, Any], place: str, words: str) -> None:
+    where = f"{COMMON}.tls_certificates[0]"
+    with pytest.raises(ConfigErrors) as caught:
+        load(chain(certificates(certificate(**fields))))
+    told = {mistake.path: mistake.message for mistake in caught.value.mistakes}
+    assert told[f"{where}.{place}" if place else where] == words
+    assert all(mistake.line == 1 and mistake.column > 1 for mistake in caught.value.mistakes)
+    for secret in ("pw-secret-1", "inline_strng", "12345678", "PRIVATE KEY", "MC4CAQ"):
+        assert secret not in str(caught.value)
+
+
+def test_no_more_do_those_of_ticket_keys() -> None:
+    for keys, place in (("tk-1", ""), ({"keys": "tk-1"}, ".keys[0]"), ({"keys": [{"tk-1": 1}]}, ".keys[0]")):
+        found = mistakes(chain({**certificates(certificate()), "session_ticket_keys": keys}))
+        assert f"{CONTEXT}.session_ticket_keys{place}" in found
+        assert "tk-1" not in str(found)
+
+
+def test_a_secret_that_is_half_a_character_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROXYD_TEST_WORD", "pw\udc80")
+    found = mistakes(chain(certificates(certificate(password=source("${PROXYD_TEST_WORD}")))))
+    (message,) = found.values()
+    assert message == "half of a surrogate pair is no character"
+
+
 def test_what_needs_openssl_is_refused_where_it_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openssl, "_library", lambda: None)
     load(chain(certificates(certificate())))

@@ -19,7 +19,7 @@ from proxyd.supervisor.resource_round import assemble
 from proxyd.supervisor.rollout import Rollout
 from proxyd.supervisor.vitals import Vitals
 from tests.e2e.resource_files import ResourceFile, bootstrap, cluster, listener, response
-from tests.supervisor.resource_house import as_static
+from tests.supervisor.resource_house import as_static, with_tls
 from tests.supervisor.test_supervisor import Running, running
 
 LDS = "listener_manager.lds."
@@ -236,6 +236,35 @@ def test_runtime_values_leave_the_present_contents_of_static_files(tmp_path: Pat
             await now.until(lambda: now.number("static_resources.update_success") == 1)
             await now.operations.modify_runtime({"a": "1"})
             assert await now.get(now.port()) == "another"
+
+    anyio.run(live)
+
+
+def test_a_key_in_a_refused_listener_is_told_nowhere(tmp_path: Path) -> None:
+    """Of one that is wrong by itself, and of one for which the file as a whole cannot be read."""
+    key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----\n"
+
+    async def live() -> None:
+        async with house(tmp_path) as now:
+
+            async def told() -> str:
+                reply = await config_dump(now.context, AdminRequest("GET", "/config_dump", ""))
+                return f"{reply.body!r}{now.error()}{now.operations.status().files}"
+
+            named = {"private_key": {"filename": key}, "password": {key: None}}
+            now.lds.move(response(listener(), with_tls(listener("tls"), tls_certificates=[named])))
+            await now.until(lambda: now.number(f"{LDS}update_rejected") == 1)
+            rejected = await told()
+            assert "error_state" in rejected
+            now.lds.move(
+                response(listener(), with_tls(listener("tls"), tls_certificates=[{"password": key}]))
+            )
+            await now.until(lambda: now.number(f"{LDS}update_failure") == 1)
+            failed = await told()
+            for text in (rejected, failed):
+                assert "tls_certificates[0].p" in text
+                assert "PRIVATE KEY" not in text
+                assert "MC4CAQ" not in text
 
     anyio.run(live)
 
