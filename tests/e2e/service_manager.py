@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_DEADLINE = 30.0
+_DEADLINE = 90.0  # seconds; several processes start, on a machine that does other things as well
 
 # Becomes a command, with descriptors from 3 on and LISTEN_PID its own; the first argument names the others.
 _LAUNCHER = """\

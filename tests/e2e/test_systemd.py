@@ -66,7 +66,7 @@ def installed(machine: Machine) -> Iterator[Machine]:
     assert _shown(machine, "LoadState") == "not-found"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_life_from_start_to_stop(installed: Machine) -> None:
     machine = installed
     assert machine.proxyd("service", "status", check=False).returncode == 1
@@ -99,7 +99,7 @@ def test_a_life_from_start_to_stop(installed: Machine) -> None:
     assert machine.run("ls", "/run/proxyd").stdout == ""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_an_upgrade_and_what_follows_when_it_dies(installed: Machine) -> None:
     machine = installed
     machine.proxyd("service", "start")
@@ -120,7 +120,7 @@ def test_an_upgrade_and_what_follows_when_it_dies(installed: Machine) -> None:
     assert _shown(machine, "Result") == "success"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_sockets_are_activated_by_the_names_of_listeners(machine: Machine) -> None:
     _configure(machine, http="127.0.0.1:1", low="127.0.0.1:80")
     machine.proxyd("service", "install", "--workers", "2", "--socket", "http=127.0.0.1:8080", "--no-enable")
@@ -141,7 +141,7 @@ def test_sockets_are_activated_by_the_names_of_listeners(machine: Machine) -> No
     assert not list((machine.etc / "systemd/system").glob("proxyd*"))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_root_can_start_it_as_another_user(machine: Machine) -> None:
     """Without a service manager; here since on this machine everybody can read proxyd."""
     _configure(machine, first="127.0.0.1:80")

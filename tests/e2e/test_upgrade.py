@@ -22,7 +22,7 @@ PACKAGE = Path(proxyd.__file__).resolve().parent
 PATIENT = [{"match": {"prefix": "/hold"}, "route": {"cluster": "backend", "timeout": "0s"}}]
 
 
-pytestmark = pytest.mark.timeout(180)  # on a machine that is busy with more than this
+pytestmark = pytest.mark.timeout(300)  # on a machine that is busy with more than this
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_guardian_ends_as_its_child_ends(start: StartProxyd, origin: Origin) -
     instance.command("upgrade", "--wait")
     instance.until(lambda: instance.status()["predecessor"] == 0, "the old process has ended")
     psutil.Process(instance.status()["pid"]).kill()
-    assert instance.process.wait(30) == 128 + signal.SIGKILL
+    assert instance.process.wait(90) == 128 + signal.SIGKILL
 
 
 def test_a_request_under_way_is_answered_by_the_old_process(start: StartProxyd, origin: Origin) -> None:
@@ -133,7 +133,7 @@ def test_a_stop_waits_for_the_old_process(start: StartProxyd, origin: Origin) ->
         instance.wait_for_log("draining")
         origin.release()
         assert busy.recv(65536).startswith(b"HTTP/1.1 200")
-    assert instance.process.wait(30) == 0
+    assert instance.process.wait(90) == 0
 
 
 def test_the_admin_api_stays_where_it_is(start: StartProxyd, origin: Origin) -> None:
@@ -246,7 +246,7 @@ def test_a_stop_in_between_ends_both(start: StartProxyd, origin: Origin, tmp_pat
         instance.until(lambda: len(instance.family()) > len(family), "the new process has been started")
         both = instance.family()
         instance.process.send_signal(signal.SIGTERM)
-        assert "stopping" in asked.result(30)
-    assert instance.process.wait(30) == 0
+        assert "stopping" in asked.result(90)
+    assert instance.process.wait(90) == 0
     _, left = psutil.wait_procs(both, timeout=10)
     assert left == []
