@@ -14,12 +14,29 @@ WINDOWS: Final = "about Windows alone"  # why a test is skipped elsewhere
 _SIGNALS = "Windows has no such signals; the commands that take their place are tested"
 _FIFO = "Windows has no FIFOs"
 _LINUX = "about Linux alone"
+_UNIX_SOCKET = "plays a supervisor on a Unix domain socket; the pipe has tests/system/test_contract.py"
+_ONE_SOCKET = "about sockets that share a port, and listen only when a change is in force"
+_NO_NAMES = "Wine does not tell the names of processes"
 
 EXCLUDED: Final[dict[str, str]] = {
     "tests/conformance": "compares with Envoy, which runs on Linux alone",
     "tests/benchmarks": "benchmarks are made on Linux",
     "tests/scripts": "the scripts that set up a developer's machine are run by those of Linux",
     "tests/workers/test_zygote.py": "Windows cannot fork; test_spare.py is about what it has instead",
+    "tests/supervisor/test_zygote.py": "Windows cannot fork; test_spares.py is about what it has instead",
+    "tests/supervisor/test_instance.py": _UNIX_SOCKET,
+    "tests/supervisor/test_sockets.py::test_nothing_listens_before_the_commit": _ONE_SOCKET,
+    "tests/supervisor/test_sockets.py::test_a_listener_on_port_0_keeps_its_port_and_its_queue": _ONE_SOCKET,
+    "tests/supervisor/test_sockets.py::test_fewer_workers_serve_the_sockets_of_all_slots": _ONE_SOCKET,
+    "tests/supervisor/test_sockets.py::test_a_port_in_use_changes_nothing": _ONE_SOCKET,
+    "tests/supervisor/test_sockets.py::test_from_all_interfaces_to_one_and_back": _ONE_SOCKET,
+    "tests/supervisor/test_problems.py::test_a_port_in_use_names_its_owner": _NO_NAMES,
+    "tests/supervisor/test_problems.py::test_a_port_of_another_instance_names_the_instance": _NO_NAMES,
+    "tests/net/test_access_log.py::test_a_stalled_sink_is_bounded_drops_and_counts": _FIFO,
+    "tests/net/test_log_writer.py::test_a_fifo_waits_for_its_reader_without_holding_up_the_caller": _FIFO,
+    "tests/net/test_log_writer.py::test_pipes_get_whole_lines_of_at_most_pipe_buf": _FIFO,
+    "tests/net/test_log_writer.py::test_a_stream_made_non_blocking_by_others_is_waited_for": _LINUX,
+    "tests/workers/test_logs.py::test_a_stalled_sink_holds_up_nobody_and_drops_are_told": _FIFO,
     "tests/test_early_signals.py": _SIGNALS,
     "tests/test_hatch_build.py": "wheels are made on Linux",
     "tests/snapshot/test_time_format.py::test_local_time_has_its_offset": "Windows has no tzset()",
