@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from proxyd.config.core import PIPE
 from proxyd.system import ActivatedSocket
 
 logger = logging.getLogger("main")
@@ -106,7 +107,7 @@ def _matches(
         if each.name == place.name and each.listens_on(place):
             yield index, each
     for index, place, each in pairs:
-        if each.name == place.name:
+        if each.name == place.name and place.port != PIPE:
             yield index, each
     for index, place, each in pairs:
         if each.name not in listeners and each.listens_on(place):

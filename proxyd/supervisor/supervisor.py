@@ -192,10 +192,10 @@ class Supervisor:
         """
         async with self.changing:
             if self.stopping:
-                raise StartError("the server is stopping")
+                raise StartError(self.why_not())
             with self.reports.reload(), self.cancellable():
                 return await HandingOver(self, sources or self.sources, workers, runtime).run()
-        raise StartError("the server is stopping")
+        raise StartError(self.why_not())
 
     @contextmanager
     def cancellable(self) -> Iterator[None]:
@@ -274,6 +274,12 @@ class Supervisor:
         self.tickets = TicketSecret(estate.ticket_secret, estate.ticket_epoch)
         self.born = estate.born
         self.last_generation = estate.generation
+
+    def why_not(self) -> str:
+        """Why nothing can be changed any more."""
+        if self.successor:
+            return f"process {self.successor} has taken over; say it again, and it will hear it"
+        return "the server is stopping"
 
     def hand_over(self, successor: int) -> None:
         """The process ``successor`` serves: drain, as after a reload, and end."""

@@ -144,13 +144,13 @@ class Upgrade:
         supervisor = self._supervisor
         async with supervisor.changing:
             if supervisor.stopping:
-                raise StartError("the server is stopping")
+                raise StartError(supervisor.why_not())
             if supervisor.current is None:
                 raise StartError("the instance is still starting; upgrade it when 'proxyd status' says LIVE")
             began = time.monotonic()
             with supervisor.reports.reload(), supervisor.cancellable():
                 return await self._hand_over(began, command)
-        raise StartError("the server is stopping")
+        raise StartError(supervisor.why_not())
 
     async def _hand_over(self, began: float, command: commands.Upgrade) -> Upgraded:
         supervisor = self._supervisor

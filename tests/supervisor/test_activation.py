@@ -64,6 +64,12 @@ def test_without_a_listener_of_its_name_the_address_decides(bound: Bound) -> Non
     assert assign(bound.groups, [Place("a", "127.0.0.2", port)]) == {}
 
 
+def test_what_is_named_after_one_listener_is_no_others(bound: Bound) -> None:
+    first, second = bound.add("http"), bound.add("http")
+    places = [Place("http", "127.0.0.1", first), Place("other", "127.0.0.1", second)]
+    assert bound.assign(*places) == {0: ("http", first)}
+
+
 def test_of_several_addresses_of_a_listener_each_gets_its_own(bound: Bound) -> None:
     first, second = bound.add("http"), bound.add("http")
     places = [Place("http", "127.0.0.1", 1), Place("http", "127.0.0.1", first)]
