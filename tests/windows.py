@@ -14,6 +14,7 @@ WINDOWS: Final = "about Windows alone"  # why a test is skipped elsewhere
 _SIGNALS = "Windows has no such signals; the commands that take their place are tested"
 _FIFO = "Windows has no FIFOs"
 _LINUX = "about Linux alone"
+_SYSTEMD = "about systemd, which is of Linux; Windows' manager has test_windows_service.py"
 _UNIX_SOCKET = "plays a supervisor on a Unix domain socket; the pipe has tests/system/test_contract.py"
 _ONE_SOCKET = "about sockets that share a port, and listen only when a change is in force"
 _NO_NAMES = "Wine does not tell the names of processes"
@@ -42,7 +43,15 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/snapshot/test_time_format.py::test_local_time_has_its_offset": "Windows has no tzset()",
     "tests/system/test_linux_limits.py": _LINUX,
     "tests/system/test_linux_memory.py": _LINUX,
+    "tests/system/test_linux_privileges.py": _LINUX,
     "tests/system/test_linux_sockets.py": _LINUX,
+    "tests/supervisor/test_activation.py": "no service manager of Windows binds sockets",
+    "tests/e2e/test_service_reports.py": _SYSTEMD,
+    "tests/e2e/test_systemd.py": _SYSTEMD,
+    "tests/e2e/test_unix_sockets.py": "CPython has no Unix domain sockets on Windows",
+    "tests/e2e/test_upgrade.py": "there is no upgrade of what runs on Windows",
+    "tests/e2e/test_wheel.py": "wheels are made on Linux",
+    "tests/test_container.py": "containers are of Linux",
     "tests/e2e/test_tls_scan.py": "a scanner is asked on Linux",
     "tests/e2e/test_access_log.py::test_sigusr1_reopens": _SIGNALS,
     "tests/e2e/test_access_log.py::test_a_full_disk_costs_lines_and_no_request": "Windows has no /dev/full",
