@@ -1,4 +1,5 @@
 import asyncio
+import os
 import struct
 
 import msgspec
@@ -31,7 +32,7 @@ class Served:
 
     async def __aenter__(self):
         await self.server.listen(self.directory.listen())
-        return find("one", self.directory.path.removesuffix("/one"))
+        return find("one", os.path.dirname(self.directory.path))
 
     async def __aexit__(self, *_):
         await self.server.close()
