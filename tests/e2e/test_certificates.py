@@ -14,6 +14,7 @@ from tests.e2e.origin import Origin
 from tests.e2e.resource_files import ResourceFile, bootstrap, cluster, listener, response, source
 from tests.e2e.test_updates import numbers
 from tests.net.certificates import Authority, Pair
+from tests.net.tls_house import client
 
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
 
@@ -53,9 +54,9 @@ def served(port: int) -> str:
     context.verify_mode = ssl.CERT_NONE
     with (
         socket.create_connection(("127.0.0.1", port), 30) as plain,
-        context.wrap_socket(plain) as client,
+        context.wrap_socket(plain) as secured,
     ):
-        der = client.getpeercert(binary_form=True)
+        der = secured.getpeercert(binary_form=True)
     assert der is not None
     (name,) = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return str(name.value)
@@ -142,9 +143,9 @@ def test_certificates_rotate_under_connections_that_stay(
     assert served(ports["sds"]) == "three"
 
     # Until a secret is there, its listener closes what comes.
-    with socket.create_connection(("127.0.0.1", ports["waits"]), 30) as client:
-        client.settimeout(30)
-        assert client.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", ports["waits"]), 30) as early:
+        early.settimeout(30)
+        assert early.recv(1) == b""
     late.move(response(secret("late", secrets)))
     proxyd.wait_for_log("sds: secret late updated")
     assert served(ports["waits"]) == "two"
@@ -244,3 +245,52 @@ def test_secrets_of_one_name_in_two_files_are_two(start: StartProxyd, origin: Or
     move(tmp_path / "other", "key", rotated.key)
     proxyd.wait_for_log("sds: files of server updated")
     assert (served(proxyd.port("first")), served(proxyd.port("second"))) == ("rotated", "rotated")
+
+
+def test_directory_that_is_swapped_is_seen(start: StartProxyd, origin: Origin, tmp_path: Path) -> None:
+    """As in Kubernetes: the files stay links, into a directory that is one itself."""
+    authority, stranger = Authority(), Authority("Stranger")
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    for number, (pair, trusted) in enumerate(
+        [(authority.issue("one"), authority), (authority.issue("two"), stranger)]
+    ):
+        write(mounted / f"..{number}", pair)
+        move(mounted / f"..{number}", "ca", trusted.certificate)
+    (mounted / "..data").symlink_to("..0")
+    for name in ("crt", "key", "ca"):
+        (mounted / name).symlink_to(f"..data/{name}")
+    watched = {"watched_directory": {"path": str(mounted)}}
+    trust = {"trusted_ca": {"filename": str(mounted / "ca")}, **watched}
+    static = tls_listener(
+        "static", tls_certificates=[certificate(mounted) | watched], validation_context=trust
+    )
+    secured = static["filter_chains"][0]["transport_socket"]["typed_config"]
+    secured["require_client_certificate"] = True
+    del static["@type"]
+    backend = cluster(origin.address)
+    del backend["@type"]
+    proxyd = start({"static_resources": {"listeners": [static], "clusters": [backend]}}, "--workers", "1")
+    known = {each: each.issue("client") for each in (authority, stranger)}
+    port = proxyd.port("static")
+    assert enters(port, known[authority])
+    assert not enters(port, known[stranger])
+    (mounted / "..new").symlink_to("..1")
+    os.replace(mounted / "..new", mounted / "..data")
+    proxyd.wait_for_log("files of static resources")
+    assert served(port) == "two"
+    assert enters(port, known[stranger])
+    assert not enters(port, known[authority])
+
+
+def enters(port: int, pair: Pair) -> bool:
+    """Whether a client with this certificate is served."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 30) as plain,
+            client(pair=pair).wrap_socket(plain) as secured,
+        ):
+            secured.sendall(b"GET /name HTTP/1.1\r\nhost: x\r\n\r\n")
+            return secured.recv(65536).startswith(b"HTTP/1.1 200")
+    except (ssl.SSLError, ConnectionError):
+        return False
