@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_PATIENCE: Final = 20.0  # seconds for something to be seen
+_PATIENCE: Final = 60.0  # seconds for something to be seen; a busy machine starts processes slowly
 _PAUSE: Final = 0.02  # seconds between two looks
 
 Say = Callable[[str], None]
