@@ -1,6 +1,8 @@
 """Sessions that are resumed, and those that must not be."""
 
 import asyncio
+import base64
+import os
 import ssl
 
 import pytest
@@ -145,6 +147,52 @@ def test_tickets_can_be_turned_off(pair, version):
         async with TlsHouse(chain(context, body="x"), tickets=secret()) as house:
             for _ in range(2):
                 assert not await who.get(house)
+
+    run(main())
+
+
+def keyed(pair, key: bytes) -> TlsHouse:
+    """Its own secret is like no other's: only what the operator gives can make them understand each other."""
+    source = {"inline_bytes": base64.b64encode(key).decode()}
+    context = {**certificates(pair.config), "session_ticket_keys": {"keys": [source]}}
+    return TlsHouse(chain(context, body="x"), tickets=TicketSecret(os.urandom(32), 1))
+
+
+@BOTH
+def test_operators_key_is_what_others_have_to_have(pair, version):
+    async def main():
+        one, other = (letter * 80 for letter in (b"a", b"b"))
+        who = Resuming(version)
+        async with (
+            keyed(pair, one) as first,
+            keyed(pair, one) as alike,
+            keyed(pair, other) as stranger,
+        ):
+            assert not await who.get(first)
+            first.server.set_tickets(secret())  # the secret of the workers goes on; the key stays
+            assert await who.get(first)
+            assert await who.get(alike)
+            assert not await who.get(stranger)
+            assert not await who.get(first)
+
+    run(main())
+
+
+@BOTH
+def test_sessions_end_with_their_time(pair, version):
+    async def main():
+        context = {**certificates(pair.config), "session_timeout": "2s"}
+        short, long = Resuming(version), Resuming(version)
+        async with (
+            TlsHouse(chain(context, body="x"), tickets=secret()) as house,
+            open_to_all(pair) as patient,
+        ):
+            assert not await short.get(house)
+            assert await short.get(house)
+            await long.get(patient)
+            await asyncio.sleep(3.1)  # times in tickets are whole seconds
+            assert not await short.get(house)
+            assert await long.get(patient)
 
     run(main())
 

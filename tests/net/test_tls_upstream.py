@@ -331,3 +331,21 @@ def test_endpoints_are_asked_for_by_their_own_names(authority, hostname):
         assert asked == [hostname or "fixed.example"]
 
     run(main())
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_system_roots_vouch_for_a_host(authority, known, tmp_path, monkeypatch):
+    """What the machine trusts, which OpenSSL takes from where the environment says."""
+    roots = tmp_path / "roots.pem"
+    roots.write_text((authority if known else Authority("Stranger")).certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nowhere"))
+
+    async def main():
+        tls = upstream(common={"validation_context": {"system_root_certs": {}}})
+        pair = authority.issue("origin.example")
+        async with TlsHouse(chain(), upstream=tls, origin_tls=server(pair)) as house:
+            assert (await house.get())[0] == (200 if known else 503)
+            assert house.count("cluster.origin.ssl.fail_verify_error") == int(not known)
+
+    run(main())
