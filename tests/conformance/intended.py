@@ -259,6 +259,7 @@ INTENDED = (
             "tls-two-names-wildcard-client-1.3",
             "tls-san-dns-exact-bare-1.3",
             "tls-san-dns-exact-other-1.3",
+            "tls-san-other-exact-other-1.3",
             "tls-san-uri-exact-other-1.3",
             "tls-san-email-exact-other-1.3",
             "tls-san-ip-exact-other-1.3",

@@ -7,6 +7,7 @@ from tests.conformance.conftest import AgreeTls
 from tests.conformance.tls.bootstrap import Chain, TlsListener, certificate
 from tests.conformance.tls.case import TlsCase, tls
 from tests.conformance.tls.laboratory import TlsLaboratory
+from tests.conformance.tls.pki import USER_PRINCIPAL_NAME
 
 _SERVER = f"tls_certificates: [{certificate('server')}]"
 _CA = "trusted_ca: {filename: $certs/ca.crt}"
@@ -30,6 +31,8 @@ def _san(kind: str, matcher: str) -> TlsListener:
         f"{_CA}, match_typed_subject_alt_names: [{{san_type: {kind}, matcher: {{{matcher}}}}}]"
     )
 
+
+_UPN = f"OTHER_NAME, oid: {USER_PRINCIPAL_NAME}"
 
 # Name: type of the name in the certificate, matcher, and whether the client may enter.
 _NAMES = {
@@ -65,7 +68,17 @@ _NAMES = {
     "ip-exact-other": ("IP_ADDRESS", "exact: 192.0.2.8", False),
     "ip-exact-v6": ("IP_ADDRESS", "exact: '2001:db8::7'", True),
     "ip-prefix": ("IP_ADDRESS", "prefix: '192.0.2.'", True),
+    "ip-suffix": ("IP_ADDRESS", "suffix: '::7'", True),
+    "ip-suffix-other": ("IP_ADDRESS", "suffix: '.8'", False),
+    "ip-contains": ("IP_ADDRESS", "contains: '.0.2.'", True),
     "ip-regex": ("IP_ADDRESS", "safe_regex: {regex: '192[.]0[.]2[.][0-9]+'}", True),
+    "other-exact": (_UPN, "exact: client@example.com", True),
+    "other-exact-other": (_UPN, "exact: server@example.com", False),
+    "other-suffix": (_UPN, "suffix: '@example.com'", True),
+    "other-prefix": (_UPN, "prefix: client", True),
+    "other-contains": (_UPN, "contains: '@'", True),
+    "other-regex": (_UPN, "safe_regex: {regex: '[a-z]+@example[.]com'}", True),
+    "other-of-another-type": ("OTHER_NAME, oid: 1.2.3.4", "prefix: client", False),
 }
 
 TLS_LISTENERS = {

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+USER_PRINCIPAL_NAME = "1.3.6.1.4.1.311.20.2.3"  # Microsoft's type of other names
 _DAY = datetime.timedelta(days=1)
 
 
@@ -108,6 +109,7 @@ class Pki:
             x509.RFC822Name("ops@example.com"),
             x509.IPAddress(ipaddress.ip_address("192.0.2.7")),
             x509.IPAddress(ipaddress.ip_address("2001:db8::7")),
+            x509.OtherName(x509.ObjectIdentifier(USER_PRINCIPAL_NAME), b"\x0c\x12client@example.com"),
         ]
         self.signed: Mapping[str, Signed] = {
             "ca": ca,
