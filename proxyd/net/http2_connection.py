@@ -248,6 +248,11 @@ class Http2Connection(Timed, Http2Events):
 
     # -- deadlines
 
+    def arm_at(self, deadline: float) -> None:
+        """Look after things at ``deadline`` at the latest."""
+        if deadline < self.deadline:
+            self._wheel.arm(self, deadline)
+
     def on_deadline(self, now: float) -> None:
         self._now = now
         self._reading = True

@@ -428,11 +428,6 @@ class Http2Downstream(Http2Connection, Connection):
 
     # -- deadlines
 
-    def arm_at(self, deadline: float) -> None:
-        """Look after things at ``deadline`` at the latest."""
-        if deadline < self.deadline:
-            self._wheel.arm(self, deadline)
-
     def _start_idle(self, now: float) -> None:
         timeout = self._options.idle_timeout
         self._idle_deadline = now + timeout if timeout > 0.0 else NEVER

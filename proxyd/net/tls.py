@@ -38,6 +38,7 @@ _BY_PEER: Final = 2  # it does not take what it makes us write
 _MAX_READ: Final = 65536  # a record holds 16 KiB at most
 _MAX_WRITE: Final = 65536  # into OpenSSL at once
 _MAX_KEPT: Final = 16384  # bytes of content whose memory is kept for what comes next
+_KEPT_FOR: Final = 1.0  # seconds that more of it is kept: giving it back costs a third of encrypting it
 _TLS_1_2: Final = "TLSv1.2"
 
 
@@ -46,7 +47,7 @@ class TlsTransport:
 
     __slots__ = (
         "_group", "_incoming", "_outgoing", "_paused", "_peer", "_peer_stalls", "_received_eof", "_sent_eof",
-        "_ssl", "_state", "_transport", "info", "loop", "protocol", "stats",
+        "_ssl", "_state", "_swollen", "_transport", "info", "loop", "protocol", "stats",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Any, stats: TlsStats) -> None:
@@ -65,6 +66,7 @@ class TlsTransport:
         self._peer_stalls: bool = False
         self._received_eof: bool = False
         self._sent_eof: bool = False
+        self._swollen: bool = False
 
     # -- what the directions do differently
 
@@ -126,11 +128,8 @@ class TlsTransport:
         self._state = _OPEN
         self.on_handshake()
         self._flush()
-        assert self._incoming is not None
-        assert self._outgoing is not None
         # A handshake takes more than most of what follows.
-        release_memory(self._incoming)
-        release_memory(self._outgoing)
+        self._shrink()
 
     def _note_group(self, sent: bytes, received: bytes) -> None:
         if not self._group:
@@ -202,7 +201,7 @@ class TlsTransport:
         if self._state == _OPEN and incoming.pending:
             self._read(incoming)
             if len(data) > _MAX_KEPT:
-                release_memory(incoming)
+                self._swell()
 
     def _read(self, incoming: ssl.MemoryBIO) -> None:
         connection = self._ssl
@@ -307,9 +306,24 @@ class TlsTransport:
             sent = outgoing.read()
             transport.write(sent)
             if len(sent) > _MAX_KEPT:
-                release_memory(outgoing)
+                self._swell()
             return sent
         return b""
+
+    def _swell(self) -> None:
+        """Something large has passed: its memory is given back later, once for all that comes till then."""
+        if not self._swollen:
+            self._swollen = True
+            self.loop.call_later(_KEPT_FOR, self._shrink)
+
+    def _shrink(self) -> None:
+        self._swollen = False
+        assert self._incoming is not None
+        assert self._outgoing is not None
+        if self._state == _OPEN and self._incoming.pending:
+            self._swell()  # what is left of it waits for the protocol
+        release_memory(self._incoming)
+        release_memory(self._outgoing)
 
     def _say_goodbye(self) -> None:
         connection = self._ssl
