@@ -6,6 +6,8 @@ import ssl
 import threading
 from typing import Self
 
+from tests.e2e.conftest import Proxyd
+
 _DEADLINE = 30.0
 
 
@@ -102,3 +104,22 @@ class Load:
         with self._changed:
             self.failures.append(why)
             self._changed.notify_all()
+
+
+def reload_under_load(proxyd: Proxyd, times: int, requests: int) -> int:
+    """Reload so often, each time after so many requests: none may fail, all are counted; how many it was."""
+    port = proxyd.port()
+    with Load(port, keep_alive=False) as fresh, Load(port, keep_alive=True) as kept:
+        for generation in range(2, times + 2):
+            fresh.wait_for(requests)
+            kept.wait_for(requests)
+            assert f"generation {generation}" in proxyd.command("reload").stdout
+        fresh.wait_for(50)
+        kept.wait_for(50)
+    assert fresh.failures == []
+    assert kept.failures == []
+    sent = fresh.answered + kept.answered
+    proxyd.until(
+        lambda: proxyd.counter("http.ingress.downstream_rq_completed") == sent, f"{sent} requests counted"
+    )
+    return sent

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Proxyd, StartProxyd, config
-from tests.e2e.load import Load
+from tests.e2e.load import Load, reload_under_load
 from tests.e2e.origin import Origin
 
 WORKERS = 4
@@ -26,20 +26,7 @@ def other_pids(proxyd: Proxyd, old: set[int]) -> bool:
 @pytest.mark.timeout(1000)  # ten generations of four processes, beside whatever else runs
 def test_ten_reloads_of_four_workers_under_load_fail_no_request(start: StartProxyd, origin: Origin) -> None:
     proxyd = start(one_socket(origin), "--workers", str(WORKERS))
-    port = proxyd.port()
-    with Load(port, keep_alive=False) as fresh, Load(port, keep_alive=True) as kept:
-        for generation in range(2, 12):
-            fresh.wait_for(20)
-            kept.wait_for(20)
-            assert f"generation {generation}" in proxyd.command("reload").stdout
-        fresh.wait_for(50)
-        kept.wait_for(50)
-    assert fresh.failures == []
-    assert kept.failures == []
-    sent = fresh.answered + kept.answered
-    proxyd.until(
-        lambda: proxyd.counter("http.ingress.downstream_rq_completed") == sent, f"{sent} requests counted"
-    )
+    reload_under_load(proxyd, times=10, requests=20)
 
 
 @pytest.mark.timeout(500)

@@ -7,27 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import StartProxyd, config, rewrite
-from tests.e2e.load import Load
+from tests.e2e.load import Load, reload_under_load
 from tests.e2e.origin import Origin
 
 
 @pytest.mark.timeout(180)  # twenty generations, one after the other, beside whatever else runs
 def test_twenty_reloads_under_load_fail_no_request(start: StartProxyd, origin: Origin) -> None:
     proxyd = start(config(origin.address), "--workers", "2")
-    port = proxyd.port()
-    with Load(port, keep_alive=False) as fresh, Load(port, keep_alive=True) as kept:
-        for generation in range(2, 22):
-            fresh.wait_for(5)
-            kept.wait_for(5)
-            assert f"generation {generation}" in proxyd.command("reload").stdout
-        fresh.wait_for(50)
-        kept.wait_for(50)
-    assert fresh.failures == []
-    assert kept.failures == []
-    sent = fresh.answered + kept.answered
-    proxyd.until(
-        lambda: proxyd.counter("http.ingress.downstream_rq_completed") == sent, f"{sent} requests counted"
-    )
+    sent = reload_under_load(proxyd, times=20, requests=5)
     assert proxyd.counter("cluster.backend.upstream_rq_completed") == sent
 
 
