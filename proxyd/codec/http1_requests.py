@@ -127,6 +127,13 @@ _NO_FIELDS: Final = HeaderBlock([], b"")
 _NO_HEAD: Final = RequestHead(NO_HEADERS)
 
 
+class _Nobody(RequestEvents):
+    """Whom a released reader would tell, if it read anything."""
+
+
+_NOBODY: Final = _Nobody()
+
+
 class RequestReader:
     """Reads the requests of one downstream connection."""
 
@@ -146,7 +153,7 @@ class RequestReader:
         ``underscores``: what becomes of a header with one in its name, ALLOW, REJECT_REQUEST or DROP_HEADER.
         ``refuse_https``: a target that says https is no client's of a plain connection.
         """
-        self._events: Final = events
+        self._events: RequestEvents = events
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
         self._accept_http_10: Final = accept_http_10
@@ -183,6 +190,12 @@ class RequestReader:
         self.failure: Failure | None = None
         self.in_head: bool = False  # a head has begun and is not complete
         self.dropped: int = 0  # headers, for an underscore in their names, since somebody set it to 0
+
+    def release(self) -> None:
+        """Hear no more and tell no more: without the circle with its owner both are freed at once."""
+        self._events = _NOBODY
+        self._parser = None
+        self._ended = True
 
     def feed(self, data: bytes) -> Failure | None:
         """Read ``data``; returns the failure that ended the connection's readability, else None.

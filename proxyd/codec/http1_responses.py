@@ -43,6 +43,14 @@ _STATUS_BYTES: Final = len(b"HTTP/1.1 200 \r\n\r\n")
 _LINE_ENDS: Final = (b"\r", b"\n")
 
 
+class _Nobody(ResponseEvents):
+    """Whom a released reader would tell, if it read anything."""
+
+
+_NOBODY: Final = _Nobody()
+_NO_PARSER: Final = httptools.HttpResponseParser(_NOBODY)
+
+
 class ResponseReader:
     """Reads the responses of one upstream connection, one request at a time."""
 
@@ -53,7 +61,7 @@ class ResponseReader:
         max_header_count: int,
         enable_trailers: bool = False,
     ) -> None:
-        self._events: Final = events
+        self._events: ResponseEvents = events
         self._enable_trailers: Final = enable_trailers
         self._max_bytes: Final = max_header_bytes
         self._max_count: Final = max_header_count
@@ -97,6 +105,12 @@ class ResponseReader:
         self._plain = not self._to_head and not tunnel
         self._may_tunnel = tunnel
         self._to_connect = method == b"CONNECT"
+
+    def release(self) -> None:
+        """Hear no more and tell no more: without the circle with its owner both are freed at once."""
+        self._events = _NOBODY
+        self._parser = _NO_PARSER
+        self.failed = True
 
     def feed(self, data: bytes) -> bool:
         """Read ``data``; False where the peer broke the protocol, after which nothing more can be read."""

@@ -103,11 +103,22 @@ class Http2Events:
         raise NotImplementedError
 
 
+class _Nobody(Http2Events):
+    """Whom a released engine would call, if it read anything."""
+
+
+NOBODY: Final = _Nobody()
+
+
 @trait
 class Http2Engine:
     """One connection's protocol. What is sent to a stream that is no more goes nowhere."""
 
     __slots__ = ()
+
+    def release(self) -> None:
+        """Call no event any more: without the circle with its owner both are freed at once."""
+        raise NotImplementedError
 
     def receive(self, data: bytes) -> bool:
         """Read ``data`` and call the events of it; False where the connection cannot go on.

@@ -21,6 +21,7 @@ from proxyd.codec.http2 import (
     INITIAL_WINDOW_SIZE,
     LAST_STREAM_ID,
     MAX_CONCURRENT_STREAMS,
+    NOBODY,
     Http2Engine,
     Http2Events,
     Http2Options,
@@ -68,7 +69,7 @@ class H2Engine(Http2Engine):
         self, events: Http2Events, options: Http2Options, server: bool, max_bytes: int, max_count: int
     ) -> None:
         """``max_bytes`` and ``max_count``: what a head must not have much more of to be read at all."""
-        self._events: Final = events
+        self._events: Http2Events = events
         self._options: Final = options
         self._extra: bytes = b""  # frames that h2 does not know how to write
         self._heard_settings: bool = False
@@ -108,6 +109,9 @@ class H2Engine(Http2Engine):
             connection.increment_flow_control_window(more)
 
     # -- from the peer
+
+    def release(self) -> None:
+        self._events = NOBODY
 
     def receive(self, data: bytes) -> bool:
         try:

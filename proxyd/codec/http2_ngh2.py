@@ -11,6 +11,7 @@ from proxyd.codec.http2 import (
     HEADER_TABLE_SIZE,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
+    NOBODY,
     Http2Engine,
     Http2Events,
     Http2Options,
@@ -33,7 +34,7 @@ class Ngh2Engine(Http2Engine):
         self, events: Http2Events, options: Http2Options, server: bool, max_bytes: int, max_count: int
     ) -> None:
         """``max_bytes`` and ``max_count``: what a head must not have much more of to be read at all."""
-        self._events: Final = events
+        self._events: Http2Events = events
         count = max_count + _MORE_HEADERS
         size = 2 * max_bytes + _MORE_HEADER_BYTES + count * _FIELD_OVERHEAD
         configuration = ngh2.Configuration(
@@ -54,6 +55,9 @@ class Ngh2Engine(Http2Engine):
             self._connection.set_local_window_size(window)
         self._finished: bool = False
         self._peer_max_streams: int = options.max_concurrent_streams
+
+    def release(self) -> None:
+        self._events = NOBODY
 
     def receive(self, data: bytes) -> bool:
         try:

@@ -259,6 +259,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
             else:
                 transport.set_protocol(other)  # type: ignore[arg-type]  # a protocol by shape
             other.take_over(transport, self._born, data)
+        self._reader.release()
         return b""
 
     def _new_http2(self) -> Http2Downstream:
@@ -300,6 +301,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         if stream is None and not local and self._reader.in_head:
             self._stats.downstream_rq_http1_total.value += 1
             stream = listener.factory.new_stream(self)  # as in Envoy, a request counts from its first byte
+        self._reader.release()
         if stream is not None:
             try:
                 stream.on_downstream_reset(CLIENT_GONE, now)

@@ -159,6 +159,7 @@ class Http2Downstream(Http2Connection, Connection):
         self._transport = None
         self._listening = False
         busy = self._lose_all(CLIENT_GONE, now)
+        self._engine.release()
         if self._began:
             self._stats.downstream_cx_http2_active.value -= 1
         self._listener.forget(self, self._closed_here, busy, now - self._born)

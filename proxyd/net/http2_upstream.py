@@ -361,6 +361,7 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
         self.closing = True
         busy = self.leases > 0
         self._fail_all(UPSTREAM_CLOSED, now)
+        self._engine.release()
         self._owner.on_connection_lost(self, self._closed_here, busy, now)
 
     def _fail_all(self, failure: Failure, now: float) -> None:

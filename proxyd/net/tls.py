@@ -47,7 +47,7 @@ class TlsTransport:
 
     __slots__ = (
         "_group", "_incoming", "_outgoing", "_paused", "_peer", "_peer_stalls", "_received_eof", "_sent_eof",
-        "_ssl", "_state", "_swollen", "_transport", "info", "loop", "protocol", "stats",
+        "_shrinking", "_ssl", "_state", "_transport", "info", "loop", "protocol", "stats",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Any, stats: TlsStats) -> None:
@@ -66,7 +66,7 @@ class TlsTransport:
         self._peer_stalls: bool = False
         self._received_eof: bool = False
         self._sent_eof: bool = False
-        self._swollen: bool = False
+        self._shrinking: asyncio.TimerHandle | None = None  # what waits to give memory back
 
     # -- what the directions do differently
 
@@ -265,6 +265,9 @@ class TlsTransport:
     def connection_lost(self, error: Exception | None) -> None:
         self._state = _CLOSED
         self._transport = None
+        if self._shrinking is not None:
+            self._shrinking.cancel()
+            self._shrinking = None
         self.protocol.connection_lost(error)
 
     def pause_writing(self) -> None:
@@ -312,12 +315,11 @@ class TlsTransport:
 
     def _swell(self) -> None:
         """Something large has passed: its memory is given back later, once for all that comes till then."""
-        if not self._swollen:
-            self._swollen = True
-            self.loop.call_later(_KEPT_FOR, self._shrink)
+        if self._shrinking is None:
+            self._shrinking = self.loop.call_later(_KEPT_FOR, self._shrink)
 
     def _shrink(self) -> None:
-        self._swollen = False
+        self._shrinking = None
         assert self._incoming is not None
         assert self._outgoing is not None
         if self._state == _OPEN and self._incoming.pending:

@@ -253,10 +253,12 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream, UpstreamConnection):
         local = self._closed_here
         if stream is not None and not local and self._reader.finish():
             self._release(False)
+            self._reader.release()
             self._owner.on_closed(self, local, now)
             stream.on_response_end(now)
             return
         self._stream = None
+        self._reader.release()
         self._owner.on_closed(self, local, now)
         if stream is not None:
             if broken:
