@@ -12,8 +12,9 @@ class Step(NamedTuple):
     always: bool = True  # or only where it is asked for
 
 
-# Several processes, among which tests/schedule.py shares out the files. `-n 0` behind it makes it one.
-PYTEST = ("pytest", "-n", "logical", "--maxprocesses", "4")
+# More processes than cores, for much of it is waiting; tests/schedule.py shares out the files among them.
+# `-n 0` behind it makes it one process.
+PYTEST = ("pytest", "-n", "4")
 
 STEPS = (
     Step("lint", "mistakes and style", ("ruff", "check", ".")),

@@ -9,11 +9,13 @@ from typing import Self
 from tests.e2e.conftest import Proxyd
 
 _DEADLINE = 30.0
+_REST = 0.01  # seconds
 
 
 class Load:
-    """``connections`` clients ask for ``path`` without a pause until the ``with`` block ends.
+    """``connections`` clients ask for ``path``, again and again until the ``with`` block ends.
 
+    Each rests a while after an answer, so that what is done under this load gets its share of the machine.
     With ``keep_alive`` each holds its connection for as long as the proxy lets it, else one each time.
     A connection that ends with an announced ``connection: close`` is no failure; anything else is.
     """
@@ -97,6 +99,7 @@ class Load:
             with self._changed:
                 self.answered += 1
                 self._changed.notify_all()
+            await asyncio.sleep(_REST)
             if not self._keep_alive or b"connection: close" in head:
                 return
 
