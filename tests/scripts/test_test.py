@@ -43,7 +43,7 @@ def test_all_steps_run_and_the_last_line_sums_up(
     assert script.main(["--compiled", "-k", "router"]) == 0
     out = capfd.readouterr().out
     assert all(f"== {step.name}: passed in " in out for step in STEPS)
-    assert "pytest -n logical --maxprocesses 4 -k router\n" in out
+    assert "pytest -n 4 -k router\n" in out
     assert "python scripts/compiled.py -k router\n" in out
     assert out.splitlines()[-1].startswith("OK: lint ")
 
@@ -70,7 +70,7 @@ def test_quick_leaves_out_end_to_end_tests(
 ) -> None:
     assert script.main(["--quick", "--only", "tests"]) == 0
     out = capfd.readouterr().out
-    assert "pytest -n logical --maxprocesses 4 -m not e2e\n" in out
+    assert "pytest -n 4 -m not e2e\n" in out
     assert "== lint" not in out
 
 
