@@ -110,7 +110,8 @@ class Http2Pool(Pool, Http2Owner):
         self._discount_request()
 
     def on_room(self, connection: Http2Upstream, now: float) -> None:
-        if self._waiting:
+        # SETTINGS may come before the loop has told that the connection is there: it is asked for then.
+        if self._waiting and connection in self._shared:
             self._serve(connection, now)
             self._connect_for_more()
 

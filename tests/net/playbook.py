@@ -46,6 +46,7 @@ class StageLoop(asyncio.SelectorEventLoop):
         self.bugs: list[BaseException | str] = []
         self.dials: list[Dial] = []
         self.stall_next = False  # the next host that is connected to reads nothing
+        self.greeting = b""  # what hosts say before anybody has noticed that the connection is there
         self.set_exception_handler(self._on_bug)
 
     def time(self) -> float:
@@ -65,6 +66,8 @@ class StageLoop(asyncio.SelectorEventLoop):
         dial.transport = transport
         transport.stalled, self.stall_next = self.stall_next, False
         protocol.connection_made(transport)
+        if self.greeting:
+            protocol.data_received(self.greeting)
         return transport, protocol
 
     def turn(self) -> None:

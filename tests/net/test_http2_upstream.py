@@ -28,6 +28,7 @@ def http2(options: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
 
 
 CLUSTER = http2()
+RESPONSE = b"\0\0\1\x01\x05\0\0\0\1\x89"  # of the first stream: 204, by its number in HPACK's table
 
 
 def several(play: Stage, count: int) -> tuple[list[Any], Http2Origin]:
@@ -222,6 +223,23 @@ def test_no_more_streams_than_the_host_takes(stage: MakeStage) -> None:
     other.answer(1)
     assert clients[2].hears()[0] == "HTTP/1.1 200 OK"
     assert play.upstream("upstream_cx_total") == 2
+
+
+def test_settings_that_come_before_the_connection_is_known_to_be_there(stage: MakeStage) -> None:
+    play = stage(cluster=http2(common_http_protocol_options={"max_requests_per_connection": 1}))
+    clients = [play.connect() for _ in range(2)]
+    for client in clients:
+        client.say(GET)
+    first, second = play.loop.dials
+    play.loop.dials.clear()
+    play.loop.greeting = b"\0\0\0\x04\0\0\0\0\0"
+    for dial, client in ((first, clients[0]), (second, clients[1])):
+        host = dial.accept()
+        host.heard()
+        host.say(RESPONSE)
+        assert client.hears()[0] == "HTTP/1.1 204 No Content"
+    assert play.upstream("upstream_cx_connect_fail") == 0
+    assert "cluster.backend.upstream_cx_active" not in play.active()
 
 
 def test_a_place_that_becomes_free_is_given_to_who_waits(stage: MakeStage) -> None:
