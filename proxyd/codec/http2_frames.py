@@ -48,9 +48,9 @@ class FrameWatch:
     """Counts what one peer sends. ``unread`` is set to 0 by whoever knows that answers were taken."""
 
     __slots__ = (
-        "_block", "_continuations", "_control", "_control_time", "_empty", "_last_stream", "_max_block",
-        "_max_continuations", "_max_frame", "_options", "_partial", "_priorities", "_skip", "_streams",
-        "_window_updates", "in_head", "sent", "unread",
+        "_acknowledged", "_block", "_continuations", "_control", "_control_time", "_empty", "_last_stream",
+        "_max_block", "_max_continuations", "_max_frame", "_options", "_priorities", "_window_updates",
+        "excess", "in_head", "partial", "sent", "skip", "streams", "unread",
     )  # fmt: skip
 
     def __init__(self, options: Http2Options, max_header_bytes: int, server: bool, now: float) -> None:
@@ -58,31 +58,33 @@ class FrameWatch:
         self._max_frame: Final = options.custom_settings.get(_MAX_FRAME_SIZE, _FRAME_SIZE)
         self._max_block: Final = max_header_bytes + _FRAME_SIZE
         self._max_continuations: Final = _MORE_CONTINUATIONS + 2 * max_header_bytes // _FRAME_SIZE
-        self._skip: int = len(PREFACE) if server else 0  # bytes that belong to what was counted already
-        self._partial: bytes = b""  # of a frame's head
         self._block: int = 0  # bytes of the head of a message under way
         self._continuations: int = 0
         self._empty: int = 0
         self._priorities: int = 0
         self._window_updates: int = 0
-        self._streams: int = 0  # opened by the peer, or by us
         self._last_stream: int = 0 if server else LAST_STREAM_ID  # what is higher is a stream of its own
         self._control: float = _CONTROL_BURST
         self._control_time: float = now
+        self._acknowledged: bool = not server  # the peer knows how many streams it may open
+        self.skip: int = len(PREFACE) if server else 0  # bytes that belong to what was counted already
+        self.partial: bytes = b""  # of a frame's head
+        self.streams: int = 0  # opened by the peer, or by us
+        self.excess: bool = False  # the peer has opened very many before it knew how many it may
         self.in_head: bool = False  # a message's head has begun and is not complete
         self.sent: int = 0  # frames of data that we have sent, about
         self.unread: int = 0  # frames that want an answer, since the peer was seen reading
 
     def count_stream(self) -> None:
         """We have opened a stream."""
-        self._streams += 1
+        self.streams += 1
 
     def feed(self, data: bytes, now: float) -> int:
         """Count the frames that begin in ``data``; which limit is passed, NO_FLOOD for none."""
-        if self._partial:
-            data = self._partial + data
-            self._partial = b""
-        place = self._skip
+        if self.partial:
+            data = self.partial + data
+            self.partial = b""
+        place = self.skip
         end = len(data)
         while place + _HEAD <= end:
             length = data[place] << 16 | data[place + 1] << 8 | data[place + 2]
@@ -100,7 +102,7 @@ class FrameWatch:
                 flood = NO_FLOOD  # of resets, whoever knows what they cost keeps count
             elif kind == _PRIORITY:
                 self._priorities += 1
-                most = self._options.max_priority_frames_per_stream * (1 + self._streams)
+                most = self._options.max_priority_frames_per_stream * (1 + self.streams)
                 flood = PRIORITY_FRAMES if self._priorities > most else NO_FLOOD
             else:
                 flood = self._count_control(kind, flags, now)
@@ -108,15 +110,15 @@ class FrameWatch:
                 return flood
             place += _HEAD + length
         if place < end:
-            self._partial = data[place:]
-            self._skip = 0
+            self.partial = data[place:]
+            self.skip = 0
         else:
-            self._skip = place - end
+            self.skip = place - end
         return NO_FLOOD
 
     def unfinished(self) -> bool:
         """Whether the peer is in the middle of a frame, or of the head of a message."""
-        return self.in_head or self._skip > 0 or bool(self._partial)
+        return self.in_head or self.skip > 0 or bool(self.partial)
 
     def _count_empty(self, data: bytes, place: int, length: int, flags: int) -> int:
         if flags & _PADDED and length > 0 and place + _HEAD < len(data):
@@ -139,7 +141,9 @@ class FrameWatch:
             )
             if stream > self._last_stream:
                 self._last_stream = stream
-                self._streams += 1
+                self.streams += 1
+                if not self._acknowledged and self.streams > self._options.max_concurrent_streams:
+                    self.excess = True
         else:
             self._continuations += 1
         self.in_head = not flags & _END_HEADERS
@@ -155,12 +159,14 @@ class FrameWatch:
     def _count_window_update(self) -> int:
         self._window_updates += 1
         per_frame = self._options.max_window_updates_per_data_frame
-        most = _FIRST_WINDOW_UPDATES + 2 * (self._streams + per_frame * self.sent)
+        most = _FIRST_WINDOW_UPDATES + 2 * (self.streams + per_frame * self.sent)
         return WINDOW_UPDATES if self._window_updates > most else NO_FLOOD
 
     def _count_control(self, kind: int, flags: int, now: float) -> int:
         if kind in (_SETTINGS, _PING):
             if flags & _ACK:
+                if kind == _SETTINGS:
+                    self._acknowledged = True
                 return NO_FLOOD
             self.unread += 1
             if self.unread > self._options.max_outbound_control_frames:

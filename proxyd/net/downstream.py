@@ -488,6 +488,9 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
         ending = len(LAST_CHUNK) if self._chunked and not self._to_head else 0
         return len(self._pending) + ending
 
+    def tell_when_written(self, stream: Stream) -> bool:
+        return False  # `unwritten` says it
+
     def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
         if self._minor == 1:
             head = write_interim(status, items)

@@ -858,6 +858,14 @@ class Exchange(Stream):
         stats.downstream_rq_time.record(int((now - self.start) * 1e6))
         if self.wire is not None:
             self.wire.downstream_sent += self._downstream.unwritten()  # by the end that follows
+            if self._downstream.tell_when_written(self):
+                return
+        self._log()
+
+    def on_written(self) -> None:
+        self._log()
+
+    def _log(self) -> None:
         for logger in self._manager.access_loggers:
             logger.log(self)
 

@@ -34,6 +34,7 @@ from proxyd.errors import (
 )
 from proxyd.net.bugs import report_bug
 from proxyd.net.http2_stream import Http2Stream
+from proxyd.net.http2_wire import Http2Wire
 from proxyd.net.timers import NEVER, Timed, TimerWheel
 from proxyd.stats.http2_scopes import Http2Stats
 
@@ -44,7 +45,7 @@ class Http2Connection(Timed, Http2Events):
     __slots__ = (
         "_blocked", "_buffer_limit", "_engine", "_http2_stats", "_listening", "_now", "_ping_deadline",
         "_pings", "_pong_deadline", "_reading", "_scheduled", "_settings", "_transport", "_unwritten",
-        "_waiting", "_watch", "_wheel",
+        "_waiting", "_watch", "_wheel", "_wire",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +77,7 @@ class Http2Connection(Timed, Http2Events):
         self._pings: bool = settings.keepalive_interval > 0.0
         self._ping_deadline: float = NEVER
         self._pong_deadline: float = NEVER
+        self._wire: Http2Wire | None = None  # where the bytes of streams are counted
 
     # -- what the directions do differently
 
@@ -88,6 +90,9 @@ class Http2Connection(Timed, Http2Events):
     def _fail(self, code: int, failure: Failure) -> None:
         """The connection cannot go on: tell the peer with GOAWAY, all streams, and close."""
         raise NotImplementedError
+
+    def _count_excess(self) -> None:
+        """Perhaps the engine has refused streams that it has not told of: ``FrameWatch.excess`` says so."""
 
     def _flushed(self) -> bool:
         """All was written that the peer's windows and the transport take. True where there is more now."""
@@ -117,6 +122,8 @@ class Http2Connection(Timed, Http2Events):
         self._count_received(len(data))
         if not self._listening:
             return
+        if self._wire is not None:
+            self._wire.receive(data)
         flood = self._watch.feed(data, now)
         if flood == LARGE_FRAME:
             self._http2_stats.rx_messaging_error.value += 1
@@ -126,6 +133,8 @@ class Http2Connection(Timed, Http2Events):
             self._fail(ENHANCE_YOUR_CALM, _FLOODS[flood])
         elif not self._engine.receive(data):
             self._give_up()
+        elif self._watch.excess:
+            self._count_excess()
         self._write()
 
     def _give_up(self) -> None:
@@ -187,11 +196,23 @@ class Http2Connection(Timed, Http2Events):
                     self._watch.unread = 0  # the peer takes what it makes us answer
                     break
                 self._count_sent(len(data))
+                if self._wire is not None:
+                    self._wire.send(data)
                 transport.write(data)
             if engine.finished() and self._listening:
                 self._give_up()
             if not self._flushed() or self._blocked:
                 break
+
+    def _measure(self, server: bool) -> Http2Wire | None:
+        """Begin to count the bytes of streams, where that has not begun yet; None where it cannot now.
+
+        Only what comes and goes from a frame's beginning on can be told by streams. While the transport is
+        full, it is not known where in a frame what was written ends.
+        """
+        if self._wire is None and not self._blocked:
+            self._wire = Http2Wire(self._watch, server)
+        return self._wire
 
     def count_frame(self) -> bool:
         """A frame of ours is to be queued; False, and the end, where the peer takes none of very many."""

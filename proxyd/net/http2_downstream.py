@@ -40,11 +40,13 @@ from proxyd.errors import (
 )
 from proxyd.errors import PREMATURE_RESETS as TOO_MANY_RESETS
 from proxyd.filters.connection_info import ConnectionInfo
+from proxyd.filters.stream_info import WireBytes
 from proxyd.net.addresses import note_addresses
 from proxyd.net.bugs import report_bug
 from proxyd.net.http2_connection import Http2Connection
 from proxyd.net.http2_request import Http2Request
 from proxyd.net.listener import Connection, HttpListener
+from proxyd.net.stream import Stream
 from proxyd.net.timers import NEVER
 
 # What is left of a connection's life.
@@ -73,9 +75,9 @@ class Http2Downstream(Http2Connection, Connection):
 
     __slots__ = (
         "_began", "_born", "_close_deadline", "_closed_here", "_drain_deadline", "_draining", "_fields",
-        "_finished", "_head_deadline", "_idle_deadline", "_last_stream", "_listener",
+        "_finished", "_head_deadline", "_heard", "_idle_deadline", "_last_stream", "_listener",
         "_options", "_phase", "_premature", "_requests", "_resetting", "_said_last", "_stats", "_streams",
-        "_unsent", "info",
+        "_unlogged", "_unsent", "_written", "info",
     )  # fmt: skip
 
     def __init__(self, listener: HttpListener, info: ConnectionInfo | None = None) -> None:
@@ -104,6 +106,7 @@ class Http2Downstream(Http2Connection, Connection):
         self._streams: Final[dict[int, Http2Request]] = {}
         self._resetting: Final[list[int]] = []  # answered before they had been sent completely
         self._requests: int = 0
+        self._heard: int = 0  # streams of which the engine has told, in whatever way
         self._last_stream: int = 0
         self._finished: int = 0
         self._premature: int = 0  # resets
@@ -118,6 +121,8 @@ class Http2Downstream(Http2Connection, Connection):
         self._drain_deadline: float = NEVER  # for requests that were on their way at the first GOAWAY
         self._close_deadline: float = NEVER
         self._unsent: int = 0
+        self._unlogged: Final[dict[int, Stream]] = {}  # who waits for the count of a response's bytes
+        self._written: Final[list[int]] = []  # streams that are over; their last bytes may be counted now
         self.info: Final = info or ConnectionInfo()
         self.info.protocol = "HTTP/2"
 
@@ -176,14 +181,17 @@ class Http2Downstream(Http2Connection, Connection):
                 except Exception as bug:  # noqa: BLE001 - the others must hear of it, too
                     report_bug(self._wheel.loop, bug, "giving up a request")
         self._http2_stats.streams_active.value -= len(self._streams)
+        self._written.extend(self._streams)
         self._streams.clear()
         self._waiting.clear()
         self._resetting.clear()
+        self._tell_written()
         return busy
 
     # -- the engine's side
 
     def on_headers(self, stream_id: int, fields: Fields, end: bool) -> None:
+        self._heard += 1
         if not self._listening:
             return
         now = self._now
@@ -273,6 +281,8 @@ class Http2Downstream(Http2Connection, Connection):
             return
         self._http2_stats.streams_active.value -= 1
         self._finished += 1
+        if self._wire is not None:
+            self._written.append(stream_id)
         request.give_back()
         if request.handler is not None:
             # The engine has reset it. Where no length was announced, its trailers were none.
@@ -286,8 +296,17 @@ class Http2Downstream(Http2Connection, Connection):
             self._stats.downstream_rq_too_many_premature_resets.value += 1
             self._fail(ENHANCE_YOUR_CALM, TOO_MANY_RESETS)
 
+    def _count_excess(self) -> None:
+        """Streams beyond those that may be open, from a client that could not know of the limit yet."""
+        refused = self._watch.streams - int(self._watch.in_head) - self._heard
+        if refused > 0 and self._listening and not self._said_last:
+            self._heard += refused
+            self._http2_stats.stream_refused_errors.value += refused
+            self._http2_stats.tx_reset.value += refused
+
     def _count_refused(self, code: int) -> None:
         """The engine has reset a stream before anything was heard of it: its head was malformed."""
+        self._heard += 1
         if code == PROTOCOL_ERROR:
             self._tell(Http2Request(self, 0, self._now), BAD_MESSAGE)
             self._refuse_message(BAD_MESSAGE)
@@ -361,6 +380,30 @@ class Http2Downstream(Http2Connection, Connection):
 
     # -- the streams' side
 
+    def count_bytes(self, stream_id: int, wire: WireBytes) -> int:
+        """Count a stream's bytes there until it is closed; how many have come."""
+        return 0 if self._wire is None else self._wire.count(stream_id, wire)
+
+    def tell_when_written(self, stream_id: int, stream: Stream) -> bool:
+        """Whether ``stream`` will hear when all bytes of this stream have been counted."""
+        if self._wire is None or stream_id not in self._streams:
+            return False
+        self._unlogged[stream_id] = stream
+        return True
+
+    def _tell_written(self) -> None:
+        meter = self._wire
+        for stream_id in self._written:
+            if meter is not None:
+                meter.forget(stream_id)
+            stream = self._unlogged.pop(stream_id, None)
+            if stream is not None:
+                try:
+                    stream.on_written()
+                except Exception as error:  # noqa: BLE001 - as in on_headers
+                    report_bug(self._wheel.loop, error, "logging a request")
+        self._written.clear()
+
     def break_off(self, stream_id: int) -> None:
         """A response cannot be completed. What was sent of it goes out first."""
         if not self._reading:
@@ -395,12 +438,16 @@ class Http2Downstream(Http2Connection, Connection):
 
     def _count_received(self, count: int) -> None:
         self._stats.downstream_cx_rx_bytes_total.value += count
+        if self._options.counts_wire_bytes:
+            self._measure(True)
 
     def _count_sent(self, count: int) -> None:
         self._stats.downstream_cx_tx_bytes_total.value += count
 
     def _flushed(self) -> bool:
         self.look_at_waiting()
+        if self._written and not self._blocked:
+            self._tell_written()
         more = bool(self._resetting) and self._reset_answered()
         if self._phase == _SERVING:
             if self._draining and not self._streams and self._drain_deadline == NEVER:

@@ -30,7 +30,7 @@ class Http2Request(Http2Stream, DownstreamStream):
     """One stream: a request, and the way back to its client."""
 
     __slots__ = (
-        "_client", "_head_sent", "_to_head", "born", "deadline", "handler", "head", "request_done", "wire",
+        "_client", "_head_sent", "_to_head", "born", "deadline", "handler", "head", "request_done",
     )  # fmt: skip
 
     def __init__(self, client: "Http2Downstream", stream_id: int, now: float) -> None:
@@ -41,7 +41,6 @@ class Http2Request(Http2Stream, DownstreamStream):
         self.handler: Stream | None = None
         self.request_done: bool = True
         self.deadline: float = NEVER
-        self.wire: WireBytes | None = None
         self._to_head: bool = False
         self._head_sent: bool = False
 
@@ -127,11 +126,13 @@ class Http2Request(Http2Stream, DownstreamStream):
         return self._client.info
 
     def count_bytes(self, wire: WireBytes) -> int:
-        self.wire = wire
-        return 0
+        return self._client.count_bytes(self.stream_id, wire)
 
     def unwritten(self) -> int:
         return 0
+
+    def tell_when_written(self, stream: Stream) -> bool:
+        return not self.done and self._client.tell_when_written(self.stream_id, stream)
 
     def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
         if self.done or self.answering:

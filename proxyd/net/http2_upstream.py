@@ -61,7 +61,7 @@ class Http2Lease(Http2Stream, UpstreamStream):
 
     __slots__ = (
         "_answered", "_asks_tunnel", "_host", "_key", "_tunnel", "_upgrade", "handler", "head",
-        "request_done", "response_done", "to_head",
+        "request_done", "response_done", "to_head", "wire",
     )  # fmt: skip
 
     def __init__(self, host: "Http2Upstream", handler: Stream) -> None:
@@ -73,6 +73,7 @@ class Http2Lease(Http2Stream, UpstreamStream):
         self.response_done: bool = False
         self._answered: bool = False
         self.to_head: bool = False
+        self.wire: WireBytes | None = None  # where the bytes of this request are counted
         self._asks_tunnel: bool = False
         self._tunnel: bool = False
         self._upgrade: bytes = b""  # what a client of HTTP/1 has asked for, and its key
@@ -115,7 +116,7 @@ class Http2Lease(Http2Stream, UpstreamStream):
             ]
 
     def count_bytes(self, wire: WireBytes) -> None:
-        """Many requests share the connection's bytes: those of one are not told apart."""
+        self.wire = wire
 
     def ask_tunnel(self) -> None:
         self._asks_tunnel = True
@@ -223,8 +224,8 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
     """The streams to one host, and what they share."""
 
     __slots__ = (
-        "_closed_here", "_config", "_fields", "_idle_deadline", "_last_heard", "_local_address", "_owner",
-        "_preface", "_stats", "_streams", "address", "born", "closing", "leases", "requests", "tls",
+        "_closed", "_closed_here", "_config", "_fields", "_idle_deadline", "_last_heard", "_local_address",
+        "_owner", "_preface", "_stats", "_streams", "address", "born", "closing", "leases", "requests", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -252,6 +253,7 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
         self._stats: Final[ClusterStats] = config.stats
         self._fields: Final = ResponseFields(config.max_response_header_bytes, config.max_response_headers)
         self._streams: Final[dict[int, Http2Lease]] = {}
+        self._closed: Final[list[int]] = []  # streams whose last frame may still be counted
         self._closed_here: bool = False
         self._idle_deadline: float = NEVER
         self._last_heard: float = 0.0
@@ -403,6 +405,10 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
             return
         request.stream_id = stream_id
         self._streams[stream_id] = request
+        if request.wire is not None:
+            meter = self._measure(False)
+            if meter is not None:
+                meter.count(stream_id, request.wire)
         self._http2_stats.streams_active.value += 1
         self._watch.count_stream()
         if self.count_frame():
@@ -525,6 +531,8 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
         request = self._streams.pop(stream_id, None)
         if request is None:
             return
+        if request.wire is not None:
+            self._closed.append(stream_id)
         self._http2_stats.streams_active.value -= 1
         request.give_back()
         if request.handler is not None:
@@ -598,6 +606,11 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
 
     def _flushed(self) -> bool:
         self.look_at_waiting()
+        if self._closed and not self._blocked:
+            if self._wire is not None:
+                for stream_id in self._closed:
+                    self._wire.forget(stream_id)
+            self._closed.clear()
         return False
 
     # -- deadlines

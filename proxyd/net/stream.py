@@ -31,7 +31,14 @@ class DownstreamStream:
         raise NotImplementedError
 
     def unwritten(self) -> int:
-        """How many bytes ``end`` would write if it came now."""
+        """How many bytes ``end`` would write if it came now, where that can be said."""
+        raise NotImplementedError
+
+    def tell_when_written(self, stream: "Stream") -> bool:
+        """Whether it cannot: then ``on_written`` comes when all of the response has been counted.
+
+        To be asked before the last of a response is sent, or it is reset.
+        """
         raise NotImplementedError
 
     def send_interim(self, status: int, items: list[tuple[bytes, bytes]]) -> bool:
@@ -191,6 +198,9 @@ class Stream(StreamInfo):
 
     def on_deadline(self, now: float) -> None:
         """A deadline given to ``DownstreamStream.arm`` may have passed."""
+
+    def on_written(self) -> None:
+        """All bytes of the response have been counted, as ``tell_when_written`` has promised."""
 
     def on_bug(self) -> None:
         """An exception that nobody expected has met this request: give both sides up."""

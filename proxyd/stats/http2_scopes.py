@@ -28,14 +28,14 @@ class Http2Stats:
         self.rx_reset: Final = scope.counter("rx_reset")
         self.trailers: Final = scope.counter("trailers")
         self.tx_reset: Final = scope.counter("tx_reset")
+        self.stream_refused_errors: Final = scope.counter("stream_refused_errors")  # by us, of clients
         self.streams_active: Final = scope.gauge("streams_active")
         scope.zero_counters(_ZERO_COUNTERS)
         scope.zero_gauges(_ZERO_GAUGES)
 
 
 _ZERO_COUNTERS: Final = """
-    cookies_total_bytes_too_large headers_cb_no_stream metadata_empty_frames stream_refused_errors
-    tx_flush_timeout
+    cookies_total_bytes_too_large headers_cb_no_stream metadata_empty_frames tx_flush_timeout
 """
 _ZERO_GAUGES: Final = """
     deferred_stream_close outbound_control_frames_active outbound_frames_active pending_send_bytes
