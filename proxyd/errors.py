@@ -39,17 +39,30 @@ def flags_text(flags: int) -> str:
     return ",".join(name for bit, name in enumerate(FLAG_NAMES) if flags >> bit & 1)
 
 
+NO_GRPC_STATUS: Final = -1
+DEADLINE_EXCEEDED: Final = 4
+
+
 class Failure:
     """One way a request fails: what the client is told and what the operator can read about it."""
 
-    __slots__ = ("body", "close", "details", "flags", "status")
+    __slots__ = ("body", "close", "details", "flags", "grpc_status", "status")
 
-    def __init__(self, status: int, body: bytes, flags: int, details: str, close: bool = False) -> None:
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        flags: int,
+        details: str,
+        close: bool = False,
+        grpc_status: int = NO_GRPC_STATUS,
+    ) -> None:
         self.status: Final = status
         self.body: Final = body
         self.flags: Final = flags
         self.details: Final = details  # %RESPONSE_CODE_DETAILS%
         self.close: Final = close  # the downstream connection cannot be used any further
+        self.grpc_status: Final = grpc_status  # where it is not the one that stands for ``status``
 
 
 _RESET = b"upstream connect error or disconnect/reset before headers. reset reason: "
@@ -109,8 +122,12 @@ REQUEST_TIMEOUT: Final = Failure(408, b"request timeout", 0, "request_overall_ti
 REQUEST_HEADER_TIMEOUT: Final = Failure(408, b"request header timeout", 0, "request_header_timeout", True)
 STREAM_IDLE_REQUEST: Final = Failure(408, b"stream timeout", SI, "stream_idle_timeout", True)
 STREAM_IDLE: Final = Failure(504, b"stream timeout", SI, "stream_idle_timeout")
-STREAM_DURATION_REQUEST: Final = Failure(408, b"downstream duration timeout", 0, "max_duration_timeout", True)
-STREAM_DURATION: Final = Failure(504, b"downstream duration timeout", 0, "max_duration_timeout")
+STREAM_DURATION_REQUEST: Final = Failure(
+    408, b"downstream duration timeout", 0, "max_duration_timeout", True, DEADLINE_EXCEEDED
+)
+STREAM_DURATION: Final = Failure(
+    504, b"downstream duration timeout", 0, "max_duration_timeout", grpc_status=DEADLINE_EXCEEDED
+)
 
 # The client's end of a request, after which nothing can be answered: the status is 0
 CLIENT_GONE: Final = Failure(0, b"", DC, "downstream_remote_disconnect")

@@ -8,6 +8,19 @@ _UNKNOWN: Final = 2
 _STATUS: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 _CONTENT_TYPE: Final = b"application/grpc"
 
+GRPC_TIMEOUT: Final = b"grpc-timeout"
+_BLANKS: Final = b" \t\n\v\f\r"
+_MOST: Final = 99_999_999
+_MOST_READ: Final = 100  # digits, zeros in front included
+_UNITS: Final = {  # to milliseconds: times, divided by
+    b"H": (3_600_000, 1),
+    b"M": (60_000, 1),
+    b"S": (1000, 1),
+    b"m": (1, 1),
+    b"u": (1, 1000),
+    b"n": (1, 1_000_000),
+}
+
 
 def is_grpc(headers: Headers) -> bool:
     """Whether the content is gRPC: ``application/grpc``, alone or with a ``+`` behind it."""
@@ -15,6 +28,44 @@ def is_grpc(headers: Headers) -> bool:
     if content_type is None or not content_type.startswith(_CONTENT_TYPE):
         return False
     return content_type[len(_CONTENT_TYPE) : len(_CONTENT_TYPE) + 1] in (b"", b"+")
+
+
+def grpc_timeout_of(headers: Headers) -> int:
+    """The milliseconds of ``grpc-timeout``, parts of one as a whole one; -1 where it is missing or is none.
+
+    Source: gRPC over HTTP/2, Timeout; read as Envoy does, which lets a sign pass.
+    """
+    text = b",".join(headers.get_all(GRPC_TIMEOUT))
+    unit = _UNITS.get(text[-1:])
+    digits = text[:-1].strip(_BLANKS)
+    if unit is None or not digits:
+        return -1
+    sign = digits[:1]
+    if sign in (b"+", b"-"):
+        digits = digits[1:]
+    if not digits.isdigit() or len(digits) > _MOST_READ:
+        return -1
+    number = int(digits)
+    if number > _MOST or (number and sign == b"-"):
+        return -1
+    multiplier, divisor = unit
+    return -(-number * multiplier // divisor)
+
+
+def grpc_timeout_text(milliseconds: int) -> bytes:
+    """The same as a header says it: at most eight digits, in the smallest unit that has room for it."""
+    number = milliseconds
+    unit = b"m"
+    if number > _MOST:
+        number //= 1000
+        unit = b"S"
+    while number > _MOST:
+        if unit == b"H":
+            number = _MOST
+            break
+        number //= 60
+        unit = b"M" if unit == b"S" else b"H"
+    return b"%d%s" % (number, unit)
 
 
 def grpc_status_of(status: int) -> int:

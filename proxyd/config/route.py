@@ -149,11 +149,15 @@ class MaxStreamDuration(Message, frozen=True, kw_only=True):
     """The longest that a request and its response may take together; 0 turns it off.
 
     It takes the place of the route's ``timeout``. Default of max_stream_duration: the connection manager's.
+    With grpc_timeout_header_max a request's own ``grpc-timeout`` counts instead, up to that (0: any), and
+    less grpc_timeout_header_offset. The host of a gRPC request is told as ``grpc-timeout`` what counts.
     """
 
     proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.MaxStreamDuration"
 
     max_stream_duration: Seconds | None = None
+    grpc_timeout_header_max: Seconds | None = None
+    grpc_timeout_header_offset: Seconds | None = None
 
 
 class UpgradeConfig(Message, frozen=True, kw_only=True):
@@ -170,7 +174,12 @@ _HOST_REWRITE = Oneof("host_rewrite_specifier")
 
 
 class RouteAction(Message, frozen=True, kw_only=True):
-    """Proxying to a cluster. Default of timeout: 15 s; 0 turns it off."""
+    """Proxying to a cluster. Default of timeout: 15 s; 0 turns it off.
+
+    The older max_grpc_timeout and grpc_timeout_offset do with ``timeout`` and a gRPC request's own
+    ``grpc-timeout`` what grpc_timeout_header_max and grpc_timeout_header_offset do with max_stream_duration;
+    without ``grpc-timeout``, the maximum counts.
+    """
 
     proto: ClassVar[str] = "envoy.config.route.v3.RouteAction"
 
@@ -190,6 +199,8 @@ class RouteAction(Message, frozen=True, kw_only=True):
     timeout: Seconds | None = None
     idle_timeout: Seconds | None = None
     priority: RoutingPriority = RoutingPriority.DEFAULT
+    max_grpc_timeout: Seconds | None = None
+    grpc_timeout_offset: Seconds | None = None
     max_stream_duration: MaxStreamDuration | None = None
     upgrade_configs: tuple[UpgradeConfig, ...] = ()
 

@@ -15,7 +15,7 @@ from proxyd.codec.framing import (
     TUNNEL,
     parse_length,
 )
-from proxyd.codec.grpc import is_grpc
+from proxyd.codec.grpc import GRPC_TIMEOUT, grpc_timeout_text, is_grpc
 from proxyd.codec.headers import NO_HEADERS, Headers
 from proxyd.codec.messages import RequestHead, ResponseHead
 from proxyd.errors import (
@@ -24,6 +24,7 @@ from proxyd.errors import (
     MISSING_HOST,
     NC,
     NO_CLUSTER,
+    NO_GRPC_STATUS,
     NO_HEALTHY_UPSTREAM,
     NO_PATH,
     NO_ROUTE,
@@ -47,6 +48,7 @@ from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
+from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
 from proxyd.snapshot.local_reply import answer_grpc
 from proxyd.snapshot.normalization import REDIRECTED, REFUSED
 from proxyd.snapshot.route import CONNECT_PATH, REDIRECT, ROUTE, Route
@@ -68,6 +70,7 @@ _HOST_CLOSED: Final = 4
 _TERMINATED: Final = "upstream_reset_after_response_started{connection_termination}"
 _FORWARDED_INTERIM: Final = frozenset((100, 102, 103))
 
+_AT_ONCE: Final = 1e-9  # of a duration, where 0.0 means none
 _MAX_DIGITS: Final = 12
 _REPLAYABLE_METHODS: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))
 
@@ -83,7 +86,8 @@ class Exchange(Stream):
 
     __slots__ = (
         "_blocked", "_body", "_buffered", "_buffered_bytes", "_cluster", "_downstream", "_framed",
-        "_host", "_idle_timeout", "_interim_sent", "_last_activity", "_manager", "_max_duration",
+        "_grpc_status", "_grpc_timeout", "_host", "_idle_timeout", "_interim_sent", "_last_activity",
+        "_manager", "_max_duration",
         "_request_done", "_request_head", "_response_deadline", "_response_head", "_retried",
         "_reused", "_route", "_state", "_tells_request_id", "_timeout", "_try_timeout", "_tunnel",
         "_upstream",
@@ -116,6 +120,8 @@ class Exchange(Stream):
         self._timeout: float = -1.0  # of the route, or of a client that may choose; 0.0 for none
         self._try_timeout: float = 0.0  # shorter than that, or none
         self._response_deadline: float = NEVER
+        self._grpc_status: int = NO_GRPC_STATUS  # of a reply of this proxy's own
+        self._grpc_timeout: bool = False  # the host is told the timeout as gRPC's own
         self._tells_request_id: bool = manager.config.always_set_request_id_in_response
         if manager.config.connection.counts_wire_bytes:
             self.wire = WireBytes()
@@ -271,6 +277,8 @@ class Exchange(Stream):
                 self._idle_timeout = route.idle_timeout
             if route.max_stream_duration >= 0.0:
                 self._max_duration = route.max_stream_duration
+            if route.grpc_timeouts is not None:
+                self._heed_grpc_timeout(route.grpc_timeouts)
             if self._timeout >= 0.0 or self._try_timeout > 0.0:
                 self._set_chosen_timeouts(route, now)
             else:
@@ -282,6 +290,8 @@ class Exchange(Stream):
                 if route.least_timeout < least:
                     least = route.least_timeout
                 self._downstream.arm(now + least)
+                if route.grpc_timeouts is not None:
+                    self._arm()
             self._choose_cluster(route, now)
         elif route.action == REDIRECT:
             stats.rq_redirect.value += 1
@@ -289,6 +299,25 @@ class Exchange(Stream):
         else:
             stats.rq_direct_response.value += 1
             self._answer_by_route(route, now)
+
+    def _heed_grpc_timeout(self, timeouts: GrpcTimeouts) -> None:
+        """The request may say itself how long it has; the host of a gRPC request is told what counts."""
+        headers = self.request_headers
+        if timeouts.replaces_timeout:
+            self._grpc_timeout = is_grpc(headers)
+            if self._grpc_timeout and self._timeout < 0.0:
+                self._timeout = timeouts.timeout(headers) / 1000
+            return
+        duration = timeouts.stream_duration(headers)
+        if duration >= 0:
+            self._max_duration = duration / 1000 or _AT_ONCE
+        elif self._max_duration > 0.0:
+            duration = int(self._max_duration * 1000 + 0.0005)
+        if is_grpc(headers):
+            if duration >= 0:
+                headers.set(GRPC_TIMEOUT, grpc_timeout_text(duration))
+            elif self._manager.config.max_stream_duration > 0.0:
+                headers.remove(GRPC_TIMEOUT)  # as in Envoy, where the route takes the manager's limit away
 
     def _set_chosen_timeouts(self, route: Route, now: float) -> None:
         """An internal client has chosen one of the request's timeouts or both."""
@@ -333,6 +362,8 @@ class Exchange(Stream):
                 items.append(route.expected_timeout)
         elif timeout > 0.0:
             items.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % int(timeout * 1000)))
+        if self._grpc_timeout and timeout > 0.0:
+            self.request_headers.set(GRPC_TIMEOUT, grpc_timeout_text(int(timeout * 1000 + 0.0005)))
         if route.changes_request:
             route.finalize_request(self)
 
@@ -743,6 +774,7 @@ class Exchange(Stream):
         extra: list[tuple[bytes, bytes]] = []
         if failure is UPSTREAM_OVERFLOW:
             extra.append((b"x-envoy-overloaded", b"true"))
+        self._grpc_status = failure.grpc_status
         self._reply(failure.status, failure.body, extra, now)
 
     def _reply(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]], now: float) -> None:
@@ -786,7 +818,7 @@ class Exchange(Stream):
             body = rules.rewrite(self, body)
         self.response_flags = flags
         if grpc:
-            answer_grpc(self, body)
+            answer_grpc(self, body, self._grpc_status)
             body = b""
         elif self.response_code in BODYLESS_STATUSES:
             body = b""

@@ -6,6 +6,7 @@ from proxyd.codec.grpc import grpc_status_of
 from proxyd.codec.headers import Headers
 from proxyd.config.core import SubstitutionFormatString
 from proxyd.config.local_reply import LocalReplyConfig, ResponseMapper
+from proxyd.errors import NO_GRPC_STATUS
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
@@ -79,15 +80,20 @@ class LocalReply:
         return body
 
 
-def answer_grpc(info: StreamInfo, body: bytes) -> None:
-    """Turn a local reply into gRPC's form: all in the headers, as Envoy does."""
+def answer_grpc(info: StreamInfo, body: bytes, status: int) -> None:
+    """Turn a local reply into gRPC's form: all in the headers, as Envoy does.
+
+    Without a ``status`` (NO_GRPC_STATUS) it is the one that stands for the response's own.
+    """
     headers: Headers = info.response_headers
     if headers.get(_CONTENT_TYPE) == _JSON:
         body = body.removesuffix(b"\n")
     headers.set(_CONTENT_TYPE, _GRPC)
     headers.remove(b"content-length")
     if headers.get(b"grpc-status") is None:
-        headers.add(b"grpc-status", b"%d" % grpc_status_of(info.response_code))
+        if status == NO_GRPC_STATUS:
+            status = grpc_status_of(info.response_code)
+        headers.add(b"grpc-status", b"%d" % status)
     if body and info.method != b"HEAD":
         headers.set(b"grpc-message", _percent_encoded(body))
     info.response_code = 200

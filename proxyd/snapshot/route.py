@@ -4,6 +4,7 @@ from typing import Final
 
 from proxyd.codec.headers import Headers
 from proxyd.filters.stream_info import StreamInfo
+from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
 from proxyd.snapshot.header_mutation import HeaderMutation
 from proxyd.snapshot.redirect import Redirect
 from proxyd.snapshot.regex import Substitution
@@ -41,6 +42,7 @@ class Route:
         "cluster_header",
         "connect",
         "expected_timeout",
+        "grpc_timeouts",
         "host_rewrite",
         "host_rewrite_header",
         "host_rewrite_regex",
@@ -76,6 +78,7 @@ class Route:
         self.timeout: float = DEFAULT_TIMEOUT_S  # seconds for the whole response; 0 = none
         self.idle_timeout: float = -1.0  # seconds; 0 = none, -1 = the connection manager's applies
         self.max_stream_duration: float = -1.0  # the same
+        self.grpc_timeouts: GrpcTimeouts | None = None  # None: what a request says of it does not count
         self.least_timeout: float = NO_TIMEOUT  # the first of these that can pass
         self.expected_timeout: tuple[bytes, bytes] | None = None  # the header that tells it the upstream
         self.connect: bool = False  # it takes CONNECT requests, and no others

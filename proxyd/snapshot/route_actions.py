@@ -4,6 +4,7 @@ from typing import Final
 
 from proxyd.config import route as config
 from proxyd.config.core import RegexMatchAndSubstitute
+from proxyd.snapshot.grpc_timeouts import compile_grpc_timeouts
 from proxyd.snapshot.header_mutation import (
     AttemptCount,
     HeaderMutation,
@@ -151,6 +152,7 @@ def _compile_cluster(route: config.Route, action: config.RouteAction, mutations:
         compiled.timeout = 0.0  # as in Envoy, this message takes the place of ``timeout``
         if action.max_stream_duration.max_stream_duration is not None:
             compiled.max_stream_duration = action.max_stream_duration.max_stream_duration
+    compiled.grpc_timeouts = compile_grpc_timeouts(action)
     compiled.settle_timeouts()
     compiled.not_found_status = _NOT_FOUND_STATUS[action.cluster_not_found_response_code]
     compiled.prefix_rewrite = action.prefix_rewrite.encode()

@@ -1,9 +1,12 @@
 """Everything that may not take for ever."""
 
+from typing import Any
+
 import pytest
 
 from tests.net.conftest import MakeStage
 from tests.net.dialogue import GET, HEARD_OK, OK, ask, request, response, starts
+from tests.net.playbook import Client
 
 TIMEOUT = ["HTTP/1.1 504 Gateway Timeout", "upstream request timeout"]
 
@@ -295,3 +298,47 @@ def test_a_kept_connection_to_a_host_lasts_at_most_so_long(stage: MakeStage) -> 
     assert second.closed
     assert client.hears() == HEARD_OK * 4
     assert play.upstream("upstream_cx_idle_timeout") == 0
+
+
+GRPC = ("content-type: application/grpc", "te: trailers", "content-length: 0")
+
+
+def _told(client: Client) -> list[str]:
+    return [line for line in client.hears() if line.startswith(("HTTP/", "grpc-"))]
+
+
+def _route(**action: Any) -> list[dict[str, Any]]:
+    return [{"match": {"prefix": "/"}, "route": {"cluster": "backend", **action}}]
+
+
+def test_a_call_has_the_time_that_it_asks_for(stage: MakeStage) -> None:
+    play = stage(routes=_route(max_stream_duration={"grpc_timeout_header_max": "60s"}))
+    client, _ = ask(play, request("POST", "/a", *GRPC, "grpc-timeout: 30S"))
+    play.pass_time(29.9)
+    assert client.heard() == b""
+    play.pass_time(0.2)
+    assert _told(client) == ["HTTP/1.1 200 OK", "grpc-status: 4", "grpc-message: downstream duration timeout"]
+    assert play.http("downstream_rq_max_duration_reached") == 1
+
+
+def test_a_call_that_asks_for_no_time_gets_none(stage: MakeStage) -> None:
+    options = {"grpc_timeout_header_max": "0s", "grpc_timeout_header_offset": "1s"}
+    play = stage(routes=_route(max_stream_duration=options))
+    client, _ = ask(play, request("POST", "/a", *GRPC, "grpc-timeout: 1S"))
+    play.pass_time(0.1)
+    assert _told(client)[1] == "grpc-status: 4"
+
+
+def test_a_call_may_be_given_less_than_it_asks_for_by_the_older_options(stage: MakeStage) -> None:
+    play = stage(routes=_route(max_grpc_timeout="20s", grpc_timeout_offset="1s"))
+    client, _ = ask(play, request("POST", "/a", *GRPC, "grpc-timeout: 10S"))
+    play.pass_time(8.9)
+    assert client.heard() == b""
+    play.pass_time(0.2)
+    assert _told(client) == ["HTTP/1.1 200 OK", "grpc-status: 14", "grpc-message: upstream request timeout"]
+    assert play.upstream("upstream_rq_timeout") == 1
+    other, _ = ask(play, request("POST", "/a", *GRPC))
+    play.pass_time(19.9)
+    assert other.heard() == b""
+    play.pass_time(0.2)
+    assert _told(other)[1] == "grpc-status: 14"
