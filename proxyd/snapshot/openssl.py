@@ -37,8 +37,8 @@ def _library() -> Any:
     try:
         import _ssl
 
-        # A static build has no such file, or exports nothing.
-        library = ctypes.CDLL(native.openssl_library(_ssl.__file__))
+        # A static build has no such files, or exports nothing.
+        library, below = map(ctypes.CDLL, native.openssl_libraries(_ssl.__file__))
         library.SSL_CTX_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p)
         library.SSL_CTX_ctrl.restype = ctypes.c_long
         library.SSL_CTX_set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, _VerifyCallback)
@@ -49,8 +49,10 @@ def _library() -> Any:
         library.SSL_CTX_set_ciphersuites.restype = ctypes.c_int
         library.SSL_CTX_set_timeout.argtypes = (ctypes.c_void_p, ctypes.c_long)
         library.SSL_CTX_set_timeout.restype = ctypes.c_long
+        library.BUF_MEM_new = below.BUF_MEM_new
         library.BUF_MEM_new.argtypes = ()
         library.BUF_MEM_new.restype = ctypes.c_void_p
+        library.BIO_ctrl = below.BIO_ctrl
         library.BIO_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)
         library.BIO_ctrl.restype = ctypes.c_long
     except (ImportError, OSError, AttributeError):

@@ -86,8 +86,8 @@ def words(number: int) -> str:
     return os.strerror(number)
 
 
-def openssl_library(module: str) -> str:
-    return module  # its own libraries' functions are found through it
+def openssl_libraries(module: str) -> tuple[str, str]:
+    return module, module  # its own libraries' functions are found through it
 
 
 def tune_malloc() -> bool:

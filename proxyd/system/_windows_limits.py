@@ -60,9 +60,10 @@ def words(number: int) -> str:
     return _WORDS.get(number) or os.strerror(number)
 
 
-def openssl_library(module: str) -> str:
-    found = glob.glob(os.path.join(glob.escape(os.path.dirname(module)), "libssl-*.dll"))
-    return found[0] if found else module
+def openssl_libraries(module: str) -> tuple[str, str]:
+    folder = glob.escape(os.path.dirname(module))
+    tls, below = (glob.glob(os.path.join(folder, f"{name}-*.dll")) for name in ("libssl", "libcrypto"))
+    return (tls or [module])[0], (below or [module])[0]
 
 
 def tune_malloc() -> bool:

@@ -8,6 +8,7 @@ assert sys.platform == "win32"
 import _winapi
 import asyncio
 import errno
+import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -23,10 +24,11 @@ _HEAD: Final = struct.Struct("!BI")  # kind, length of what follows
 _SECTION: Final = struct.Struct("!QQ")  # handle, size; the name follows
 _HANDLE: Final = struct.Struct("!Q")
 
-# Process handles by pid, of those that ``_windows_process`` has started: to them descriptors can be lent.
-processes: Final[dict[int, int]] = {}
+# Process handles by pid, of this one and those that ``_windows_process`` has started: to them descriptors can
+# be lent.
+processes: Final[dict[int, int]] = {os.getpid(): _winapi.GetCurrentProcess()}
 
-# Who has the other end of a channel: its port to a pid. Noted when that end is handed over.
+# Who has the other end of a channel: its port to a pid. This process, until that end is handed over.
 _peers: Final[dict[int, int]] = {}
 
 
@@ -48,6 +50,7 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
             left.close()
             raise
     for end in (left, right):
+        _peers[end.getsockname()[1]] = os.getpid()
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end.setblocking(False)
     return left, right

@@ -382,8 +382,11 @@ class System(Protocol):
         FileNotFoundError or ConnectionRefusedError: nobody serves it. TimeoutError.
         """
 
-    def openssl_library(self, module: str) -> str:
-        """The library in which OpenSSL's functions are; ``module`` is the file of Python's ``_ssl``."""
+    def openssl_libraries(self, module: str) -> tuple[str, str]:
+        """The libraries in which OpenSSL's functions of TLS and those below TLS are.
+
+        ``module`` is the file of Python's ``_ssl``.
+        """
 
     # -- words ----------------------------------------------------------------------------------------------
 

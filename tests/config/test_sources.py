@@ -61,6 +61,9 @@ def test_files_that_cannot_be_read(tmp_path):
     assert mistakes(config_path=os.devnull) == [f"{os.devnull}: it is a pipe, socket or device, not a file"]
     (tmp_path / "latin.yaml").write_bytes(b"node:\n  id: \xe9\n")
     assert mistakes(config_path="latin.yaml") == ["latin.yaml:2:7: not UTF-8"]
+
+
+def test_a_link_to_nowhere_is_a_mistake(tmp_path):
     (tmp_path / "proxyd.yaml").symlink_to("nowhere")
     assert mistakes() == ["proxyd.yaml: cannot read it: No such file or directory"]
 

@@ -147,8 +147,9 @@ assert stats.write_dropped.value == 0
 """
 
 
-@pytest.mark.parametrize("fifo", [False, True])
-def test_several_processes_share_a_sink_without_tearing_lines(tmp_path: Path, fifo: bool) -> None:
+@pytest.mark.parametrize("kind", ["file", "fifo"])
+def test_several_processes_share_a_sink_without_tearing_lines(tmp_path: Path, kind: str) -> None:
+    fifo = kind == "fifo"
     path = tmp_path / "log"
     received: list[bytes] = []
     reader = threading.Thread(target=lambda: received.append(path.read_bytes()))

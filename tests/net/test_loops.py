@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
@@ -266,8 +265,10 @@ def test_an_idle_connection_is_closed_unless_a_request_waits_in_its_socket(run: 
             idle, idle_writer = await house.client()
             busy, busy_writer = await house.client()
             await until(lambda: house.server.connections == 2)
-            raw = busy_writer.get_extra_info("socket")
-            os.write(raw.fileno(), b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            # Past the transport, so that it is in the server's socket before the loop turns.
+            raw = socket.socket(fileno=busy_writer.get_extra_info("socket").fileno())
+            raw.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            raw.detach()
             house.server.drain(close_idle=True)
             assert b"connection: close" in await read_head(busy)
             assert await busy.read() == b"ok"

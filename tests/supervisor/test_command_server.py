@@ -19,6 +19,7 @@ from proxyd.supervisor.commands import (
     Stop,
 )
 from proxyd.supervisor.instance import InstanceError, RunDirectory, find
+from proxyd.system import native
 
 LENGTH = struct.Struct("!I")
 
@@ -90,14 +91,21 @@ def test_a_hung_supervisor_is_told_from_a_slow_one(tmp_path, monkeypatch):
     asyncio.run(talk())
 
 
+def connect(instance):
+    """A blocking connection to whatever serves commands there."""
+    return native.connect_control(os.path.join(instance.path, "control.sock"), 10.0)
+
+
+def exchange(instance, payload):
+    with connect(instance) as client, client.makefile("rb") as reader:
+        client.sendall(payload)
+        (length,) = LENGTH.unpack(reader.read(4))
+        return reader.read(length)
+
+
 async def raw(instance, payload):
     """Send bytes as they are; the reply."""
-    reader, writer = await asyncio.open_unix_connection(instance.path + "/control.sock")
-    writer.write(payload)
-    (length,) = LENGTH.unpack(await reader.readexactly(4))
-    reply = await reader.readexactly(length)
-    writer.close()
-    await writer.wait_closed()
+    reply = await asyncio.to_thread(exchange, instance, payload)
     return msgspec.msgpack.decode(reply, type=Refused | Done | Progress)
 
 
@@ -127,10 +135,9 @@ def test_a_client_that_says_nothing_is_dropped(tmp_path, monkeypatch):
 
     async def talk():
         async with Served(tmp_path, answer) as instance:
-            reader, writer = await asyncio.open_unix_connection(instance.path + "/control.sock")
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-            writer.close()
-            await writer.wait_closed()
+            client = await asyncio.to_thread(connect, instance)
+            with client:
+                assert await asyncio.to_thread(client.recv, 1) == b""
 
     asyncio.run(talk())
 
@@ -146,12 +153,11 @@ def test_what_a_client_began_goes_on_when_it_leaves(tmp_path):
             return Done()
 
         async with Served(tmp_path, answer) as instance:
-            _, writer = await asyncio.open_unix_connection(instance.path + "/control.sock")
             payload = msgspec.msgpack.encode(Request(VERSION, Reload()))
-            writer.write(LENGTH.pack(len(payload)) + payload)
-            await asyncio.wait_for(begun.wait(), 5)
-            writer.close()
-            await writer.wait_closed()
+            client = await asyncio.to_thread(connect, instance)
+            with client:
+                client.sendall(LENGTH.pack(len(payload)) + payload)
+                await asyncio.wait_for(begun.wait(), 5)
             released.set()
             await asyncio.wait_for(ended.wait(), 5)
 

@@ -6,6 +6,7 @@ import os
 import socket
 
 import msgspec
+import psutil
 import pytest
 
 from proxyd.config.bootstrap import Bootstrap
@@ -35,6 +36,15 @@ from proxyd.workers.control import (
     Serving,
     ToWorker,
 )
+from tests.turns import settle
+
+
+def copies(descriptors):
+    """As another process would get them."""
+    left, right = native.channel_pair()
+    with left, right:
+        packed, beside = native.lend_descriptors(left, descriptors)
+    return native.adopt_descriptors(packed) if packed else beside
 
 
 class PlayedWorker:
@@ -45,8 +55,8 @@ class PlayedWorker:
         self.heard = []
         control, self.memory, configuration, limits = descriptors
         self.bootstrap = decode(native.read_memory(configuration))
-        os.close(configuration)
-        os.close(limits)
+        native.close_descriptor(configuration)
+        native.close_descriptor(limits)
         self.channel = Channel(
             asyncio.get_running_loop(),
             socket.socket(fileno=control),
@@ -60,7 +70,7 @@ class PlayedWorker:
 
     def end(self):
         self.channel.close()
-        os.close(self.memory)
+        native.close_descriptor(self.memory)
 
 
 class PlayedZygote:
@@ -78,7 +88,7 @@ class PlayedZygote:
         self.owner.on_hello()
 
     def spawn(self, boot, descriptors):
-        self.workers.append(PlayedWorker(boot, [os.dup(descriptor) for descriptor in descriptors]))
+        self.workers.append(PlayedWorker(boot, copies(descriptors)))
 
     def end(self, why):
         self.ended = why or "ended"
@@ -135,11 +145,6 @@ def test_rows_and_columns_of_the_limits_are_given_back():
         assert around.limits.table.lend_row() == 2
 
     asyncio.run(play())
-
-
-async def settle():
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 def new(workers=2):
@@ -348,7 +353,8 @@ def descriptors(monkeypatch):
 
 
 def open_descriptors():
-    return set(os.listdir("/proc/self/fd"))
+    process = psutil.Process()
+    return process.num_handles() if psutil.WINDOWS else process.num_fds()
 
 
 @pytest.mark.parametrize("lacking", ["channel_pair", "create_memory", "map_memory"])

@@ -8,6 +8,7 @@ import pytest
 
 from proxyd.config.bootstrap import Bootstrap, LayeredRuntime, RuntimeLayer
 from proxyd.supervisor.problems import StartError, check_descriptors, explain_address
+from proxyd.system import native
 
 
 def error(number: int) -> OSError:
@@ -50,7 +51,7 @@ def test_a_port_of_another_instance_names_the_instance(tmp_path):
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EACCES, "CAP_NET_BIND_SERVICE"),
+        (errno.EACCES, native.port_remedy()),
         (errno.EADDRNOTAVAIL, "no network interface"),
         (errno.EMFILE, "ulimit -n"),
         (errno.ENOBUFS, "No buffer space"),

@@ -1,5 +1,5 @@
 import asyncio
-import os
+import socket
 
 import msgspec
 
@@ -7,6 +7,7 @@ from proxyd.system import native
 from proxyd.workers import channel as channel_module
 from proxyd.workers.channel import Channel
 from proxyd.workers.control import Drained, FromWorker, Ready, Refused, Serve, ToWorker
+from tests.turns import settle
 
 
 class End:
@@ -30,18 +31,13 @@ def pair():
     return End(loop, left, FromWorker), End(loop, right, ToWorker)
 
 
-async def turns(count=5):
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 def test_messages_arrive_in_order_and_the_end_is_noticed():
     async def talk():
         supervisor, worker = pair()
         worker.channel.send(Ready())
         worker.channel.send(Drained(3))
         supervisor.channel.send(Serve())
-        await turns()
+        await settle()
         assert worker.messages == [Serve()]
         worker.channel.close()
         await asyncio.wait_for(supervisor.closed.wait(), 5)
@@ -103,7 +99,7 @@ def test_last_words_of_a_process_that_has_ended_are_heard():
         worker.channel.close()
         supervisor.channel.finish()
         assert supervisor.messages == [Refused("cannot")]
-        await turns()
+        await settle()
         assert not supervisor.closed.is_set()
 
     asyncio.run(talk())
@@ -112,13 +108,14 @@ def test_last_words_of_a_process_that_has_ended_are_heard():
 def test_unexpected_descriptors_do_not_leak():
     async def talk():
         supervisor, worker = pair()
-        reader, writer = os.pipe()
-        worker.channel.send(Ready(), [writer])
-        os.close(writer)
-        await turns()
+        reader, writer = socket.socketpair()
+        worker.channel.send(Ready(), [writer.fileno()])
+        writer.close()
+        await settle()
         assert supervisor.messages == [Ready()]
-        assert os.read(reader, 1) == b""  # nobody holds the other side
-        os.close(reader)
+        reader.settimeout(5)
+        assert reader.recv(1) == b""  # nobody holds the other side
+        reader.close()
         worker.channel.close()
         supervisor.channel.close()
 
