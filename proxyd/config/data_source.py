@@ -102,7 +102,7 @@ def read_file(path: str) -> bytes:
         with open(path, "rb", opener=native.open_to_read) as file:
             return file.read(MAX_BYTES)
     except OSError as error:
-        raise UnreadableError(f"cannot read it: {native.words(error.errno or 0)}") from None
+        raise UnreadableError(f"cannot read it: {native.words(error)}") from None
     except ValueError:
         raise UnreadableError("no path holds a NUL character") from None
 

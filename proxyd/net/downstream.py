@@ -5,7 +5,6 @@ kept as it was read, and nothing more is read meanwhile.
 """
 
 import asyncio
-import socket
 import time
 from collections import deque
 from typing import Final
@@ -39,6 +38,7 @@ from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.listener import Connection, Front, HttpListener
 from proxyd.net.stream import DownstreamStream, Stream
 from proxyd.net.timers import NEVER, Timed
+from proxyd.system import native
 
 _JOIN_LIMIT: Final = 16384
 
@@ -728,14 +728,7 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
 
     def _has_unread(self) -> bool:
         """Whether a request waits in the socket: closing over it would reset the connection."""
-        sock = None if self._transport is None else self._transport.get_extra_info("socket")
-        if sock is None:
-            return False
-        try:
-            with sock.dup() as copy:
-                return bool(copy.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False  # nothing there, or it is broken
+        return self._transport is not None and native.has_unread(self._transport)
 
     def abort(self) -> None:
         """Close at once, whatever is under way."""

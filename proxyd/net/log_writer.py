@@ -170,7 +170,7 @@ class LogWriter:
             descriptor = _open(self.path)
         except OSError as error:
             self.reopen_failed += 1
-            return f"cannot open {self.path}: {native.words(error.errno or 0)}"
+            return f"cannot open {self.path}: {native.words(error)}"
         self._forget_descriptor()
         self._descriptor = descriptor
         self._piped = descriptor < 0 or _is_piped(descriptor)

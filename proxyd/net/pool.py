@@ -426,4 +426,4 @@ class Pool(ConnectionOwner):
 
 def error_text(error: OSError) -> str:
     """Why a connection failed, in the words of ``%UPSTREAM_TRANSPORT_FAILURE_REASON%``."""
-    return f"delayed connect error: {native.words(error.errno)}" if error.errno else "delayed connect error"
+    return f"delayed connect error: {native.words(error)}" if error.errno else "delayed connect error"

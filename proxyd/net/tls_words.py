@@ -124,9 +124,7 @@ def words_of(error: ssl.SSLError) -> str:
 def words_of_system(error: OSError) -> str:
     """The connection broke in the middle of a handshake."""
     number = _SYSTEM + (error.errno or 0)
-    return (
-        f"TLS_error:|{number}:system library:OPENSSL_internal:{native.words(error.errno or 0)}:TLS_error_end"
-    )
+    return f"TLS_error:|{number}:system library:OPENSSL_internal:{native.words(error)}:TLS_error_end"
 
 
 def words_of_names(names: list[str]) -> str:

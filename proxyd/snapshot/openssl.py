@@ -29,7 +29,8 @@ _VerifyCallback: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_v
 
 
 @functools.cache
-def _library() -> Any:
+def _libraries() -> Any:
+    """That of TLS and the one below it; None where they cannot be reached."""
     if sys.implementation.name != "cpython" or not _KNOWN[0] <= sys.version_info[:2] <= _KNOWN[1]:
         return None
     if not ssl.OPENSSL_VERSION.startswith("OpenSSL") or ssl.OPENSSL_VERSION_INFO < (1, 1, 1):
@@ -38,7 +39,8 @@ def _library() -> Any:
         import _ssl
 
         # A static build has no such files, or exports nothing.
-        library, below = map(ctypes.CDLL, native.openssl_libraries(_ssl.__file__))
+        above, below = native.openssl_libraries(_ssl.__file__)
+        library, memory = ctypes.CDLL(above), ctypes.CDLL(below)
         library.SSL_CTX_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p)
         library.SSL_CTX_ctrl.restype = ctypes.c_long
         library.SSL_CTX_set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, _VerifyCallback)
@@ -49,30 +51,28 @@ def _library() -> Any:
         library.SSL_CTX_set_ciphersuites.restype = ctypes.c_int
         library.SSL_CTX_set_timeout.argtypes = (ctypes.c_void_p, ctypes.c_long)
         library.SSL_CTX_set_timeout.restype = ctypes.c_long
-        library.BUF_MEM_new = below.BUF_MEM_new
-        library.BUF_MEM_new.argtypes = ()
-        library.BUF_MEM_new.restype = ctypes.c_void_p
-        library.BIO_ctrl = below.BIO_ctrl
-        library.BIO_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)
-        library.BIO_ctrl.restype = ctypes.c_long
+        memory.BUF_MEM_new.argtypes = ()
+        memory.BUF_MEM_new.restype = ctypes.c_void_p
+        memory.BIO_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)
+        memory.BIO_ctrl.restype = ctypes.c_long
     except (ImportError, OSError, AttributeError):
         return None
-    return library
+    return library, memory
 
 
 def available() -> bool:
     """Whether the functions of this module work; else they raise RuntimeError."""
-    return _library() is not None
+    return _libraries() is not None
 
 
 def _reach(holder: ssl.SSLContext | ssl.MemoryBIO) -> tuple[Any, int]:
-    library = _library()
-    if library is None:
+    libraries = _libraries()
+    if libraries is None:
         raise RuntimeError("OpenSSL cannot be reached")
     pointer = ctypes.c_void_p.from_address(id(holder) + object.__basicsize__).value
     if not pointer:
         raise RuntimeError("OpenSSL cannot be reached")
-    return library, pointer
+    return libraries[isinstance(holder, ssl.MemoryBIO)], pointer
 
 
 def set_ticket_key(context: ssl.SSLContext, key: bytes) -> None:
@@ -123,7 +123,7 @@ def release_memory(buffer: ssl.MemoryBIO) -> None:
 
     Does nothing where OpenSSL cannot be reached, or there is content.
     """
-    if buffer.pending or _library() is None:
+    if buffer.pending or _libraries() is None:
         return
     library, pointer = _reach(buffer)
     fresh = library.BUF_MEM_new()

@@ -54,7 +54,7 @@ def explain_resources(error: OSError) -> str:
         return "too few file descriptors; raise the limit (ulimit -n, LimitNOFILE= in systemd)"
     if error.errno == errno.ENFILE:
         return "this machine has too few file descriptors; raise the limit (sysctl fs.file-max)"
-    return native.words(error.errno) if error.errno else str(error)
+    return native.words(error) if error.errno else str(error)
 
 
 def port_owner(host: str, port: int) -> psutil.Process | None:

@@ -72,6 +72,7 @@ from proxyd.system._linux_sockets import receive_descriptors as receive_descript
 from proxyd.system._linux_sockets import reset_when_closed as reset_when_closed
 from proxyd.system._linux_sockets import send_descriptors as send_descriptors
 from proxyd.system._linux_sockets import unix_sockets as unix_sockets
+from proxyd.system._unread import has_unread as has_unread
 
 forks: Final = True
 shares_ports: Final = True

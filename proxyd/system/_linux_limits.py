@@ -82,8 +82,8 @@ def raise_descriptor_limit() -> int:
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
-def words(number: int) -> str:
-    return os.strerror(number)
+def words(error: OSError) -> str:
+    return os.strerror(error.errno or 0)
 
 
 def openssl_libraries(module: str) -> tuple[str, str]:

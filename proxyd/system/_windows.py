@@ -22,6 +22,7 @@ from proxyd.system._windows_limits import openssl_libraries as openssl_libraries
 from proxyd.system._windows_limits import raise_descriptor_limit as raise_descriptor_limit
 from proxyd.system._windows_limits import tune_malloc as tune_malloc
 from proxyd.system._windows_limits import words as words
+from proxyd.system._windows_loop import has_unread as has_unread
 from proxyd.system._windows_loop import new_event_loop as new_event_loop
 from proxyd.system._windows_memory import create_memory as create_memory
 from proxyd.system._windows_memory import create_sealed_memory as create_sealed_memory

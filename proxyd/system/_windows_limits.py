@@ -39,6 +39,17 @@ _WORDS: Final = {
     errno.EWOULDBLOCK: "Resource temporarily unavailable",
 }
 
+# What a completion port says of a socket, where Python sees no more in it than an invalid argument.
+_SYSTEM_ERRORS: Final = {
+    64: errno.ECONNRESET,  # ERROR_NETNAME_DELETED
+    121: errno.ETIMEDOUT,  # ERROR_SEM_TIMEOUT
+    1225: errno.ECONNREFUSED,  # ERROR_CONNECTION_REFUSED
+    1231: errno.ENETUNREACH,  # ERROR_NETWORK_UNREACHABLE
+    1232: errno.EHOSTUNREACH,  # ERROR_HOST_UNREACHABLE
+    1234: errno.ECONNREFUSED,  # ERROR_PORT_UNREACHABLE
+    1236: errno.ECONNABORTED,  # ERROR_CONNECTION_ABORTED
+}
+
 
 def cpu_count() -> int:
     every = os.cpu_count() or 1
@@ -56,7 +67,8 @@ def raise_descriptor_limit() -> int:
     return sys.maxsize  # a process may have millions of handles
 
 
-def words(number: int) -> str:
+def words(error: OSError) -> str:
+    number = _SYSTEM_ERRORS.get(error.winerror or 0) or error.errno or 0
     return _WORDS.get(number) or os.strerror(number)
 
 

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVarTuple
 
+from proxyd.system._unread import has_unread as is_in_socket
+
 _Arguments = TypeVarTuple("_Arguments")
 
 Callback = Callable[[], object]
@@ -25,6 +27,15 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         return Loop()
     loop: asyncio.AbstractEventLoop = winloop.new_event_loop()
     return loop
+
+
+def has_unread(transport: asyncio.BaseTransport) -> bool:
+    # A completion port reads ahead: what has come is in the transport's own buffer, not in the socket.
+    reading = getattr(transport, "_read_fut", None)
+    overlapped = getattr(reading, "_ov", None)
+    if reading is not None and (reading.done() or (overlapped is not None and not overlapped.pending)):
+        return True
+    return is_in_socket(transport)
 
 
 class _Transport(proactor_events._ProactorSocketTransport):

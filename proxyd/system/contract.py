@@ -360,6 +360,12 @@ class System(Protocol):
     ) -> asyncio.Transport:
         """Connect to a Unix domain socket, named as for ``bind_pipe``. Raises OSError."""
 
+    def has_unread(self, transport: asyncio.BaseTransport) -> bool:
+        """Whether bytes have come on a connection that its protocol has not been given yet.
+
+        False of a transport without a socket. An end-of-file may count as well.
+        """
+
     def reset_when_closed(self, sock: socket.socket) -> None:
         """Closing the connection tells the peer that it was broken off; what is unsent is thrown away."""
 
@@ -390,8 +396,8 @@ class System(Protocol):
 
     # -- words ----------------------------------------------------------------------------------------------
 
-    def words(self, number: int) -> str:
-        """What an ``errno`` means, in the same English words on all systems (``Connection refused``)."""
+    def words(self, error: OSError) -> str:
+        """What an error means, in the same English words on all systems (``Connection refused``)."""
 
     # -- limits and machine ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ so, and time passes when a test says so.
 """
 
 import asyncio
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -219,7 +220,7 @@ class Dial:
         return Origin(self._loop, self.transport)
 
     def refuse(self, error: OSError | None = None) -> None:
-        self.answer.set_exception(error or ConnectionRefusedError(111, "Connection refused"))
+        self.answer.set_exception(error or ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
         self._loop.turn()
 
 

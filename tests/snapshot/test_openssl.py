@@ -27,7 +27,7 @@ def test_an_empty_buffers_memory_is_given_back() -> None:
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openssl, "_library", lambda: None)
+    monkeypatch.setattr(openssl, "_libraries", lambda: None)
     openssl.release_memory(ssl.MemoryBIO())
     with pytest.raises(RuntimeError, match="cannot be reached"):
         openssl.turn_off_session_cache(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))

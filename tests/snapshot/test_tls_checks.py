@@ -403,7 +403,7 @@ def test_a_secret_that_is_half_a_character_is_told_as_such(monkeypatch: pytest.M
 
 
 def test_what_needs_openssl_is_refused_where_it_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openssl, "_library", lambda: None)
+    monkeypatch.setattr(openssl, "_libraries", lambda: None)
     load(chain(certificates(certificate())))
     for context, field in (
         (certificates(certificate(), tls_params={"ecdh_curves": ["X25519"]}), "ecdh_curves"),

@@ -328,3 +328,41 @@ def test_a_connection_is_broken_off():
             client.close()
             with pytest.raises(ConnectionResetError):
                 accepted.recv(1)
+
+
+def test_a_refused_connection_is_told_in_the_same_words_everywhere():
+    with socket.socket() as held:  # bound and not listening: nobody else gets the port
+        held.bind(("127.0.0.1", 0))
+        told = []
+        try:
+            socket.create_connection(held.getsockname(), 10)
+        except OSError as error:
+            told.append(native.words(error))
+
+        async def connect():
+            try:
+                await asyncio.open_connection(*held.getsockname())
+            except OSError as error:
+                told.append(native.words(error))
+
+        play(connect)
+    assert told == ["Connection refused", "Connection refused"]
+
+
+def test_what_a_protocol_has_not_been_given_is_unread():
+    async def talk():
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            reader, writer = await asyncio.open_connection(*server.getsockname())
+            peer, _ = server.accept()
+            with peer:
+                await asyncio.sleep(0)  # the transport waits for bytes
+                assert not native.has_unread(writer.transport)
+                peer.send(b"x")
+                while not native.has_unread(writer.transport):
+                    pass  # and the loop does not turn
+                assert await reader.read(1) == b"x"
+                assert not native.has_unread(writer.transport)
+            writer.close()
+            await writer.wait_closed()
+
+    play(talk)
