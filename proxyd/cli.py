@@ -98,6 +98,16 @@ def _finite_or_none(context: click.Context, parameter: click.Parameter, value: f
     return None if value is None else _finite(context, parameter, value)
 
 
+def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """`100M` as bytes."""
+    if value is None:
+        return None
+    digits = value.rstrip("KMGkmg")
+    if len(value) - len(digits) > 1 or not digits.isascii() or not digits.isdecimal() or not int(digits):
+        raise click.BadParameter(f"expected a size such as 100M, got {value!r}", context, parameter)
+    return int(digits) << {"K": 10, "M": 20, "G": 30}.get(value[len(digits) :].upper(), 0)
+
+
 def _component_levels(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[tuple[str, str], ...]:
@@ -177,6 +187,19 @@ def cli() -> None:
 )
 @click.option("--log-path", metavar="FILE", help="Log there instead of to standard error.")
 @click.option("--log-format", metavar="FORMAT", help="In the terms of Envoy's --log-format.")
+@click.option(
+    "--log-rotate-size",
+    metavar="SIZE",
+    callback=_bytes,
+    help="Move logs away at this size, access logs too: bytes, or with K, M, G.",
+)
+@click.option(
+    "--log-rotate-keep",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="How many of those stay: FILE.1 is the newest.",
+)
 def start(**given: Any) -> None:
     """Start proxyd in the foreground.
 

@@ -176,6 +176,13 @@ def test_a_command_line_that_makes_no_sense_is_code_2(words: list[str]) -> None:
     assert "Error: " in result.stderr
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "many", "1KM", "M", "1.5G", ""])
+def test_a_size_is_a_number_of_bytes(elsewhere: Path, size: str) -> None:
+    result = run("start", "--log-rotate-size", size)
+    assert result.exit_code == 2
+    assert f"expected a size such as 100M, got {size!r}" in result.output
+
+
 @pytest.mark.parametrize("command", ["reload", "stop", "status", "stats", "reopen-logs"])
 def test_without_an_instance_the_commands_say_so(command: str) -> None:
     result = run(command)

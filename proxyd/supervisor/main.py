@@ -21,6 +21,7 @@ from proxyd.supervisor.command_server import CommandServer
 from proxyd.supervisor.commands import Reload
 from proxyd.supervisor.heritage import Heritage
 from proxyd.supervisor.instance import InstanceError, RunDirectory, bases
+from proxyd.supervisor.log_rotation import LogRotation
 from proxyd.supervisor.operations import Operations
 from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.problems import StartError, counted, explain_resources
@@ -149,6 +150,10 @@ async def _live(life: Life, supervisor: Supervisor, tasks: anyio.abc.TaskGroup) 
     tasks.start_soon(_look, supervisor)
     tasks.start_soon(supervisor.reports.run)
     tasks.start_soon(supervisor.updates.run)
+    options = supervisor.options
+    if options.log_rotate_size is not None:
+        rotation = LogRotation(supervisor, operations, options.log_rotate_size, options.log_rotate_keep)
+        tasks.start_soon(rotation.run)
     tasks.start_soon(Start(supervisor, operations, commands, life).run)
     await supervisor.run()
     supervisor.updates.close()

@@ -22,6 +22,8 @@ class StartOptions(msgspec.Struct, frozen=True, kw_only=True):
     component_log_levels: tuple[tuple[str, str], ...] = ()  # (component, level)
     log_path: str | None = None  # None: standard error
     log_format: str = DEFAULT_LOG_FORMAT
+    log_rotate_size: int | None = None  # bytes, from which on a log is moved away; None: never
+    log_rotate_keep: int = 5  # how many of those stay
     admin_address: str | None = None  # "host:port", instead of the configuration's
     watch_in_place: bool = True  # a file that is written to is another one, not only one moved into its place
     allow_empty_updates: bool = False  # a file of resources may remove all of them

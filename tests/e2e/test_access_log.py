@@ -31,6 +31,21 @@ def test_rotation_under_load_loses_no_line(start: StartProxyd, origin: Origin, t
     assert len({line.rsplit('"', 6)[1] for line in lines}) > 0
 
 
+def test_logs_are_rotated_by_their_size_and_lose_no_line(
+    start: StartProxyd, origin: Origin, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    rotation = ("--log-rotate-size", "4K", "--log-rotate-keep", "1000")
+    proxyd = start(config(origin.address, access_log=log), "--workers", "2", *rotation)
+    with Load(proxyd.port(), keep_alive=True) as load:
+        proxyd.until((tmp_path / "access.log.2").exists, "rotated twice")
+    assert load.failures == []
+    assert proxyd.end() == 0
+    kept = sorted(tmp_path.glob("access.log*"))
+    assert sum(len(path.read_text().splitlines()) for path in kept) == load.answered
+    assert all(path.stat().st_size >= 4096 for path in kept if path != log)
+
+
 def test_sigusr1_reopens(start: StartProxyd, origin: Origin, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     proxyd = start(config(origin.address, access_log=log), "--workers", "2")
