@@ -1,7 +1,7 @@
 """The first message of a TLS client, read before a certificate is chosen: bytes in, facts out.
 
 Nothing here decides: what is no ClientHello is said to be none, and whoever asked goes on. RFC 8446 section
-4.1.2, RFC 5246 section 7.4.1.2, RFC 6066 section 3.
+4.1.2 and 4.2.11, RFC 5246 section 7.4.1.2, RFC 6066 section 3, RFC 5077 section 3.2.
 """
 
 from typing import Final
@@ -25,16 +25,23 @@ _SERVER_NAME: Final = 0
 _SUPPORTED_GROUPS: Final = 10
 _SIGNATURE_ALGORITHMS: Final = 13
 _ALPN: Final = 16
+_SESSION_TICKET: Final = 35
+_PRE_SHARED_KEY: Final = 41
 _SUPPORTED_VERSIONS: Final = 43
+
+TICKET_NAME_BYTES: Final = 16  # of OpenSSL's tickets: the name of the key that one is sealed with
 
 TLS_1_2: Final = 0x0303
 TLS_1_3: Final = 0x0304
 
 
 class ClientHello:
-    """What a client offers. The server name is in lower case without a final dot; empty where none is."""
+    """What a client offers. The server name is in lower case without a final dot; empty where none is.
 
-    __slots__ = ("alpn", "ciphers", "groups", "server_name", "signatures", "versions")
+    ``ticket`` is how the ticket of the session begins that it would resume; empty where it has none.
+    """
+
+    __slots__ = ("alpn", "ciphers", "groups", "server_name", "signatures", "ticket", "versions")
 
     def __init__(self) -> None:
         self.server_name: str = ""
@@ -43,6 +50,7 @@ class ClientHello:
         self.groups: list[int] = []
         self.signatures: list[int] = []  # SignatureScheme
         self.versions: list[int] = []
+        self.ticket: bytes = b""
 
 
 class _MalformedError(Exception):
@@ -179,6 +187,11 @@ def _extension(hello: ClientHello, kind: int, data: bytes) -> None:
         hello.signatures = _numbers(_Cursor(data).vector(2))
     elif kind == _SUPPORTED_VERSIONS:
         hello.versions = _numbers(_Cursor(data).vector(1))
+    elif kind == _SESSION_TICKET:
+        hello.ticket = data[:TICKET_NAME_BYTES]
+    elif kind == _PRE_SHARED_KEY:
+        # Of the first identity, behind two lengths that are OpenSSL's to look at. It is the last extension.
+        hello.ticket = data[4 : 4 + TICKET_NAME_BYTES]
 
 
 def _numbers(data: bytes) -> list[int]:

@@ -65,8 +65,7 @@ class TlsServer(TlsTransport):
         if transport.is_closing():
             return
         if hello is not None:
-            self._choose(hello)
-            super().feed(data)
+            self._answer(hello, data)
         else:
             self._reader = ClientHelloReader()
             if data:
@@ -82,10 +81,10 @@ class TlsServer(TlsTransport):
             return
         self._reader = None
         # What is no ClientHello is OpenSSL's to refuse: it has the words and the alert.
-        self._choose(reader.hello if found == HELLO else None)
-        super().feed(reader.received)
+        self._answer(reader.hello if found == HELLO else None, reader.received)
 
-    def _choose(self, hello: ClientHello | None) -> None:
+    def _answer(self, hello: ClientHello | None, data: bytes) -> None:
+        """Begin with the context that a client's first message, which ``data`` has, asks for."""
         tls = self._tls
         if hello is not None:
             self._server_name = hello.server_name
@@ -95,6 +94,15 @@ class TlsServer(TlsTransport):
                 return
         context, self._certificate = tls.choose(hello)
         self.start(context, True)
+        if not tls.is_former(hello):
+            super().feed(data)
+            return
+        # Tickets are opened as the first message is read; what is sealed, is sealed behind the last.
+        tls.use_former_key(context)
+        try:
+            super().feed(data)
+        finally:
+            tls.use_key(context)
 
     def judge_peer(self, certificate: Certificate | None) -> TlsFailure | None:
         if certificate is None and self._tls.demands_certificate:

@@ -3,7 +3,8 @@
 All workers and all generations have the same secret, so that a session that one began can be resumed by any
 other. Each context has a key of its own, derived from the secret and from all that decides whom it trusts: a
 session without a client's certificate would else be resumed where one is demanded. The secret is replaced
-after some hours by what is derived from it, and forgotten: who learns it cannot open older tickets.
+after some hours by what is derived from it; the former one still opens tickets for as long again and is
+forgotten then: who learns both cannot open older tickets.
 """
 
 import hashlib
@@ -17,12 +18,13 @@ PERIOD_S: Final = 12 * 3600
 
 
 class TicketSecret:
-    """The secret of the period ``epoch`` (whole periods since 1970)."""
+    """The secret of the period ``epoch`` (whole periods since 1970), and the ``former`` period's, if any."""
 
-    __slots__ = ("epoch", "secret")
+    __slots__ = ("epoch", "former", "secret")
 
-    def __init__(self, secret: bytes, epoch: int) -> None:
+    def __init__(self, secret: bytes, epoch: int, former: bytes = b"") -> None:
         self.secret: bytes = secret
+        self.former: bytes = former
         self.epoch: int = epoch
 
     def advance(self, now: float) -> bool:
@@ -35,6 +37,7 @@ class TicketSecret:
             return False
         # After a long time, or with a clock that jumps, the number of steps has to end somewhere.
         for _ in range(min(epoch - self.epoch, 1000)):
+            self.former = self.secret
             self.secret = _derive(self.secret, b"next period", SECRET_BYTES)
         self.epoch = epoch
         return True
@@ -42,6 +45,10 @@ class TicketSecret:
     def key(self, trust: bytes) -> bytes:
         """The key for a context that trusts as ``trust`` (a digest) says."""
         return ticket_key(self.secret, trust)
+
+    def former_key(self, trust: bytes) -> bytes:
+        """The same for tickets of the former period; empty where there is none."""
+        return ticket_key(self.former, trust) if self.former else b""
 
 
 def ticket_key(secret: bytes, trust: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from proxyd.codec.certificate import Certificate
-from proxyd.codec.client_hello import TLS_1_3, ClientHello
+from proxyd.codec.client_hello import TICKET_NAME_BYTES, TLS_1_3, ClientHello
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster
 from proxyd.config.core import UpstreamHttpProtocolOptions
 from proxyd.config.tls import (
@@ -97,6 +97,9 @@ class ServerTls:
         self._trust: Final = _trust_of(config, validation, found)
         self._own_key: Final = self._operators_key(config, settings.secrets)
         self._resumes: Final = not config.disable_stateless_session_resumption
+        self._key: bytes = b""
+        self._former_key: bytes = b""
+        self._former_name: bytes = b""  # how its tickets begin
         if settings.tickets is not None:
             self.set_tickets(settings.tickets)
         elif self._own_key:
@@ -154,9 +157,26 @@ class ServerTls:
         """Seal session tickets with what this gives for the context's trust, until the next call."""
         if not self._resumes or not openssl.available():
             return
-        key = ticket_key(self._own_key, self._trust) if self._own_key else tickets.key(self._trust)
+        if self._own_key:
+            self._key = ticket_key(self._own_key, self._trust)
+        else:
+            self._key = tickets.key(self._trust)
+            self._former_key = tickets.former_key(self._trust)
+            self._former_name = self._former_key[:TICKET_NAME_BYTES]
         for choice in self._choices:
-            openssl.set_ticket_key(choice.context, key)
+            openssl.set_ticket_key(choice.context, self._key)
+
+    def is_former(self, hello: ClientHello | None) -> bool:
+        """Whether a client comes with a ticket of the former period."""
+        return hello is not None and bool(self._former_name) and hello.ticket == self._former_name
+
+    def use_former_key(self, context: ssl.SSLContext) -> None:
+        """Open tickets with the former key, until ``use_key``. A context has one key at a time."""
+        openssl.set_ticket_key(context, self._former_key)
+
+    def use_key(self, context: ssl.SSLContext) -> None:
+        """Seal and open tickets with the key of this period again."""
+        openssl.set_ticket_key(context, self._key)
 
     # -- which certificate
 

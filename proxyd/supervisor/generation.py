@@ -366,6 +366,7 @@ class Generation(ZygoteOwner):
             drain_close=around.drain_close or self.leaving,
             ticket_secret=around.tickets.secret,
             ticket_epoch=around.tickets.epoch,
+            ticket_former=around.tickets.former,
         )
         worker.spawn(zygote, boot, equipment.configuration, [sock.fileno() for _, sock in lent])
         worker.lent = frozenset(sock.number for _, sock in lent)

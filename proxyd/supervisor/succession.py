@@ -106,6 +106,7 @@ class Estate(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     drain_close: bool
     ticket_secret: bytes
     ticket_epoch: int
+    ticket_former: bytes = b""
     generation: int  # the last one there was
     pid: int
     born: float  # monotonic seconds

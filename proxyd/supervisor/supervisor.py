@@ -271,7 +271,7 @@ class Supervisor:
         self.workers_wanted = estate.workers
         self.runtime = estate.runtime
         self.drain_close = estate.drain_close
-        self.tickets = TicketSecret(estate.ticket_secret, estate.ticket_epoch)
+        self.tickets = TicketSecret(estate.ticket_secret, estate.ticket_epoch, estate.ticket_former)
         self.born = estate.born
         self.last_generation = estate.generation
 

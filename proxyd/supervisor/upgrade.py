@@ -212,6 +212,7 @@ class Upgrade:
             drain_close=supervisor.drain_close,
             ticket_secret=supervisor.tickets.secret,
             ticket_epoch=supervisor.tickets.epoch,
+            ticket_former=supervisor.tickets.former,
             generation=supervisor.current.number,
             pid=os.getpid(),
             born=supervisor.born,

@@ -104,6 +104,7 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     drain_close: bool  # see SetDrainClose
     ticket_secret: bytes  # with its epoch, see snapshot/tickets.py
     ticket_epoch: int
+    ticket_former: bytes = b""
 
 
 # Supervisor to zygote.

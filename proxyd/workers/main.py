@@ -88,7 +88,7 @@ class Worker:
         native.close_descriptor(limits)
         self._registry: Final = Registry(memoryview(self._memory))
         self._process: Final = ProcessStats(self._registry)
-        self._tickets: Final = TicketSecret(boot.ticket_secret, boot.ticket_epoch)
+        self._tickets: Final = TicketSecret(boot.ticket_secret, boot.ticket_epoch, boot.ticket_former)
         self._server: Server | None = None
         self._host_numbers: Final[dict[str, int]] = {}
         self._deadline: asyncio.TimerHandle | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from proxyd.snapshot.tickets import PERIOD_S, TicketSecret, ticket_key
 from tests.net.certificates import Authority
-from tests.net.tls_house import TlsHouse, certificates, chain, client, run
+from tests.net.tls_house import Resuming, TlsHouse, certificates, chain, run
 
 V12 = ssl.TLSVersion.TLSv1_2
 V13 = ssl.TLSVersion.TLSv1_3
@@ -30,45 +30,6 @@ def secret() -> TicketSecret:
     return TicketSecret(b"s" * 32, 1)
 
 
-class Resuming:
-    """A client on sockets in memory that can offer a session of another connection."""
-
-    def __init__(self, version: ssl.TLSVersion, who=None) -> None:
-        self.context = client(pair=who, minimum_version=version, maximum_version=version)
-        self.session: ssl.SSLSession | None = None
-        self.reused: bool | None = None
-
-    async def get(self, house: TlsHouse) -> bool:
-        """Make a request; whether its connection resumed the session, which is then the latest."""
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = self.context.wrap_bio(incoming, outgoing, False, "localhost", self.session)
-        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
-
-        async def step(do):
-            while True:
-                try:
-                    result = do()
-                except ssl.SSLWantReadError:
-                    writer.write(outgoing.read())
-                    data = await reader.read(65536)
-                    if not data:
-                        raise ConnectionError("closed") from None
-                    incoming.write(data)
-                else:
-                    writer.write(outgoing.read())
-                    return result
-
-        try:
-            await step(tls.do_handshake)
-            self.reused = tls.session_reused
-            tls.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            assert (await step(lambda: tls.read(65536))).startswith(b"HTTP/1.1 200 OK")
-            self.session = tls.session
-            return tls.session_reused
-        finally:
-            writer.close()
-
-
 def open_to_all(pair) -> TlsHouse:
     return TlsHouse(chain(certificates(pair.config), body="x"), tickets=secret())
 
@@ -85,8 +46,8 @@ def test_another_process_with_the_same_secret_resumes(pair, version):
     async def main():
         who = Resuming(version)
         async with open_to_all(pair) as one, open_to_all(pair) as two:
-            assert not await who.get(one)
-            assert await who.get(two)
+            assert not await who.get(one.port)
+            assert await who.get(two.port)
             assert two.count("ssl.session_reused") == 1
 
     run(main())
@@ -97,15 +58,15 @@ def test_session_without_certificate_is_not_resumed_where_one_is_demanded(author
     async def main():
         who = Resuming(version)
         async with open_to_all(pair) as free, demanding(pair, authority) as strict:
-            assert not await who.get(free)
+            assert not await who.get(free.port)
             who.reused = None
             with pytest.raises((ssl.SSLError, ConnectionError)):
-                await who.get(strict)
+                await who.get(strict.port)
             # Where the client takes its handshake for ended at all, it has not resumed anything.
             assert who.reused is (None if version == V12 else False)
             assert strict.count("ssl.session_reused") == 0
             assert strict.count("ssl.fail_verify_no_cert") == 1
-            assert await who.get(free)  # the session itself is good
+            assert await who.get(free.port)  # the session itself is good
 
     run(main())
 
@@ -115,25 +76,38 @@ def test_session_with_certificate_is_resumed_with_it(authority, pair, version):
     async def main():
         who = Resuming(version, authority.issue("client"))
         async with demanding(pair, authority) as one, demanding(pair, authority) as two:
-            assert not await who.get(one)
-            assert await who.get(two)
+            assert not await who.get(one.port)
+            assert await who.get(two.port)
             assert two.count("ssl.no_certificate") == 0
 
     run(main())
 
 
 @BOTH
-def test_sessions_end_with_the_secret(pair, version):
+def test_sessions_outlive_their_key_by_one_period(pair, version):
     async def main():
         who = Resuming(version)
         async with open_to_all(pair) as house:
-            await who.get(house)
-            assert await who.get(house)
+            await who.get(house.port)
+            assert await who.get(house.port)
+            first = who.session
             tickets = secret()
-            tickets.advance(2 * PERIOD_S)
+            assert tickets.advance(2 * PERIOD_S)
             house.server.set_tickets(tickets)
-            assert not await who.get(house)
-            assert await who.get(house)
+            who.session = None
+            assert not await who.get(house.port)
+            now = who.session
+            who.session = first
+            assert await who.get(house.port)  # with the key of the former period
+            renewed = who.session
+            who.session = now
+            assert await who.get(house.port)  # which is used no longer than that
+            assert tickets.advance(3 * PERIOD_S)
+            house.server.set_tickets(tickets)
+            who.session = first
+            assert not await who.get(house.port)
+            who.session = renewed
+            assert await who.get(house.port) == (version == V13)  # a session of TLS 1.2 keeps its ticket
 
     run(main())
 
@@ -146,7 +120,7 @@ def test_tickets_can_be_turned_off(pair, version):
         context["disable_stateful_session_resumption"] = True
         async with TlsHouse(chain(context, body="x"), tickets=secret()) as house:
             for _ in range(2):
-                assert not await who.get(house)
+                assert not await who.get(house.port)
 
     run(main())
 
@@ -168,12 +142,12 @@ def test_operators_key_is_what_others_have_to_have(pair, version):
             keyed(pair, one) as alike,
             keyed(pair, other) as stranger,
         ):
-            assert not await who.get(first)
+            assert not await who.get(first.port)
             first.server.set_tickets(secret())  # the secret of the workers goes on; the key stays
-            assert await who.get(first)
-            assert await who.get(alike)
-            assert not await who.get(stranger)
-            assert not await who.get(first)
+            assert await who.get(first.port)
+            assert await who.get(alike.port)
+            assert not await who.get(stranger.port)
+            assert not await who.get(first.port)
 
     run(main())
 
@@ -187,12 +161,12 @@ def test_sessions_end_with_their_time(pair, version):
             TlsHouse(chain(context, body="x"), tickets=secret()) as house,
             open_to_all(pair) as patient,
         ):
-            assert not await short.get(house)
-            assert await short.get(house)
-            await long.get(patient)
+            assert not await short.get(house.port)
+            assert await short.get(house.port)
+            await long.get(patient.port)
             await asyncio.sleep(3.1)  # times in tickets are whole seconds
-            assert not await short.get(house)
-            assert await long.get(patient)
+            assert not await short.get(house.port)
+            assert await long.get(patient.port)
 
     run(main())
 

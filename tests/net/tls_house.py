@@ -214,6 +214,45 @@ def _with(context: ssl.SSLContext, pair: Any, versions: dict[str, Any]) -> ssl.S
     return context
 
 
+class Resuming:
+    """A client on sockets in memory that can offer a session of another connection."""
+
+    def __init__(self, version: ssl.TLSVersion, who: Any = None) -> None:
+        self.context = client(pair=who, minimum_version=version, maximum_version=version)
+        self.session: ssl.SSLSession | None = None
+        self.reused: bool | None = None
+
+    async def get(self, port: int) -> bool:
+        """Make a request; whether its connection resumed the session, which is then the latest."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self.context.wrap_bio(incoming, outgoing, False, "localhost", self.session)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def step(do: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    result = do()
+                except ssl.SSLWantReadError:
+                    writer.write(outgoing.read())
+                    data = await reader.read(65536)
+                    if not data:
+                        raise ConnectionError("closed") from None
+                    incoming.write(data)
+                else:
+                    writer.write(outgoing.read())
+                    return result
+
+        try:
+            await step(tls.do_handshake)
+            self.reused = tls.session_reused
+            tls.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert (await step(lambda: tls.read(65536))).startswith(b"HTTP/1.1 200 OK")
+            self.session = tls.session
+            return bool(tls.session_reused)
+        finally:
+            writer.close()
+
+
 def buffered_memory(buffer: ssl.MemoryBIO) -> int:
     """How many bytes OpenSSL has for the content of a buffer."""
 

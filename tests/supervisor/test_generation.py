@@ -11,7 +11,7 @@ import pytest
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import decode
-from proxyd.snapshot.tickets import TicketSecret
+from proxyd.snapshot.tickets import PERIOD_S, TicketSecret
 from proxyd.stats.metrics import Registry
 from proxyd.stats.totals import Totals
 from proxyd.supervisor import generation as generation_module
@@ -143,6 +143,22 @@ def test_rows_and_columns_of_the_limits_are_given_back():
         zygote.exit(1, -9)
         assert generation.over
         assert around.limits.table.lend_row() == 2
+
+    asyncio.run(play())
+
+
+def test_workers_get_the_secret_of_tickets_as_it_is_when_they_start():
+    async def play():
+        around, generation, zygote = await serving()
+        first = around.tickets.secret
+        assert around.tickets.advance(PERIOD_S)
+        zygote.exit(0, -9)
+        generation.reconcile(around.loop.time() + 60, 0.0)
+        boots = [worker.boot for worker in zygote.workers]
+        assert [boot.ticket_secret for boot in boots] == [first, first, around.tickets.secret]
+        assert [boot.ticket_former for boot in boots] == [b"", b"", first]
+        assert [boot.ticket_epoch for boot in boots] == [0, 0, 1]
+        end(zygote)
 
     asyncio.run(play())
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -70,17 +71,25 @@ class Spare:
             self.pid = native.spawn_python("proxyd.workers.spare", theirs, self.capture)
         self.peer = Peer(ours, FromZygote)
 
-    def spawn(self, configuration: bytes) -> Peer:
-        """Have it become a worker: the supervisor's end of that worker's channel."""
+    def spawn(self, configuration: bytes, *lent: socket.socket, **changes: Any) -> Peer:
+        """Have it become a worker, by ``BOOT`` with ``changes``: the supervisor's end of its channel."""
         ours, theirs = native.channel_pair()
         memory = native.create_memory("test-stats", DEFAULT_SIZE)
         sealed = native.create_sealed_memory("test-config", configuration)
         limits = native.create_memory("test-limits", LIMITS_SIZE)
         with theirs:
-            self.peer.send(Spawn(BOOT), [theirs.fileno(), memory, sealed, limits])
+            boot = msgspec.structs.replace(BOOT, **changes)
+            listening = [sock.fileno() for sock in lent]
+            self.peer.send(Spawn(boot), [theirs.fileno(), memory, sealed, limits, *listening])
         for descriptor in (memory, sealed, limits):
             native.close_descriptor(descriptor)
         return Peer(ours, FromWorker)
+
+    def end(self) -> None:
+        native.kill(self.pid)
+        native.wait(self.pid)
+        self.peer.sock.close()
+        self.capture.close()
 
 
 BOOT = Boot(
@@ -105,10 +114,7 @@ BOOT = Boot(
 def spare() -> Iterator[Spare]:
     made = Spare()
     yield made
-    native.kill(made.pid)
-    native.wait(made.pid)
-    made.peer.sock.close()
-    made.capture.close()
+    made.end()
 
 
 def test_a_spare_says_hello_and_ends_with_the_channel(spare: Spare) -> None:
