@@ -19,6 +19,7 @@ _HANDSHAKE: Final = 0x16
 _CLIENT_HELLO: Final = 1
 _RECORD_HEAD: Final = 5
 _MAX_RECORD: Final = 16384
+_MAX_NAME: Final = 255
 _MAX_FRAGMENTS: Final = 32  # each is looked at again whenever more comes
 
 _SERVER_NAME: Final = 0
@@ -58,7 +59,7 @@ class _MalformedError(Exception):
 
 
 class ClientHelloReader:
-    """Collects what comes until the message is whole; never more than ``limit`` bytes and one read."""
+    """Collects what comes until the message is whole, in ``limit`` bytes; never more than one read beyond."""
 
     __slots__ = ("_limit", "_received", "hello")
 
@@ -83,7 +84,7 @@ class ClientHelloReader:
             first = self._received[:3]
             if first and (first[0] != _HANDSHAKE or (len(first) > 1 and first[1] != 3)):
                 return NO_TLS
-            return TOO_LARGE if len(self._received) > self._limit else MORE
+            return TOO_LARGE if len(self._received) >= self._limit else MORE
         try:
             self.hello = _parse(message)
         except (_MalformedError, IndexError):
@@ -93,6 +94,8 @@ class ClientHelloReader:
     def _message(self) -> bytes | None:
         """The handshake message without its head, of as many records as it has; None: not whole yet."""
         data = self._received
+        if len(data) > self._limit:
+            data = data[: self._limit]
         place = 0
         parts: list[bytes] = []
         length = 0
@@ -106,9 +109,12 @@ class ClientHelloReader:
             fragments += 1
             if size == 0 or size > _MAX_RECORD or fragments > _MAX_FRAGMENTS:
                 raise _MalformedError
-            parts.append(data[place + _RECORD_HEAD : place + _RECORD_HEAD + size])
-            length += len(parts[-1])
-            place += _RECORD_HEAD + size
+            begin = place + _RECORD_HEAD
+            place = begin + size
+            if len(data) < place:
+                return None
+            parts.append(data[begin:place])
+            length += size
             if length >= 4:
                 if len(parts) > 1:
                     parts = [b"".join(parts)]
@@ -116,7 +122,7 @@ class ClientHelloReader:
                 if head[0] != _CLIENT_HELLO:
                     raise _MalformedError
                 whole = head[1] << 16 | head[2] << 8 | head[3]
-                if whole > self._limit:
+                if whole > MAX_BYTES:
                     raise _MalformedError
                 if length >= 4 + whole:
                     return head[4 : 4 + whole]
@@ -175,7 +181,8 @@ def _extension(hello: ClientHello, kind: int, data: bytes) -> None:
         while names.left():
             host = names.number(1) == 0
             name = names.vector(2)
-            if host and not hello.server_name:
+            # What OpenSSL would refuse is no name to those who pass it on either.
+            if host and not hello.server_name and len(name) <= _MAX_NAME and 0 not in name:
                 hello.server_name = name.decode("ascii", "replace").lower().removesuffix(".")
     elif kind == _ALPN:
         protocols = _Cursor(_Cursor(data).vector(2))

@@ -10,7 +10,7 @@ from typing import Final
 from proxyd.codec.client_hello import ClientHello
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.net.addresses import end_of, format_address, note_addresses
-from proxyd.net.inspections import DONE, FAILED, MORE, Inspection, inspection_of
+from proxyd.net.inspections import DONE, MORE, Inspection, inspection_of
 from proxyd.net.listener import Chain, Connection, Connections
 from proxyd.net.logged_downstream import log_refused
 from proxyd.net.network_filters import new_connection
@@ -91,8 +91,6 @@ class Accepting(Timed, Connection):
             if found == MORE:
                 return
             if found != DONE:
-                if found == FAILED:
-                    self._chooser.connections.stats.downstream_listener_filter_error.value += 1
                 self.abort()
                 return
             if inspection.hello is not None:

@@ -6,7 +6,7 @@ header is taken away.
 
 from typing import Final
 
-from proxyd.codec.client_hello import BROKEN, HELLO, TOO_LARGE, ClientHello, ClientHelloReader
+from proxyd.codec.client_hello import HELLO, TOO_LARGE, ClientHello, ClientHelloReader
 from proxyd.codec.client_hello import MORE as MORE_OF_HELLO
 from proxyd.codec.proxy_protocol import ABSENT, FOUND, ProxyHeaderReader
 from proxyd.codec.proxy_protocol import MORE as MORE_OF_HEADER
@@ -24,7 +24,6 @@ from proxyd.snapshot.inspections import (
 MORE: Final = 0  # it wants to see more
 DONE: Final = 1
 REFUSED: Final = 2  # the connection must not go on
-FAILED: Final = 3  # neither can this one, and it counts as an error
 
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _MOST_OF_LINE: Final = 16384  # bytes that a request line may have
@@ -46,7 +45,7 @@ class Inspection:
         self.hello: ClientHello | None = None  # where this is what it reads
 
     def feed(self, data: bytes) -> int:
-        """Take what has come: MORE, DONE, REFUSED or FAILED."""
+        """Take what has come: MORE, DONE or REFUSED."""
         raise NotImplementedError
 
     def received(self) -> bytes:
@@ -70,10 +69,10 @@ class TlsInspection(Inspection):
             return MORE
         if found == TOO_LARGE:
             self._config.stats.client_hello_too_large.value += 1
-        if found == TOO_LARGE or (found == BROKEN and self._config.closes_on_bad_hello):
-            return FAILED
+            return REFUSED
         self._count(self._reader.hello if found == HELLO else None)
-        return DONE
+        # As in Envoy, what is no TLS at all is a bad hello too.
+        return REFUSED if found != HELLO and self._config.closes_on_bad_hello else DONE
 
     def received(self) -> bytes:
         return self._reader.received

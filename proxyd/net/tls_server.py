@@ -80,8 +80,15 @@ class TlsServer(TlsTransport):
         if found == MORE:
             return
         self._reader = None
-        # What is no ClientHello is OpenSSL's to refuse: it has the words and the alert.
-        self._answer(reader.hello if found == HELLO else None, reader.received)
+        if found == HELLO:
+            self._answer(reader.hello, reader.received)
+            return
+        # What is no ClientHello is OpenSSL's to refuse: it has the words and the alert. What that takes for
+        # one all the same, being large or in crumbs, has not been heard on which name it asks for.
+        self._answer(None, reader.received)
+        if not self.is_closing():
+            self.stats.connection_error.value += 1
+            self.abort()
 
     def _answer(self, hello: ClientHello | None, data: bytes) -> None:
         """Begin with the context that a client's first message, which ``data`` has, asks for."""

@@ -1,5 +1,6 @@
 """The command operators about TLS, of both sides: versions, certificates, names."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -112,6 +113,17 @@ TLS_FACTS: Final[dict[str, tuple[_Side, _Told]]] = {
     **{f"UPSTREAM_{name}": (_upstream, read) for name, read in _BOTH.items()},
 }
 
+_NO_LETTER: Final = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def _shown(server_name: str) -> str | None:
+    """As in Envoy, nothing that a client says for a name ends a line of a log or a header field."""
+    if not server_name:
+        return None
+    cleaned = _NO_LETTER.sub("_", server_name)
+    return server_name if cleaned == server_name else f"invalid:{cleaned}"
+
+
 # With an optional format of time
 TLS_TIMES: Final[dict[str, tuple[_Side, bool]]] = {
     "DOWNSTREAM_PEER_CERT_V_START": (_downstream, False),
@@ -122,5 +134,5 @@ TLS_TIMES: Final[dict[str, tuple[_Side, bool]]] = {
 
 CONNECTION_FACTS: Final[dict[str, Callable[[StreamInfo], Value]]] = {
     "DOWNSTREAM_TRANSPORT_FAILURE_REASON": lambda info: underscored(info.connection.transport_failure_reason),
-    "REQUESTED_SERVER_NAME": lambda info: info.connection.server_name or None,
+    "REQUESTED_SERVER_NAME": lambda info: _shown(info.connection.server_name),
 }

@@ -240,6 +240,15 @@ INTENDED = (
         ("sni-uninspected-name", "passes-through-uninspected"),
     ),
     Intended(
+        "RFC 8446 section 5.1: nobody may send an empty record of a handshake",
+        ("hello-empty-record",),
+    ),
+    Intended(
+        "RFC 6066 section 3: a server's name has no final dot; with one it is the same name",
+        ("hello-name-final-dot",),
+        ("*log[0].sni",),
+    ),
+    Intended(
         "The PROXY protocol, section 2.2: a header of version 2 with an unspecified family must be accepted",
         ("v2-unspecified",),
     ),

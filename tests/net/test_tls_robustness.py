@@ -1,6 +1,7 @@
 """TLS with peers that are slow, odd or hostile."""
 
 import asyncio
+import contextlib
 import gc
 import random
 import ssl
@@ -21,13 +22,42 @@ def pair():
     return Authority().issue("localhost")
 
 
-def first_message(server_name: str = "localhost") -> bytes:
-    """What a client begins with."""
+def first_message(server_name: str = "localhost", protocols: int = 0) -> bytes:
+    """What a client begins with that offers so many protocols of 250 bytes."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    connection = client().wrap_bio(incoming, outgoing, False, server_name)
+    context = client()
+    if protocols:
+        context.set_alpn_protocols(["n" * 250] * protocols)
+    connection = context.wrap_bio(incoming, outgoing, False, server_name)
     with pytest.raises(ssl.SSLWantReadError):
         connection.do_handshake()
     return outgoing.read()
+
+
+def cut(message: bytes, records: int) -> bytes:
+    """A first message in so many records, all but the last with a byte each."""
+    body = message[5:]
+    parts = [body[place : place + 1] for place in range(records - 1)] + [body[records - 1 :]]
+    return b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part for part in parts)
+
+
+@pytest.mark.parametrize(
+    "hello", [cut(first_message(), 33), first_message(protocols=70)], ids=["cut", "large"]
+)
+def test_who_hides_the_name_it_asks_for_does_not_get_past_what_it_decides(pair, hello):
+    """OpenSSL alone would go on with such a client."""
+
+    async def main():
+        async with TlsHouse(chain({**certificates(pair.config), "require_sni": True}, body="x")) as house:
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+            writer.write(hello)
+            with contextlib.suppress(ConnectionError):
+                await asyncio.wait_for(reader.read(), 10.0)
+            writer.close()
+            await until(lambda: house.count("downstream_cx_active") == 0)
+            assert house.count("ssl.connection_error") == 1
+
+    run(main())
 
 
 def test_first_message_may_come_byte_by_byte(pair):

@@ -45,6 +45,7 @@ class TcpLaboratory:
         Pki(self.pki)
         self._wrong: dict[str, BaseException] = {}
         self.observed: dict[str, dict[str, Observed]] = {}
+        self.too_large: dict[str, int] = {}  # ClientHellos, of all cases together
         threads = [threading.Thread(target=self._guarded, args=(kind,)) for kind in ("envoy", "proxyd")]
         for thread in threads:
             thread.start()
@@ -81,6 +82,8 @@ class TcpLaboratory:
                     heard = [(each.end, bytes(each.data)) for each in host.settle()]
                     seen[case.name] = (played, heard, names)
                 counted = self._counters(proxy)
+                line = proxy.admin("/stats?filter=client_hello_too_large").decode()
+                self.too_large[kind] = int(line.rpartition(": ")[2])
         self.observed[kind] = {
             case.name: self._observe(case, *seen[case.name], directory) | counted.get(case.name, {})
             for case in self._cases
