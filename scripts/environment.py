@@ -40,8 +40,10 @@ require_python()
 ROOT = Path(__file__).resolve().parent.parent
 LOG_NAME = "proxyd-install.log"
 
-# Variables of the caller that would make a virtual environment's Python or pip act on something else.
+# Variables of the caller that would make a virtual environment's Python or pip act on something else, or
+# have each of hundreds of processes compile all of proxyd again.
 _FOREIGN = (
+    "PYTHONDONTWRITEBYTECODE",
     "PYTHONHOME",
     "PYTHONPATH",
     "PIP_USER",

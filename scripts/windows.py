@@ -67,7 +67,9 @@ class Windows:
 
     def variables(self) -> dict[str, str]:
         """For every program that runs there."""
-        kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "PYTHONPATH")}
+        # Without the last, each of its many processes would compile all of proxyd again.
+        dropped = ("DISPLAY", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if name not in dropped}
         return kept | {
             "WINEPREFIX": str(self.folder / "prefix"),
             "WINEDEBUG": "-all",

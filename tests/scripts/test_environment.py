@@ -99,7 +99,9 @@ def test_a_broken_environment_is_made_anew(tmp_path: Path, monkeypatch: pytest.M
 def test_the_callers_python_variables_do_not_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("PIP_USER", "1")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     variables = environment.Environment(Path(sys.prefix)).variables()
     assert "PYTHONPATH" not in variables
     assert "PIP_USER" not in variables
+    assert "PYTHONDONTWRITEBYTECODE" not in variables
     assert variables["PATH"] == os.environ["PATH"]
