@@ -26,7 +26,8 @@ class TlsProtocol(enum.IntEnum):
 
 
 class TlsParameters(Message, frozen=True, kw_only=True):
-    """Versions and algorithms. ``cipher_suites`` are those of TLS 1.2, in order; ``[a|b]`` is a, b."""
+    """Versions and algorithms. ``cipher_suites`` are those of TLS 1.2, in order; ``[a|b]`` is a, b, or the
+    one with ChaCha20 where a client would rather have that."""
 
     proto: ClassVar[str] = f"{_TLS}TlsParameters"
 

@@ -81,6 +81,26 @@ _NAMES = {
     "other-of-another-type": ("OTHER_NAME, oid: 1.2.3.4", "prefix: client", False),
 }
 
+# Of a deprecated field that has no types: a name of any kind but OTHER_NAME will do.
+_UNTYPED = {
+    "dns": ("exact: api.client.example.com", True),
+    "dns-covered": ("exact: any.example.com", False),
+    "uri": ("prefix: 'spiffe://example.com/'", True),
+    "email": ("suffix: '@example.com'", True),
+    "ip": ("exact: 192.0.2.7", True),
+    "other-name": ("prefix: 'client@'", False),
+    "wildcard": ("exact: '*.example.com'", False),
+    "none": ("exact: foo", False),
+}
+
+
+def _signing(name: str, *algorithms: str, more: str = "") -> TlsListener:
+    params = f"tls_params: {{signature_algorithms: [{', '.join(algorithms)}]}}"
+    return TlsListener(
+        (Chain(f"{{common_tls_context: {{tls_certificates: [{certificate(name)}], {params}}}, {more}}}"),)
+    )
+
+
 TLS_LISTENERS = {
     "tls": _listener(),
     "tls12": _listener("tls_params: {tls_maximum_protocol_version: TLSv1_2}"),
@@ -103,6 +123,18 @@ TLS_LISTENERS = {
     "tls-untrusted-accepted": _validating(f"{_CA}, trust_chain_verification: ACCEPT_UNTRUSTED"),
     "tls-expired-allowed": _validating(f"{_CA}, allow_expired_certificate: true"),
     "tls-crl": _validating(f"{_CA}, crl: {{filename: $certs/ca.crl}}"),
+    "tls-crl-middle": _validating(f"{_CA}, crl: {{filename: $certs/middle.crl}}"),
+    "tls-crl-middle-leaf": _validating(
+        f"{_CA}, crl: {{filename: $certs/middle.crl}}, only_verify_leaf_cert_crl: true"
+    ),
+    "tls-crl-all": _validating(f"{_CA}, crl: {{filename: $certs/all.crl}}"),
+    "tls-crl-all-leaf": _validating(
+        f"{_CA}, crl: {{filename: $certs/all.crl}}, only_verify_leaf_cert_crl: true"
+    ),
+    "tls-client-ciphers": _listener("", "prefer_client_ciphers: true"),
+    "tls-signatures-p256": _signing("server", "ecdsa_secp256r1_sha256"),
+    "tls-signatures-other": _signing("server", "rsa_pss_rsae_sha256"),
+    "tls-signatures-rsa": _signing("rsa", "rsa_pss_rsae_sha512", "rsa_pss_rsae_sha384"),
     "tls-depth-0": _validating(f"{_CA}, max_verify_depth: 0"),
     "tls-depth-1": _validating(f"{_CA}, max_verify_depth: 1"),
     "tls-depth-2": _validating(f"{_CA}, max_verify_depth: 2"),
@@ -117,6 +149,10 @@ TLS_LISTENERS = {
         " {san_type: URI, matcher: {prefix: 'spiffe:'}}]"
     ),
     **{f"tls-san-{name}": _san(kind, matcher) for name, (kind, matcher, _) in _NAMES.items()},
+    **{
+        f"tls-san-untyped-{name}": _validating(f"{_CA}, match_subject_alt_names: [{{{matcher}}}]")
+        for name, (matcher, _) in _UNTYPED.items()
+    },
 }
 
 
@@ -134,6 +170,14 @@ def _clients(listener: str, **accepted: bool) -> list[TlsCase]:
         for version in ("1.2", "1.3")
     ]
 
+
+_OFFERS = {
+    "256-first": ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    "128-first": ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    "chacha-first": ("ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+    "chacha-before-256": ("ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    "chacha-last": ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"),
+}
 
 CASES = (
     tls("tls-both", "tls"),
@@ -195,6 +239,46 @@ CASES = (
     *_clients("tls-untrusted-accepted", client=True, stranger=True, self_signed=True, expired=True),
     *_clients("tls-expired-allowed", client=True, expired=True, stranger=False),
     *_clients("tls-crl", client=True, revoked=False),
+    *_clients("tls-crl-middle", client=False, deep=False, deep_revoked=False),
+    *_clients("tls-crl-middle-leaf", client=False, deep=True, deep_revoked=False),
+    *_clients("tls-crl-all", client=True, deep=False, deep_revoked=False),
+    *_clients("tls-crl-all-leaf", client=True, deep=True, deep_revoked=False),
+    *(
+        tls(
+            f"tls-san-untyped-{name}-{version}",
+            f"tls-san-untyped-{name}",
+            accepted,
+            certificate="client",
+            versions=version,
+        )
+        for name, (_, accepted) in _UNTYPED.items()
+        for version in ("1.2", "1.3")
+    ),
+    *_clients("tls-san-untyped-dns", wildcard_client=False, bare=False),
+    *_clients("tls-san-untyped-dns-covered", wildcard_client=True),
+    *(
+        tls(f"{listener}-{name}", listener, versions="1.2", ciphers=":".join(ciphers))
+        for listener in ("tls", "tls-client-ciphers")
+        for name, ciphers in _OFFERS.items()
+    ),
+    *(
+        tls(
+            f"{listener}-{name.replace('_', '-')}-{version}",
+            listener,
+            accepted,
+            signatures=(name,),
+            versions=version,
+        )
+        for listener, name, accepted in (
+            ("tls-signatures-p256", "ecdsa_secp256r1_sha256", True),
+            ("tls-signatures-p256", "rsa_pss_rsae_sha256", False),
+            ("tls-signatures-other", "ecdsa_secp256r1_sha256", False),
+            ("tls-signatures-rsa", "rsa_pss_rsae_sha512", True),
+            ("tls-signatures-rsa", "rsa_pss_rsae_sha384", True),
+            ("tls-signatures-rsa", "rsa_pss_rsae_sha256", False),
+        )
+        for version in ("1.2", "1.3")
+    ),
     *_clients("tls-depth-0", client=True, deep=False),
     *_clients("tls-depth-1", client=True, deep=False),
     *_clients("tls-depth-2", client=True, deep=True),

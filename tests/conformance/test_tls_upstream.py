@@ -26,9 +26,15 @@ def _name(matcher: str, kind: str = "DNS") -> str:
 
 _BOTH_CAS = "trusted_ca: {filename: $certs/both-ca.crt}"
 _CRL = "crl: {filename: $certs/ca.crl}"
+_CRL_OF_LEAF = "crl: {filename: $certs/middle.crl}"
 _MAX_13 = "tls_maximum_protocol_version: TLSv1_3"
 _UP_TO_13 = f"tls_params: {{{_MAX_13}}}"
 _ONLY_13 = f"tls_params: {{tls_minimum_protocol_version: TLSv1_3, {_MAX_13}}}"
+
+
+def _signing(algorithm: str, more: str = "") -> str:
+    return f"tls_params: {{signature_algorithms: [{algorithm}], {more}}}"
+
 
 TLS_CLUSTERS = {
     "unverified": TlsCluster("good"),
@@ -53,6 +59,14 @@ TLS_CLUSTERS = {
     "verified-deep": TlsCluster("deep", _verified()),
     "verified-revoked": TlsCluster("revoked", _verified(_CRL)),
     "verified-without-crl": TlsCluster("stranger", _verified(_CRL, ca=_BOTH_CAS)),
+    "verified-crl-chain": TlsCluster("deep", _verified(_CRL_OF_LEAF)),
+    "verified-crl-leaf": TlsCluster("deep", _verified(f"{_CRL_OF_LEAF}, only_verify_leaf_cert_crl: true")),
+    "verified-untyped": TlsCluster("good", _verified("match_subject_alt_names: [{prefix: origin.}]")),
+    "verified-untyped-other": TlsCluster("good", _verified("match_subject_alt_names: [{prefix: cat.}]")),
+    "signatures": TlsCluster("good", _verified(common=_signing("ecdsa_secp256r1_sha256"))),
+    "signatures-13": TlsCluster("good", _verified(common=_signing("ecdsa_secp256r1_sha256", _MAX_13))),
+    "signatures-other": TlsCluster("good", _verified(common=_signing("rsa_pss_rsae_sha256"))),
+    "signatures-other-13": TlsCluster("tls13", _verified(common=_signing("rsa_pss_rsae_sha256", _MAX_13))),
     "verified-other-ca": TlsCluster("good", _verified(ca="trusted_ca: {filename: $certs/other-ca.crt}")),
     "verified-untrusted": TlsCluster("stranger", _verified("trust_chain_verification: ACCEPT_UNTRUSTED")),
     "pinned": TlsCluster("good", _verified("verify_certificate_spki: ['$spki(origin)']")),

@@ -150,6 +150,28 @@ def test_certificates_and_keys(fields: dict[str, Any], place: str, words: str) -
             "needs an oid",
         ),
         (
+            certificates(
+                certificate(),
+                validation_context={
+                    **TRUST,
+                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "a"}}],
+                    "match_subject_alt_names": [{"exact": "a"}],
+                },
+            ),
+            ".common_tls_context.validation_context.match_subject_alt_names",
+            "no effect beside match_typed_subject_alt_names",
+        ),
+        (
+            certificates(certificate(), validation_context={"match_subject_alt_names": [{"exact": "a"}]}),
+            ".common_tls_context.validation_context.match_subject_alt_names",
+            "set trusted_ca",
+        ),
+        (
+            certificates(certificate(), validation_context={**TRUST, "only_verify_leaf_cert_crl": True}),
+            ".common_tls_context.validation_context.only_verify_leaf_cert_crl",
+            "no effect without crl",
+        ),
+        (
             certificates(certificate(), validation_context={"verify_certificate_hash": ["g" * 64]}),
             ".common_tls_context.validation_context.verify_certificate_hash[0]",
             "SHA-256",
@@ -413,6 +435,18 @@ def test_what_needs_openssl_is_refused_where_it_cannot_be_reached(monkeypatch: p
         ),
         ({**certificates(certificate()), "require_client_certificate": True}, "require_client_certificate"),
         ({**certificates(certificate()), "session_timeout": "5s"}, "session_timeout"),
+        (
+            certificates(certificate(), tls_params={"signature_algorithms": ["ecdsa_secp256r1_sha256"]}),
+            "signature_algorithms",
+        ),
+        (
+            {**certificates(certificate()), "disable_stateful_session_resumption": True},
+            "disable_stateful_session_resumption",
+        ),
+        (
+            {**certificates(certificate()), "session_ticket_keys": {"keys": [source("k" * 80)]}},
+            "session_ticket_keys",
+        ),
     ):
         ((path, message),) = mistakes(chain(context)).items()
         assert path.endswith(field)

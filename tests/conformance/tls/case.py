@@ -18,6 +18,7 @@ class TlsCase:
     versions: str = "1.2-1.3"  # the lowest and the highest offered
     ciphers: str = ""  # of TLS 1.2, in OpenSSL's words
     curve: str = ""
+    signatures: tuple[str, ...] = ()
     certificate: str = ""  # of the client, a name in the PKI
     plain: bytes = b""  # sent instead of a handshake
     request: str = get("/")

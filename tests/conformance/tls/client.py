@@ -9,6 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from proxyd.snapshot import openssl
 from tests.conformance.client import Played, connect
 from tests.conformance.tls.case import TlsCase
 from tests.conformance.wire import Malformed, take_response
@@ -114,6 +115,8 @@ def _context(case: TlsCase, pki: Path) -> ssl.SSLContext:
         context.set_ciphers(case.ciphers)
     if case.curve:
         context.set_ecdh_curve(case.curve)
+    if case.signatures:
+        assert openssl.set_signatures(context, list(case.signatures))
     if case.alpn:
         context.set_alpn_protocols(list(case.alpn))
     if case.certificate:

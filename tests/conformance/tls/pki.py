@@ -131,6 +131,7 @@ class Pki:
             "future": sign("future", ca, names=rich, days=(10, 20)),
             "revoked": sign("revoked", ca, names=rich),
             "deep": sign("deep", middle, names=rich),
+            "deep-revoked": sign("deep-revoked", middle, names=rich),
             "origin": sign("origin", ca, names=[*_dns("origin.example.com", "*.wild.example.com"),
                                                  x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
             "origin-stranger": sign("origin-stranger", other, names=_dns("origin.example.com")),
@@ -138,7 +139,7 @@ class Pki:
         }  # fmt: skip
         for name, signed in self.signed.items():
             pem = signed.certificate.public_bytes(serialization.Encoding.PEM)
-            if name == "deep":
+            if name.startswith("deep"):
                 pem += middle.certificate.public_bytes(serialization.Encoding.PEM)
             (directory / f"{name}.crt").write_bytes(pem)
             (directory / f"{name}.key").write_bytes(
@@ -149,6 +150,8 @@ class Pki:
                 )
             )
         (directory / "ca.crl").write_bytes(_crl(ca, self.signed["revoked"]))
+        (directory / "middle.crl").write_bytes(_crl(middle, self.signed["deep-revoked"]))
+        (directory / "all.crl").write_bytes(_crl(ca, middle) + _crl(middle, self.signed["deep-revoked"]))
         (directory / "both-ca.crt").write_bytes(
             (directory / "ca.crt").read_bytes() + (directory / "other-ca.crt").read_bytes()
         )
