@@ -53,6 +53,7 @@ class Reply:
     waits: bool = False  # for ever
     goes_away: bool = False  # GOAWAY, and this request is not answered
     early: bool = False
+    path: bytes = b""  # of the request that it is for, where several come in any order; else for the next
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,12 @@ class Http2Origin:
         self._arrived.set()
         return received
 
-    def reply(self) -> Reply:
-        return self._replies.pop(0) if self._replies else _OK
+    def reply(self, path: bytes) -> Reply:
+        for reply in self._replies:
+            if reply.path in (b"", path):
+                self._replies.remove(reply)
+                return reply
+        return _OK
 
 
 class _Connection(asyncio.Protocol):
@@ -118,7 +122,8 @@ class _Connection(asyncio.Protocol):
         kind = type(event)
         if kind is h2.events.RequestReceived:
             received = self._origin.begin(event.headers)
-            reply = self._origin.reply()
+            assert received.message is not None
+            reply = self._origin.reply(received.message.first[1])
             self._streams[event.stream_id] = (received, reply)
             if reply.early:
                 self._answer(event.stream_id, reply)

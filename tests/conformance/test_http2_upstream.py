@@ -145,7 +145,12 @@ CASES = (
     newer("changed", fields("/changed/x")),
     newer("late", fields("/brief"), replies=(Reply(waits=True),)),
     newer("cancelled", Ask(fields(), resets=8), replies=(Reply(waits=True),), probe=False),
-    newer("two", fields("/1"), fields("/2"), replies=(OK, reply(status="404"))),
+    newer(
+        "two",
+        fields("/1"),
+        fields("/2"),
+        replies=(reply(path=b"/1", body=(b"ok",)), reply(status="404", path=b"/2")),
+    ),
     newer(
         "early",
         Ask(fields(method="POST"), (b"abc",), ends=False),

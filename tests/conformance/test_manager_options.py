@@ -132,7 +132,10 @@ CASES = (
     case(
         "stream-idle-moving",
         get("/"),
-        answer=answer(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na", 0.12, b"b", 0.12, b"c"),
+        answer=answer(
+            b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\na",
+            *(step for piece in (b"b", b"c", b"d", b"e", b"f") for step in (0.05, piece)),
+        ),
         listener="stream-idle",
     ),
     case("stream-idle-no-request", 0.3, get("/"), listener="stream-idle"),
