@@ -9,7 +9,7 @@ from typing import Self
 from tests.e2e.conftest import Proxyd
 
 _DEADLINE = 30.0
-_REST = 0.01  # seconds
+_REST = 0.03  # seconds
 
 
 class Load:
