@@ -248,15 +248,13 @@ def test_dynamic_config_fs_moves_a_cluster(run: Run, tmp_path: Path) -> None:
 def test_dynamic_files_of_the_quick_start(run: Run, authority: Authority, tmp_path: Path) -> None:
     pair = authority.issue("www.envoyproxy.io")
     quick = f"{_QUICK_START}/envoy-dynamic"
-    with Application("site", server(pair)) as site:
-        # The application speaks HTTP/1.
-        clusters = adapted(f"{quick}-cds-demo.yaml", {("www.envoyproxy.io", 443): site.port}, tmp_path)
+    with Application("site", server(pair), http2=True) as site:
         files = {
-            "cds.yaml": clusters.replace("http2_protocol_options", "http_protocol_options"),
+            "cds.yaml": adapted(f"{quick}-cds-demo.yaml", {("www.envoyproxy.io", 443): site.port}, tmp_path),
             "lds.yaml": adapted(f"{quick}-lds-demo.yaml", {}, tmp_path),
         }
         port = port_of(run(f"{quick}-filesystem-demo.yaml", {}, files))
-        assert ask(port) == (200, "site / over TLS, asked for www.envoyproxy.io")
+        assert ask(port) == (200, "site / over TLS, asked for www.envoyproxy.io, by HTTP/2")
 
 
 def test_win32_front_proxy_serves_its_service(run: Run) -> None:
