@@ -36,26 +36,31 @@ class Answer:
         return dict(self.fields).get(name)
 
 
+def client_connection(window: int = 65535) -> h2.connection.H2Connection:
+    """A client's half of h2 that sends what it is told to, and goes on with its streams after a GOAWAY."""
+    config = h2.config.H2Configuration(
+        client_side=True,
+        header_encoding="latin-1",
+        validate_outbound_headers=False,
+        normalize_outbound_headers=False,
+    )
+    connection = h2.connection.H2Connection(config)
+    connection.local_settings = h2.settings.Settings(
+        client=True, initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
+    )
+    machine: Any = connection.state_machine
+    machine._transitions = dict(machine._transitions)
+    for state in (h2.connection.ConnectionState.IDLE, h2.connection.ConnectionState.CLIENT_OPEN):
+        machine._transitions[state, h2.connection.ConnectionInputs.RECV_GOAWAY] = (None, state)
+    return connection
+
+
 class Http2Client:
     """One connection; what proxyd sends is read when a test asks for it."""
 
     def __init__(self, client: Client, window: int = 65535, max_frame: int = 16384) -> None:
-        config = h2.config.H2Configuration(
-            client_side=True,
-            header_encoding="latin-1",
-            validate_outbound_headers=False,
-            normalize_outbound_headers=False,
-        )
         self.client = client
-        self.connection = h2.connection.H2Connection(config)
-        self.connection.local_settings = h2.settings.Settings(
-            client=True, initial_values={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: window}
-        )
-        machine: Any = self.connection.state_machine
-        machine._transitions = dict(machine._transitions)
-        for state in (h2.connection.ConnectionState.IDLE, h2.connection.ConnectionState.CLIENT_OPEN):
-            goaway = (state, h2.connection.ConnectionInputs.RECV_GOAWAY)
-            machine._transitions[goaway] = (None, state)  # what is under way goes on
+        self.connection = client_connection(window)
         self.answers: dict[int, Answer] = {}
         self.goaways: list[tuple[int, int]] = []  # last stream and code of each
         self.resets: dict[int, int] = {}  # codes by stream, of such as h2 knows nothing of, too
