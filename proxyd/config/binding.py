@@ -132,7 +132,7 @@ class _Binder:
 
     def _load(self, source: DataSource, node: Mapping, values: dict[str, Any]) -> DataSource:
         try:
-            return data_source.load(source, self.reader.environment, self.reader.looks)
+            return data_source.load(source, self.reader.environment, self.reader.looks, self.reader.secret)
         except ValueError as error:
             name = next(iter(values))
             self.trail.append("." + name)

@@ -15,7 +15,7 @@ from proxyd.config.mistakes import is_name
 from proxyd.system import native
 
 MAX_BYTES: Final = 16 << 20
-# Told without the text, which may be a key.
+# Told without the text, which may be a key or a password: line and column say where it stands.
 _NO_NAME: Final = "the text itself is given where the name"
 
 
@@ -23,10 +23,16 @@ class UnreadableError(Exception):
     """Why a file cannot be read, without its name."""
 
 
-def load(source: DataSource, environment: Mapping[str, str], looks: Looks | None = None) -> DataSource:
+def load(
+    source: DataSource,
+    environment: Mapping[str, str],
+    looks: Looks | None = None,
+    secret: bool = False,
+) -> DataSource:
     """The source with ``loaded`` filled in. Relative paths start at the working directory.
 
-    ``looks`` takes what the file was before.
+    ``looks`` takes what the file was before. Of a ``secret`` a name that nothing has is not told: it may be
+    the secret itself.
 
     Raises ValueError with the words for the operator.
     """
@@ -37,13 +43,17 @@ def load(source: DataSource, environment: Mapping[str, str], looks: Looks | None
         except UnreadableError as error:
             if not is_name(source.filename):
                 raise ValueError(f"{_NO_NAME} of a file is expected") from None
-            raise ValueError(f"{source.filename}: {error}") from None
+            shown = source.filename
+            if secret and not os.path.exists(shown):
+                shown = "the file that is named here"
+            raise ValueError(f"{shown}: {error}") from None
     if source.environment_variable is not None:
         value = environment.get(source.environment_variable)
         if value is None and not is_name(source.environment_variable):
             raise ValueError(f"{_NO_NAME} of an environment variable is expected")
         if value is None:
-            raise ValueError(f"the environment variable {source.environment_variable} is not set")
+            shown = "that is named here" if secret else source.environment_variable
+            raise ValueError(f"the environment variable {shown} is not set")
         return msgspec.structs.replace(source, loaded=os.fsencode(value))
     return source
 

@@ -128,7 +128,7 @@ class _Builder:
         if kind is yaml.ScalarEvent:
             plain = _is_plain(event)
             if plain is None:
-                raise self._error(line, column, f"the tag {event.tag} is {_NO_TAG}")
+                raise self._error(line, column, _NO_TAG)
             node: Node = Scalar(self.source, line, column, event.value, plain)
             self.count += 1
             if event.anchor:
@@ -136,7 +136,7 @@ class _Builder:
             self._add(node)
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             if event.tag is not None and event.tag not in _COLLECTION_TAGS:
-                raise self._error(line, column, f"the tag {event.tag} is {_NO_TAG}")
+                raise self._error(line, column, _NO_TAG)
             if len(self.stack) == MAX_DEPTH:
                 raise self._error(line, column, _TOO_DEEP)
             collection = (Mapping if kind is yaml.MappingStartEvent else Sequence)(self.source, line, column)
@@ -159,7 +159,7 @@ class _Builder:
     def _alias(self, anchor: str, line: int, column: int) -> None:
         if anchor not in self.anchors:
             inside = any(anchor == name for name, _ in self.open)
-            raise self._error(line, column, f"the alias *{anchor} " + (_CYCLE if inside else "has no anchor"))
+            raise self._error(line, column, _CYCLE if inside else _NO_ANCHOR)
         node, size = self.anchors[anchor]
         self.count += size
         self.aliased += size
@@ -187,8 +187,10 @@ class _Builder:
 
 
 _TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH} levels"
-_NO_TAG: Final = "not understood: only standard YAML tags are"
-_CYCLE: Final = "stands inside what it refers to"
+# Without the name: it may be a password that nobody has put in quotes.
+_NO_TAG: Final = "only standard YAML tags are understood (put text that begins with ! in quotes)"
+_NO_ANCHOR: Final = "the alias has no anchor (put text that begins with * in quotes)"
+_CYCLE: Final = "the alias stands inside what it refers to"
 
 
 def _is_plain(event: Any) -> bool | None:
@@ -213,6 +215,8 @@ def _explain(error: yaml.YAMLError, text: str, source: str) -> Mistake:
     problem = getattr(error, "problem", None) or str(error)
     if mark is None:
         return Mistake(source, 0, 0, "", f"not YAML: {problem}")
+    if "undefined tag handle" in problem:
+        return Mistake(source, mark.line + 1, mark.column + 1, "", _NO_TAG)
     if "maximum nesting depth" in problem:  # libyaml has a limit too, and may look that far ahead
         return Mistake(source, mark.line + 1, mark.column + 1, "", _TOO_DEEP)
     message = f"not YAML: {problem}"

@@ -60,10 +60,13 @@ def test_places_count_from_one():
         ("# nothing", "text: the file is empty"),
         ("\ta: b", "text:1:1: a tab cannot indent YAML: use spaces"),
         ("a: b\n---\nc: d", "text:2:1: a second document: a configuration is one document"),
-        ("a: *b", "text:1:4: the alias *b has no anchor"),
-        ("a: &x [*x]", "text:1:8: the alias *x stands inside what it refers to"),
-        ("a: !x b", "text:1:4: the tag !x is not understood: only standard YAML tags are"),
-        ("a: !x {}", "text:1:4: the tag !x is not understood: only standard YAML tags are"),
+        ("a: *b", "text:1:4: the alias has no anchor (put text that begins with * in quotes)"),
+        ("a: &x [*x]", "text:1:8: the alias stands inside what it refers to"),
+        (
+            "a: !x b",
+            "text:1:4: only standard YAML tags are understood (put text that begins with ! in quotes)",
+        ),
+        ("a: !x {}", "text:1:4: only standard YAML tags are understood (put text that begins"),
         ("{[a]: b}", "text:1:2: a key has to be a word"),
         ("é: \x01", "text:1:4: not a printable character"),
         ("a: \ud800", "text:"),
@@ -71,6 +74,32 @@ def test_places_count_from_one():
 )
 def test_refuses(text, expected):
     assert mistake(text).startswith(expected)
+
+
+WORD = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            f"{sign}{WORD}"
+            for sign in ("*", "!", "!<", "%", "@", "`", "&x *", "? ", "- ", "'", '"', "{", "[")
+        ),
+        *(f"!{WORD}{more}" for more in (" x", " {}", "!x y", "%zz x", "> x")),
+        f"*{WORD}*x",
+        f"&{WORD} [*{WORD}]",
+        f"&{WORD} &{WORD} x",
+        f"{WORD}: x",
+        f"{WORD}]: x",
+        f'"{WORD}\\q"',
+        f"|{WORD}",
+    ],
+)
+def test_a_password_that_is_no_yaml_is_not_shown(value):
+    told = mistake(f"user: me\npassword: {value}")
+    assert told.startswith(("text:2:", "text:3:1: "))
+    assert WORD not in told
 
 
 @pytest.mark.parametrize("opening", ["[", "- ", "{a: "])

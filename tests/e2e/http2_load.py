@@ -1,7 +1,6 @@
 """Clients that keep a proxy busy over HTTP/2: many streams at a time on connections that are kept."""
 
 import asyncio
-import contextlib
 import ssl
 from typing import Any
 
@@ -14,7 +13,7 @@ from tests.net.http2_client import client_connection
 
 
 class Http2Load(Load):
-    """``connections`` clients with ``streams`` requests for ``path`` each at any moment, until the block ends.
+    """``connections`` clients, each with ``streams`` requests for ``path`` at any moment.
 
     Who is told GOAWAY asks for nothing more there, goes on with another connection, and repeats what the
     GOAWAY says has not been looked at. Whatever else is not answered is a failure.
@@ -86,19 +85,20 @@ class _Connection(asyncio.Protocol):
 
     def _take(self, event: Any) -> None:
         load = self._load
-        if isinstance(event, h2.events.ResponseReceived):
-            status = dict(event.headers or ())[":status"]
+        kind = type(event)
+        if kind is h2.events.ResponseReceived:
+            status = dict(event.headers)[":status"]
             if status != "200":
                 load.note_failure(f"stream {event.stream_id}: {status}")
-        elif isinstance(event, h2.events.DataReceived):
+        elif kind is h2.events.DataReceived:
             self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.StreamEnded):
+        elif kind is h2.events.StreamEnded:
             self._open.discard(event.stream_id)
             load.note_answer()
-        elif isinstance(event, h2.events.StreamReset):
+        elif kind is h2.events.StreamReset:
             self._open.discard(event.stream_id)
             load.note_failure(f"stream {event.stream_id}: reset {event.error_code}")
-        elif isinstance(event, h2.events.ConnectionTerminated):
+        elif kind is h2.events.ConnectionTerminated:
             if event.error_code:
                 load.note_failure(f"GOAWAY {event.error_code}")
             load.goaways += 1

@@ -340,6 +340,7 @@ def test_keys_are_shown_nowhere() -> None:
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----\n"
 NO_NAME = "the text itself is given where the name of"
+NOT_THERE = "the file that is named here: cannot read it: No such file or directory"
 
 
 @pytest.mark.parametrize(
@@ -384,6 +385,15 @@ NO_NAME = "the text itself is given where the name of"
             f"{NO_NAME} an environment variable is expected",
         ),
         ({"private_key": {KEY: None}}, "private_key", "unknown field"),
+        # One line that could be a name, and that nothing is named.
+        ({"password": {"filename": "pw-secret-1"}}, "password.filename", NOT_THERE),
+        ({"password": {"filename": "/pw-secret-1/x"}}, "password.filename", NOT_THERE),
+        ({"private_key": {"filename": "/"}}, "private_key.filename", "/: it is a directory, not a file"),
+        (
+            {"password": {"environment_variable": "pw-secret-1"}},
+            "password.environment_variable",
+            "the environment variable that is named here is not set",
+        ),
         # Beside the fields that hold secrets.
         ({KEY: None}, "", "unknown field"),
         ({"certificate_chain": KEY}, "certificate_chain", "expected a mapping, got a text in PEM form"),
