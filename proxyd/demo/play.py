@@ -35,10 +35,17 @@ class Play:
 
     @contextmanager
     def step(self, title: str, story: str) -> Iterator[None]:
-        """The body does what ``story`` announces; afterwards the spectator has time to look."""
+        """The body does what ``story`` announces; afterwards the spectator has time to look.
+
+        Raises DemoError that names the step where it does not.
+        """
         self._number += 1
         self._say(f"\n== {self._number}. {title}\n\n{story}")
-        yield
+        try:
+            yield
+        except (DemoError, OSError, http.client.HTTPException) as error:
+            words = str(error) if isinstance(error, DemoError) else f"{type(error).__name__}: {error}"
+            raise DemoError(f"step {self._number} ({title}): {words}") from None
         self._wait(self.numbers)
 
     def seen(self, what: str) -> None:

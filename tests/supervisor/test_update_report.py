@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from proxyd.stats.metrics import Registry
 from proxyd.supervisor.resources import Assembly
 from proxyd.supervisor.update_report import UpdateReport
@@ -46,7 +48,9 @@ def test_an_error_is_told_until_it_is_mended_whatever_else_succeeds(tmp_path: Pa
     assert told.error(lds) == ""
 
 
-def test_static_resources_have_statistics_once_their_files_change(tmp_path: Path) -> None:
+def test_static_resources_have_statistics_once_their_files_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     files = PairFiles(tmp_path / "pair", Authority().issue("one"))
     static = with_tls(as_static(listener("still")), tls_certificates=[files.config])
     house, told = House(tmp_path, listener(), listeners=[static]), Told()
@@ -60,8 +64,10 @@ def test_static_resources_have_statistics_once_their_files_change(tmp_path: Path
     assert told.attempts("static_resources.") == [1, 0, 0, 1]
     assert "is not the key of the certificate" in told.error("static_resources.")
     files.crt.write_text(two.chain)
+    caplog.set_level("INFO", "config")
     told.hear(house.round(files.crt))
     assert told.attempts("static_resources.") == [2, 1, 0, 1]
+    assert caplog.messages[-1] == "static: files of static resources updated"
     assert told.error("static_resources.") == ""
 
 
