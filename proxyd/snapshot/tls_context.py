@@ -222,9 +222,8 @@ def set_trust(context: ssl.SSLContext, config: CertificateValidationContext | No
     if config.trusted_ca is not None:
         _load(context, config.trusted_ca, f"{field}.trusted_ca", "certificate")
     else:
-        context.load_default_certs(
-            ssl.Purpose.SERVER_AUTH if _is_client(context) else ssl.Purpose.CLIENT_AUTH
-        )
+        purpose = ssl.Purpose.SERVER_AUTH if _is_client(context) else ssl.Purpose.CLIENT_AUTH
+        native.load_system_roots(context, purpose)
     flags = context.verify_flags | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     if config.crl is not None:
         _load(context, config.crl, f"{field}.crl", "revocation list")

@@ -19,6 +19,7 @@ from proxyd.system._linux_files import serve_control as serve_control
 from proxyd.system._linux_files import standard_streams as standard_streams
 from proxyd.system._linux_files import system_config_path as system_config_path
 from proxyd.system._linux_limits import cpu_count as cpu_count
+from proxyd.system._linux_limits import load_system_roots as load_system_roots
 from proxyd.system._linux_limits import openssl_libraries as openssl_libraries
 from proxyd.system._linux_limits import raise_descriptor_limit as raise_descriptor_limit
 from proxyd.system._linux_limits import tune_malloc as tune_malloc

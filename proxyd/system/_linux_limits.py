@@ -9,6 +9,7 @@ import ctypes
 import math
 import os
 import resource
+import ssl
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -88,6 +89,10 @@ def words(error: OSError) -> str:
 
 def openssl_libraries(module: str) -> tuple[str, str]:
     return module, module  # its own libraries' functions are found through it
+
+
+def load_system_roots(context: ssl.SSLContext, purpose: ssl.Purpose) -> None:
+    context.load_default_certs(purpose)
 
 
 def tune_malloc() -> bool:

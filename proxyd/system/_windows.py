@@ -7,6 +7,7 @@ assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
 from proxyd.system._windows_accept import acceptance as acceptance
+from proxyd.system._windows_certificates import load_system_roots as load_system_roots
 from proxyd.system._windows_control import connect_control as connect_control
 from proxyd.system._windows_control import serve_control as serve_control
 from proxyd.system._windows_files import log_path as log_path

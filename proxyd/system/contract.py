@@ -8,6 +8,7 @@ import asyncio
 import mmap
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
@@ -393,6 +394,9 @@ class System(Protocol):
 
         ``module`` is the file of Python's ``_ssl``.
         """
+
+    def load_system_roots(self, context: ssl.SSLContext, purpose: ssl.Purpose) -> None:
+        """Let a context trust whom this machine trusts for that, and whom OpenSSL's variables name."""
 
     # -- words ----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ def _get(port: int, path: str = "/name", host: str = "x") -> bytes:
 
 
 def _refused(proxyd: Proxyd) -> str:
-    assert proxyd.process.wait(30) == 1
+    assert proxyd.process.wait(90) == 1
     proxyd.end()
     text = "\n".join(proxyd.log)
     assert "Traceback" not in text
