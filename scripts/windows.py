@@ -16,11 +16,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import environment as env
 from forwarder import forwarder_dll
@@ -47,6 +48,7 @@ _WINDOWS: Final = {
     "python_full_version": f"{PYTHON_VERSION}.9",
     "extra": "windows",
 }
+_LAST_WORDS: Final = 2.0  # seconds for what is still in the pipe when a program has ended
 _STAMP: Final = "proxyd-windows.stamp"
 _RECIPE: Final = 1  # of this file; raised when what it makes becomes another
 
@@ -80,19 +82,26 @@ class Windows:
 
     def run(self, arguments: Sequence[str], folder: Path) -> int:
         """Run its Python, whose output comes to ours. Standard streams must be pipes or the null device."""
-        with subprocess.Popen(
+        process = subprocess.Popen(
             ["wine", str(self.python), *arguments],
             cwd=folder,
             env=self.variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-        ) as process:
-            assert process.stdout is not None
-            while chunk := process.stdout.read1():  # type: ignore[attr-defined]  # it is a BufferedReader
-                sys.stdout.buffer.write(chunk)
-                sys.stdout.buffer.flush()
-        return process.returncode
+        )
+        # Not until the pipe's end: under Wine all that it has started hold it too, and may have outlived it.
+        output = threading.Thread(target=_pass_on, args=(process.stdout,), daemon=True)
+        output.start()
+        code = process.wait()
+        output.join(_LAST_WORDS)
+        return code
+
+
+def _pass_on(output: IO[bytes]) -> None:
+    while chunk := output.read1():  # type: ignore[attr-defined]  # it is a BufferedReader
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 def main(arguments: list[str]) -> int:

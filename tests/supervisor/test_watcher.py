@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from proxyd.config.look import Look, look
 from proxyd.supervisor.watcher import SETTLED, Changes, FileWatcher
@@ -123,19 +126,35 @@ def test_looks_go_through_links(tmp_path: Path) -> None:
     assert before.identity != after.identity
 
 
-def test_the_watcher_tells_on_the_loop(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("a")
+def move_file(folder: Path) -> None:
+    os.replace(folder / "new" / "f", folder / "used" / "f")
+
+
+def swap_folders(folder: Path) -> None:
+    os.replace(folder / "used", folder / "old")
+    os.replace(folder / "new", folder / "used")
+
+
+def move_beside(folder: Path) -> None:
+    os.replace(folder / "new" / "f", folder / "used" / "other")
+    os.replace(folder / "used" / "other", folder / "used" / "f")
+
+
+@pytest.mark.parametrize("replace", [move_file, swap_folders, move_beside])
+def test_the_watcher_tells_on_the_loop(tmp_path: Path, replace: Callable[[Path], None]) -> None:
+    """Wherever the new one comes from (envoyproxy/envoy#30016: from elsewhere it was not seen on Windows)."""
+    for name in ("used", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text("same")
+    os.utime(tmp_path / "new" / "f", (0, 0))
+    file = tmp_path / "used" / "f"
 
     async def watch() -> set[str]:
         told: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
         watcher = FileWatcher(asyncio.get_running_loop(), told.set_result, in_place=True)
         try:
             watcher.watch([str(file)], {})
-            other = tmp_path / "other"
-            other.write_text("b")
-            os.utime(other, (0, 0))
-            os.replace(other, file)
+            replace(tmp_path)
             return await asyncio.wait_for(told, 10)
         finally:
             watcher.close()
