@@ -32,7 +32,7 @@ def test_proxyd_shows_what_the_talk_showed() -> None:
 
 # A story whose world has changed: the page of the dog has another picture, somebody listens too early.
 _OTHERWISE = {
-    "front": "from proxyd.demo import front as f; f.APPLICATIONS[8001] = f.DOG._replace(picture='cat.svg')",
+    "front": "from proxyd.demo.front import APPLICATIONS as a; a[8001] = a[8001]._replace(picture='cat.svg')",
     "edge": "from proxyd.demo import edge; edge.is_listening = lambda port: True",
 }
 _WRONG = {

@@ -13,7 +13,7 @@ from tests.e2e.conftest import Proxyd, StartProxyd
 from tests.e2e.origin import Origin
 from tests.e2e.resource_files import ResourceFile, bootstrap, cluster, listener, response, source
 from tests.e2e.test_updates import numbers
-from tests.net.certificates import Authority, Pair
+from tests.net.certificates import DAY, NOW, Authority, Pair
 from tests.net.tls_house import client
 
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
@@ -87,11 +87,15 @@ def write(directory: Path, pair: Pair) -> None:
     move(directory, "key", pair.key)
 
 
+LIVES = {"one": 30, "two": 30, "three": 4}  # days
+FIRST = "server.days_until_first_cert_expiring"
+
+
 def test_certificates_rotate_under_connections_that_stay(
     start: StartProxyd, origin: Origin, tmp_path: Path
 ) -> None:
     authority = Authority()
-    pairs = {name: authority.issue(name) for name in ("one", "two", "three")}
+    pairs = {name: authority.issue(name, ends=NOW + days * DAY) for name, days in LIVES.items()}
     secrets, own = tmp_path / "secrets", tmp_path / "own"
     write(secrets, pairs["one"])
     write(own, pairs["one"])
@@ -130,6 +134,10 @@ def test_certificates_rotate_under_connections_that_stay(
     move(own, "crt", pairs["three"].chain)
     proxyd.wait_for_log("files of static resources")
     assert served(ports["static"]) == "three"
+    proxyd.until(lambda: proxyd.counter(FIRST) == 3, "the first certificate expires sooner")
+    used = json.loads(proxyd.admin("/certs")[1])["certificates"]
+    shown = {entry["path"]: entry["days_until_expiration"] for each in used for entry in each["cert_chain"]}
+    assert shown == {str(secrets / "crt"): "29", str(own / "crt"): "3"}
 
     # Another secret in the file; the connection made with the first one has noticed nothing.
     write(tmp_path / "more", pairs["three"])

@@ -33,7 +33,17 @@ def test_the_first_demonstration_is_played_to_its_end() -> None:
     with _script("--auto") as process:
         output = process.communicate(timeout=55)[0]
     assert process.returncode == 0, output
-    assert "== 6. And back" in output
+    # Who refuses whom, with the reason and what counts it: first the front, then the dog's sidecar.
+    *_, front, back, sidecar, end = output.split("\n== ")
+    assert front.startswith("3. An invalid certificate\n")
+    assert "CERTIFICATE_VERIFY_FAILED" in front
+    assert "statistics count it: cluster.dog.ssl.fail_verify_error is" in front
+    assert sidecar.startswith("5. A client certificate for foo\n")
+    assert "ALERT_CERTIFICATE_UNKNOWN" in sidecar
+    assert "the dog's sidecar's statistics count it: ssl.fail_verify_san is" in sidecar
+    for heading, step in (("4. And back\n", back), ("6. And back\n", end)):
+        assert step.startswith(heading)
+        assert "ok  the dog answers again, and 20 requests in a row do not fail" in step
     assert output.endswith("stopped, nothing is left running\n")
 
 
