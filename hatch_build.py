@@ -22,6 +22,7 @@ DATA_PLANE = (
     "proxyd/filters",
     "proxyd/snapshot",
     "proxyd/net",
+    "proxyd/stats/grpc_scopes.py",
     "proxyd/stats/histogram.py",
     "proxyd/stats/metrics.py",
     "proxyd/stats/scopes.py",

@@ -95,6 +95,10 @@ UPSTREAM_OVERFLOW: Final = Failure(503, _RESET + b"overflow", UO, _BEFORE + "ove
 UPSTREAM_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "response_timeout")
 UPSTREAM_TRY_TIMEOUT: Final = Failure(504, b"upstream request timeout", UT, "upstream_per_try_timeout")
 
+# What a filter held back to see all of it
+REQUEST_TOO_LARGE: Final = Failure(413, b"Payload Too Large", 0, "request_payload_too_large")
+RESPONSE_TOO_LARGE: Final = Failure(500, b"Internal Server Error", 0, "response_payload_too_large")
+
 # The downstream's side
 BAD_REQUEST: Final = Failure(400, b"Bad Request", DPE, "http1.codec_error", True)
 LENGTH_AND_CHUNKED: Final = Failure(

@@ -8,6 +8,8 @@ _UNKNOWN: Final = 2
 _STATUS: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 _CONTENT_TYPE: Final = b"application/grpc"
 
+_PREFIX: Final = 5  # bytes in front of each message
+
 GRPC_TIMEOUT: Final = b"grpc-timeout"
 _BLANKS: Final = b" \t\n\v\f\r"
 _MOST: Final = 99_999_999
@@ -71,3 +73,44 @@ def grpc_timeout_text(milliseconds: int) -> bytes:
 def grpc_status_of(status: int) -> int:
     """The gRPC status that stands for an HTTP status."""
     return _STATUS.get(status, _UNKNOWN)
+
+
+def is_grpc_response(status: int, headers: Headers, end_stream: bool) -> bool:
+    """Whether a response is gRPC's: one without a body by its ``grpc-status``, any other by its type."""
+    if end_stream:
+        return headers.get(b"grpc-status") is not None
+    return status == 200 and is_grpc(headers)
+
+
+class MessageCounter:
+    """Counts the messages that begin in a body: each is a byte of flags, four of its length, and so many."""
+
+    __slots__ = ("_head", "_skip")
+
+    def __init__(self) -> None:
+        self._head: bytes = b""  # of a message, not complete
+        self._skip: int = 0  # bytes of a message's rest
+
+    def feed(self, data: bytes) -> int:
+        """How many begin in the next piece."""
+        count = 0
+        place = 0
+        end = len(data)
+        if self._head:
+            count -= 1  # it has been counted
+            data = self._head + data
+            end = len(data)
+            self._head = b""
+        while place < end:
+            if self._skip:
+                step = min(self._skip, end - place)
+                self._skip -= step
+                place += step
+                continue
+            count += 1
+            if end - place < _PREFIX:
+                self._head = data[place:]
+                break
+            self._skip = int.from_bytes(data[place + 1 : place + _PREFIX], "big")
+            place += _PREFIX
+        return count

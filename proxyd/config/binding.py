@@ -210,9 +210,9 @@ class _Binder:
         if struct is None:
             self.reader.refuse(place, f"{TYPE_KEY} is required")
         if struct not in field.choices:
-            fitting = ", ".join(choice.__name__ for choice in field.choices)
+            fitting = ", ".join(map(_called, field.choices))
             self.reader.refuse(
-                place, f"{struct.__name__} cannot stand here (expected: {fitting})", unreadable=False
+                place, f"{_called(struct)} cannot stand here (expected: {fitting})", unreadable=False
             )
         return self.message(schema_of(struct), node)
 
@@ -263,6 +263,12 @@ def _name_in(node: Node) -> str:
         return node.text if isinstance(node, Scalar) else ""
     names = (child.text for key, child in node.entries if key.text == "name" and isinstance(child, Scalar))
     return next(names, "")
+
+
+def _called(struct: type[Message]) -> str:
+    """A message's name, with what it belongs to where it says too little."""
+    name = struct.__name__
+    return ".".join(struct.proto.split(".")[-3:]) if name.endswith("Config") else name
 
 
 def _duplicate(key: Scalar, first: Scalar) -> str:

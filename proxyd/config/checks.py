@@ -16,7 +16,9 @@ from proxyd.config.core import PIPE, Address, CidrRange
 from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.discovery import ConfigSource, PathConfigSource, WatchedDirectory
 from proxyd.config.finding import Finding, messages
+from proxyd.config.grpc_filters import FilterConfig as GrpcStats
 from proxyd.config.http_connection_manager import HttpConnectionManager
+from proxyd.config.http_filters import ROUTER, HttpFilter, Router
 from proxyd.config.listener import Listener
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
@@ -185,10 +187,7 @@ def _tcp_proxy(path: str, proxy: TcpProxy) -> Iterator[Finding]:
 
 
 def _manager(path: str, manager: HttpConnectionManager, clusters: Names, later: bool) -> Iterator[Finding]:
-    if not manager.http_filters:
-        yield Finding(f"{path}.http_filters", "the last filter has to be envoy.filters.http.router")
-    for index in range(len(manager.http_filters) - 1):
-        yield Finding(f"{path}.http_filters[{index}]", "envoy.filters.http.router has to be the last filter")
+    yield from _http_filters(f"{path}.http_filters", manager.http_filters)
     common = manager.common_http_protocol_options
     if common is not None and common.max_response_headers_kb is not None:
         yield Finding(
@@ -205,6 +204,19 @@ def _manager(path: str, manager: HttpConnectionManager, clusters: Names, later: 
     yield from _access_logs(f"{path}.access_log", manager.access_log)
     if manager.route_config is not None:
         yield from check_routes(f"{path}.route_config", manager.route_config, clusters, later)
+
+
+def _http_filters(path: str, filters: tuple[HttpFilter, ...]) -> Iterator[Finding]:
+    if not filters or not isinstance(filters[-1].typed_config, Router):
+        yield Finding(path, f"the last filter has to be {ROUTER}")
+    elif filters[-1].disabled:
+        yield Finding(f"{path}[{len(filters) - 1}].disabled", "the last filter cannot be disabled")
+    for index, each in enumerate(filters[:-1]):
+        if isinstance(each.typed_config, Router):
+            yield Finding(f"{path}[{index}]", f"{ROUTER} has to be the last filter")
+        elif isinstance(each.typed_config, GrpcStats) and each.typed_config.emit_filter_state:
+            place = f"{path}[{index}].typed_config.emit_filter_state"
+            yield Finding(place, f"true is {NOT_SUPPORTED}")
 
 
 def _access_logs(path: str, logs: tuple[AccessLog, ...]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The network filter that speaks HTTP, and the HTTP filters inside it."""
+"""The network filter that speaks HTTP."""
 
 import enum
 from typing import Annotated, ClassVar
@@ -14,30 +14,10 @@ from proxyd.config.core import (
     SchemeHeaderTransformation,
 )
 from proxyd.config.discovery import Rds
+from proxyd.config.http_filters import HttpFilter
 from proxyd.config.local_reply import LocalReplyConfig
 from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty, Oneof, Seconds, UInt32
 from proxyd.config.route import RouteConfiguration
-
-
-class Router(
-    Message,
-    frozen=True,
-    kw_only=True,
-    tag_field="@type",
-    tag="type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-):
-    """The last HTTP filter: it carries the request to the cluster."""
-
-    proto: ClassVar[str] = "envoy.extensions.filters.http.router.v3.Router"
-
-
-class HttpFilter(Message, frozen=True, kw_only=True):
-    """One filter of the chain."""
-
-    proto: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
-
-    name: NonEmpty
-    typed_config: Router
 
 
 class CodecType(enum.IntEnum):

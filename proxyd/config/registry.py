@@ -5,7 +5,9 @@ from typing import Final
 from proxyd.config.access_log import FileAccessLog, StderrAccessLog, StdoutAccessLog
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, HttpProtocolOptions
 from proxyd.config.direct_response import Config as DirectResponse
-from proxyd.config.http_connection_manager import HttpConnectionManager, Router
+from proxyd.config.grpc_filters import FilterConfig as GrpcStats
+from proxyd.config.http_connection_manager import HttpConnectionManager
+from proxyd.config.http_filters import FilterConfig, Router
 from proxyd.config.listener_filters import HttpInspector, ProxyProtocol, TlsInspector
 from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
 from proxyd.config.message import Message
@@ -20,6 +22,7 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.access_loggers.file": FileAccessLog,
     "envoy.access_loggers.stderr": StderrAccessLog,
     "envoy.access_loggers.stdout": StdoutAccessLog,
+    "envoy.filters.http.grpc_stats": GrpcStats,
     "envoy.filters.http.router": Router,
     "envoy.filters.listener.http_inspector": HttpInspector,
     "envoy.filters.listener.proxy_protocol": ProxyProtocol,
@@ -40,8 +43,8 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     HTTP_OPTIONS_KEY: HttpProtocolOptions,
 }
 
-# The name that these share does not say which of them is meant.
-_UNNAMED: Final[tuple[type[Message], ...]] = (DownstreamTlsContext, UpstreamTlsContext)
+# A name that several share does not say which of them is meant, nor does a filter's name in a route.
+_UNNAMED: Final[tuple[type[Message], ...]] = (DownstreamTlsContext, FilterConfig, UpstreamTlsContext)
 
 _BY_PROTO: Final = {struct.proto: struct for struct in (*_BY_NAME.values(), *_UNNAMED)}
 

@@ -16,6 +16,7 @@ from proxyd.config.core import (
     RuntimeFractionalPercent,
     StringMatcher,
 )
+from proxyd.config.http_filters import TypedPerFilterConfig
 from proxyd.config.message import (
     UINT32,
     HeaderName,
@@ -127,6 +128,7 @@ class ClusterWeight(Message, frozen=True, kw_only=True):
     request_headers_to_remove: HeadersToRemove = ()
     response_headers_to_add: HeadersToAdd = ()
     response_headers_to_remove: HeadersToRemove = ()
+    typed_per_filter_config: TypedPerFilterConfig = {}
     host_rewrite_literal: Annotated[HeaderText | None, _WEIGHT_HOST_REWRITE] = None
 
 
@@ -262,6 +264,7 @@ class Route(Message, frozen=True, kw_only=True):
     request_headers_to_remove: HeadersToRemove = ()
     response_headers_to_add: HeadersToAdd = ()
     response_headers_to_remove: HeadersToRemove = ()
+    typed_per_filter_config: TypedPerFilterConfig = {}
 
 
 class TlsRequirementType(enum.IntEnum):
@@ -291,6 +294,7 @@ class VirtualHost(Message, frozen=True, kw_only=True):
     request_headers_to_remove: HeadersToRemove = ()
     response_headers_to_add: HeadersToAdd = ()
     response_headers_to_remove: HeadersToRemove = ()
+    typed_per_filter_config: TypedPerFilterConfig = {}
 
 
 class RouteConfiguration(Message, frozen=True, kw_only=True):
@@ -308,6 +312,7 @@ class RouteConfiguration(Message, frozen=True, kw_only=True):
     request_headers_to_remove: HeadersToRemove = ()
     response_headers_to_add: HeadersToAdd = ()
     response_headers_to_remove: HeadersToRemove = ()
+    typed_per_filter_config: TypedPerFilterConfig = {}
     most_specific_header_mutations_wins: bool = False
     validate_clusters: bool | None = None
     max_direct_response_body_size_bytes: UInt32 | None = None

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from proxyd.config.core import DataSource, HeaderValueOption
 from proxyd.config.finding import Finding
+from proxyd.config.http_filters import ROUTER
 from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
 from proxyd.config.route import (
     ClusterWeight,
@@ -45,6 +46,7 @@ def check_routes(
     ``later``: others will come, too late for a table that is checked now.
     """
     yield from _headers(path, config)
+    yield from _filters(path, config)
     known = _Known(clusters, later) if config.validate_clusters is not False else None
     size = config.max_direct_response_body_size_bytes
     first: dict[str, str] = {}
@@ -57,9 +59,11 @@ def check_routes(
             elif domain and first.setdefault(domain.lower(), place) != place:
                 yield Finding(place, f"duplicate domain {quote(domain)}: {first[domain.lower()]} has it")
         yield from _headers(within, host)
+        yield from _filters(within, host)
         for number, route in enumerate(host.routes):
             place = f"{within}.routes[{number}]"
             yield from _headers(place, route)
+            yield from _filters(place, route)
             if route.route is not None:
                 yield from _action(f"{place}.route", route.route, known)
             if route.direct_response is not None and route.direct_response.body is not None:
@@ -86,6 +90,7 @@ def _weights(path: str, weighted: WeightedCluster, clusters: _Known | None) -> I
     for index, cluster in enumerate(weighted.clusters):
         place = f"{path}.clusters[{index}]"
         yield from _headers(place, cluster)
+        yield from _filters(place, cluster)
         yield from _cluster(f"{place}.name", cluster.name, clusters)
         if bool(cluster.name) == bool(cluster.cluster_header):
             yield Finding(place, "exactly one of name and cluster_header must be set")
@@ -114,6 +119,18 @@ def _cluster(path: str, name: str, known: _Known | None) -> Iterator[Finding]:
 def _body(path: str, body: DataSource, limit: int) -> Iterator[Finding]:
     if (size := len(body.contents)) > limit:
         yield Finding(path, f"the body is {size} bytes long: at most {limit} are possible")
+
+
+def _filters(path: str, level: _Level) -> Iterator[Finding]:
+    for name, each in level.typed_per_filter_config.items():
+        place = f"{path}.typed_per_filter_config[{quote(name)}]"
+        if each.disabled:
+            if name == ROUTER:
+                yield Finding(f"{place}.disabled", "the router cannot be disabled")
+        elif each.config is None:
+            yield Finding(f"{place}.config", "is required unless the filter is disabled")
+        if each.config:  # Envoy says so of all filters that proxyd has
+            yield Finding(f"{place}.config", "the filter has no configuration for routes: {} can stand here")
 
 
 def _headers(path: str, level: _Level) -> Iterator[Finding]:

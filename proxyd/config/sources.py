@@ -19,7 +19,8 @@ from proxyd.config.cluster import (
 )
 from proxyd.config.core import Address, SocketAddress
 from proxyd.config.data_source import UnreadableError, read_file
-from proxyd.config.http_connection_manager import HttpConnectionManager, HttpFilter, Router
+from proxyd.config.http_connection_manager import HttpConnectionManager
+from proxyd.config.http_filters import HttpFilter, Router
 from proxyd.config.listener import Filter, FilterChain, Listener
 from proxyd.config.mistakes import ConfigErrors, Mistake, quote
 from proxyd.config.route import Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost

@@ -136,16 +136,16 @@ class ConnectionManager:
             items.append((b"via", self.config.via))
         return items
 
-    def complete_local_headers(self, headers: Headers, body: bytes, grpc: bool) -> Headers:
-        """The same for a response whose route has put ``headers`` there or taken them away."""
-        if body:
-            headers.set(b"content-length", b"%d" % len(body))
-            if headers.get(b"content-type") is None:
-                headers.add(b"content-type", b"text/plain")
-        elif not grpc:  # as in Envoy, nothing has no type
-            headers.remove(b"content-length")
-            headers.remove(b"content-type")
-        return self.prepare_response(headers, AS_IT_IS)
+
+def describe_body(headers: Headers, body: bytes, grpc: bool) -> None:
+    """Say of a response of this proxy's own, whose route has put ``headers`` there, what its body is."""
+    if body:
+        headers.set(b"content-length", b"%d" % len(body))
+        if headers.get(b"content-type") is None:
+            headers.add(b"content-type", b"text/plain")
+    elif not grpc:  # as in Envoy, nothing has no type
+        headers.remove(b"content-length")
+        headers.remove(b"content-type")
 
 
 def set_service_time(headers: Headers, service_time_ms: int) -> None:

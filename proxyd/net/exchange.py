@@ -45,7 +45,7 @@ from proxyd.errors import (
 )
 from proxyd.filters.stream_info import WireBytes
 from proxyd.net.cluster import Cluster, Host
-from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, set_service_time
+from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, describe_body, set_service_time
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
 from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
@@ -54,18 +54,18 @@ from proxyd.snapshot.normalization import REDIRECTED, REFUSED
 from proxyd.snapshot.route import CONNECT_PATH, REDIRECT, ROUTE, Route
 
 # How far an exchange has come.
-_NEW: Final = 0
-_WAITING: Final = 1  # for a connection to the host
-_SENT: Final = 2  # the head is with the host
-_STREAMING: Final = 3  # the response's head is with the client
-_DONE: Final = 4
+NEW: Final = 0
+WAITING: Final = 1  # for a connection to the host
+SENT: Final = 2  # the head is with the host
+STREAMING: Final = 3  # the response's head is with the client
+DONE: Final = 4
 
 # Whether this is to be a tunnel.
-_NO_TUNNEL: Final = 0
-_ASKED: Final = 1  # the host has not said yet
-_OPEN: Final = 2
-_CLIENT_CLOSED: Final = 3  # of an open one: who has closed its half first
-_HOST_CLOSED: Final = 4
+NO_TUNNEL: Final = 0
+ASKED: Final = 1  # the host has not said yet
+OPEN: Final = 2
+CLIENT_CLOSED: Final = 3  # of an open one: who has closed its half first
+HOST_CLOSED: Final = 4
 
 _TERMINATED: Final = "upstream_reset_after_response_started{connection_termination}"
 _FORWARDED_INTERIM: Final = frozenset((100, 102, 103))
@@ -85,19 +85,18 @@ class Exchange(Stream):
     """One request and its response through the proxy."""
 
     __slots__ = (
-        "_blocked", "_body", "_buffered", "_buffered_bytes", "_cluster", "_downstream", "_framed",
-        "_grpc_status", "_grpc_timeout", "_host", "_idle_timeout", "_interim_sent", "_last_activity",
-        "_manager", "_max_duration",
-        "_request_done", "_request_head", "_response_deadline", "_response_head", "_retried",
-        "_reused", "_route", "_state", "_tells_request_id", "_timeout", "_try_timeout", "_tunnel",
-        "_upstream",
+        "_blocked", "_body", "_buffered", "_buffered_bytes", "_cluster", "_downstream",
+        "_filters_response", "_framed", "_grpc_status", "_grpc_timeout", "_host", "_idle_timeout",
+        "_interim_sent", "_last_activity", "_manager", "_max_duration", "_request_done",
+        "_request_head", "_response_deadline", "_response_head", "_retried", "_reused", "_route",
+        "_state", "_tells_request_id", "_timeout", "_try_timeout", "_tunnel", "_upstream",
     )  # fmt: skip
 
     def __init__(self, manager: ConnectionManager, downstream: DownstreamStream) -> None:
         super().__init__(NO_HEADERS)
         self._manager: Final = manager
         self._downstream: Final = downstream
-        self._state: int = _NEW
+        self._state: int = NEW
         self._route: Route | None = None
         self._cluster: Cluster | None = None
         self._host: Host | None = None
@@ -110,7 +109,8 @@ class Exchange(Stream):
         self._request_done: bool = False
         self._request_head: RequestHead | None = None
         self._response_head: ResponseHead | None = None
-        self._tunnel: int = _NO_TUNNEL
+        self._filters_response: bool = False  # what there is of it goes to filters first
+        self._tunnel: int = NO_TUNNEL
         self._framed: int = 0  # bytes of a body before what is for the tunnel
         self._interim_sent: bool = False
         self._blocked: bool = False  # the client does not take the response as fast as it comes
@@ -258,7 +258,7 @@ class Exchange(Stream):
         if allowed:
             config.stats.downstream_cx_upgrades_total.value += 1
             config.stats.downstream_cx_upgrades_active.value += 1
-            self._tunnel = _ASKED
+            self._tunnel = ASKED
             self._framed = parse_length(self.request_headers.get(b"content-length") or b"0")
         self._choose_route(route, now)
 
@@ -283,7 +283,7 @@ class Exchange(Stream):
                 self._set_chosen_timeouts(route, now)
             else:
                 timeout = self._timeout = route.timeout
-                if timeout > 0.0 and (self._request_done or self._tunnel == _ASKED):
+                if timeout > 0.0 and (self._request_done or self._tunnel == ASKED):
                     self._response_deadline = now + timeout
                 # Not what passes first, but the earliest that anything can: there is hardly ever one to arm.
                 least = manager.config.least_timeout
@@ -325,7 +325,7 @@ class Exchange(Stream):
             self._timeout = route.timeout
         if self._try_timeout >= self._timeout > 0.0:
             self._try_timeout = 0.0
-        if self._request_done or self._tunnel == _ASKED:
+        if self._request_done or self._tunnel == ASKED:
             self._await_response(now)
         self._arm()
 
@@ -373,7 +373,7 @@ class Exchange(Stream):
         self._host = host
         self.upstream_host = host.address
         self.attempt_count += 1
-        self._state = _WAITING
+        self._state = WAITING
         connection = host.pool.lease(self, fresh)
         if connection is not None:
             self.on_upstream_ready(connection, True, now)
@@ -397,7 +397,7 @@ class Exchange(Stream):
                 self.authority = host.hostname.encode()
             else:
                 route.rewrite_authority(self, host.hostname.encode())
-        self._state = _SENT
+        self._state = SENT
         self.upstream_first_tx = now
         if self.wire is not None:
             upstream.count_bytes(self.wire)
@@ -405,7 +405,7 @@ class Exchange(Stream):
             self.upstream_local_address = upstream.local_address()
             self.upstream_tls = upstream.tls_info()
         path = self.path
-        if self._tunnel != _NO_TUNNEL:
+        if self._tunnel != NO_TUNNEL:
             upstream.ask_tunnel()
             if self.method == b"CONNECT":
                 path = self.authority
@@ -427,7 +427,7 @@ class Exchange(Stream):
         buffered, self._buffered = self._buffered, []
         self._buffered_bytes = 0
         for data in buffered:
-            if self._tunnel == _ASKED:
+            if self._tunnel == ASKED:
                 self._forward_framed(data, upstream)
             else:
                 upstream.send_data(data)
@@ -437,9 +437,9 @@ class Exchange(Stream):
         self._last_activity = now
         upstream = self._upstream
         if upstream is None:
-            if self._state == _WAITING:
+            if self._state == WAITING:
                 self._buffer(data)
-        elif self._tunnel == _ASKED:
+        elif self._tunnel == ASKED:
             self._forward_framed(data, upstream)
         else:
             upstream.send_data(data)
@@ -472,13 +472,13 @@ class Exchange(Stream):
             upstream.end()
 
     def on_request_end(self, now: float) -> None:
-        if self._tunnel != _NO_TUNNEL:
-            self._close_half(_CLIENT_CLOSED, now)
+        if self._tunnel != NO_TUNNEL:
+            self._close_half(CLIENT_CLOSED, now)
             return
         self._request_done = True
         self.request_end = now
         self._last_activity = now
-        if self._state < _STREAMING and self._route is not None:
+        if self._state < STREAMING and self._route is not None:
             self._await_response(now)
             self._arm()
         upstream = self._upstream
@@ -512,7 +512,7 @@ class Exchange(Stream):
         self._response_head = head
         self.response_start = now
         self._last_activity = now
-        self._state = _STREAMING
+        self._state = STREAMING
         self.response_code = head.status
         self.response_code_details = "via_upstream"
         cluster = self._cluster
@@ -529,6 +529,9 @@ class Exchange(Stream):
         headers = head.headers
         service_time = int((now - self.request_end) * 1000.0) if self._request_done else -1
         route = self._route
+        if self._filters_response:
+            self._filter_response(head, service_time)
+            return
         if route is not None and route.response_mutations:
             set_service_time(headers, service_time)
             service_time = AS_IT_IS
@@ -537,7 +540,7 @@ class Exchange(Stream):
         self.response_headers = self._manager.prepare_response(headers, service_time)
         if self._tells_request_id and self.request_id:
             self.response_headers.set(b"x-request-id", self.request_id)
-        if self._tunnel == _NO_TUNNEL:
+        if self._tunnel == NO_TUNNEL:
             self._downstream.send_head(head.status, self.response_headers, head.body)
         elif head.body == TUNNEL:
             self._open_tunnel(head)
@@ -546,10 +549,17 @@ class Exchange(Stream):
         else:
             self._downstream.send_head(head.status, self.response_headers, head.body)
 
-    # -- 7 tunnel
+    # -- 7 filters, tunnel
+
+    def _filter_response(self, head: ResponseHead, service_time: int) -> None:
+        """Where there are filters, what follows is theirs, and so are what comes behind and the end."""
+        raise NotImplementedError
+
+    def _filter_response_end(self, now: float) -> None:
+        raise NotImplementedError
 
     def _open_tunnel(self, head: ResponseHead) -> None:
-        self._tunnel = _OPEN
+        self._tunnel = OPEN
         self._request_done = True  # as a request; nothing waits for its end any more
         self._response_deadline = NEVER
         self._downstream.send_head(head.status, self.response_headers, TUNNEL)
@@ -565,7 +575,7 @@ class Exchange(Stream):
     def _answer_handshake(self, status: int, now: float) -> None:
         """As in Envoy, a response that is neither a switch to WebSocket nor an error loses its body."""
         self._drop_upstream()
-        self._state = _DONE
+        self._state = DONE
         self._buffered.clear()
         self.response_code_details = "websocket_handshake_unsuccessful"
         self.response_headers.remove(b"content-length")
@@ -574,7 +584,7 @@ class Exchange(Stream):
         self._downstream.end()
 
     def on_tunnel_closing(self, now: float) -> None:
-        self._close_half(_HOST_CLOSED, now)
+        self._close_half(HOST_CLOSED, now)
 
     def _close_half(self, who: int, now: float) -> None:
         """One side sends nothing more, and the other is told.
@@ -583,11 +593,11 @@ class Exchange(Stream):
         first.
         """
         upstream = self._upstream
-        if self._state == _DONE or upstream is None:
+        if self._state == DONE or upstream is None:
             return
-        if self._tunnel == _OPEN:
+        if self._tunnel == OPEN:
             self._tunnel = who
-            if who == _CLIENT_CLOSED:
+            if who == CLIENT_CLOSED:
                 self.response_flags |= DC
                 self.response_code_details = "downstream_remote_disconnect"
                 upstream.end()
@@ -597,10 +607,10 @@ class Exchange(Stream):
                 self._downstream.half_close()
         elif self._tunnel != who:
             self._drop_upstream()
-            self._state = _DONE
+            self._state = DONE
             stats = self._manager.config.stats
             stats.downstream_rq_rx_reset.value += 1
-            if self._tunnel == _HOST_CLOSED:
+            if self._tunnel == HOST_CLOSED:
                 stats.downstream_rq_tx_reset.value += 1
             self._account(now)
             self._downstream.end()
@@ -613,7 +623,7 @@ class Exchange(Stream):
         self._downstream.send_data(data)
 
     def on_response_flush(self) -> None:
-        if self._state == _STREAMING:
+        if self._state == STREAMING:
             self._downstream.flush()
 
     def on_response_end(self, now: float) -> None:
@@ -621,13 +631,16 @@ class Exchange(Stream):
         if head is not None:
             self.response_trailers = head.trailers
         self._upstream = None
-        self._state = _DONE
         cluster = self._cluster
         if cluster is not None and self.upstream_first_tx > 0.0:
             # As in Envoy, from the end of the request to the end of the response.
             begin = self.request_end if self.request_end > 0.0 else self.upstream_first_tx
             cluster.stats.upstream_rq_time.record(int((now - begin) * 1e6))
         self.response_end = now
+        if self._filters_response:
+            self._filter_response_end(now)
+            return
+        self._state = DONE
         # Before the end, behind which a pipelined request may begin at once.
         self._account(now)
         if self.response_trailers is not None:
@@ -658,11 +671,11 @@ class Exchange(Stream):
     def on_upstream_failure(self, failure: Failure, reason: str, now: float) -> None:
         upstream = self._upstream
         self._upstream = None
-        if self._state == _DONE:
+        if self._state == DONE:
             return
         cluster = self._cluster
         assert cluster is not None
-        if self._state == _STREAMING:
+        if self._state == STREAMING:
             self.response_flags |= failure.flags
             self.response_code_details = failure.details.replace("before", "after", 1)
             self._break_off(now)
@@ -679,7 +692,7 @@ class Exchange(Stream):
         An intended difference: Envoy answers 503 here. Only what is safe to send twice is (RFC 9110, 9.2.2),
         or what the host has said that it has not looked at (RFC 9113 section 8.7).
         """
-        if self._retried or self._body != NO_BODY or self._tunnel != _NO_TUNNEL:
+        if self._retried or self._body != NO_BODY or self._tunnel != NO_TUNNEL:
             return False
         if failure is UPSTREAM_REFUSED:
             return True
@@ -708,7 +721,7 @@ class Exchange(Stream):
 
     def _begin_without_head(self, now: float) -> None:
         """Know the least of a request whose head never came or cannot be read."""
-        if self._state == _NEW and not self.start:
+        if self._state == NEW and not self.start:
             self.start = now
             self.start_time = time.time()
             self.connection = self._downstream.connection_info()
@@ -716,16 +729,16 @@ class Exchange(Stream):
             self.downstream_remote_address = self.connection.remote_address
 
     def on_downstream_reset(self, failure: Failure, now: float) -> None:
-        if self._state == _DONE:
+        if self._state == DONE:
             return
         self._begin_without_head(now)
         self._manager.config.stats.downstream_rq_rx_reset.value += 1
         self.response_flags |= failure.flags
         self.response_code_details = failure.details
-        if self._state < _STREAMING:
+        if self._state < STREAMING:
             self.response_code = 0
         self._drop_upstream()
-        self._state = _DONE
+        self._state = DONE
         self._account(now)
 
     def on_bug(self) -> None:
@@ -737,13 +750,13 @@ class Exchange(Stream):
         self._upstream = None
         if upstream is not None:
             upstream.reset()
-        elif self._state == _WAITING and self._host is not None:
+        elif self._state == WAITING and self._host is not None:
             self._host.pool.cancel(self)
 
     def _break_off(self, now: float) -> None:
         """The response has begun and cannot be completed: the client must see that."""
         self._drop_upstream()
-        self._state = _DONE
+        self._state = DONE
         stats = self._manager.config.stats
         stats.downstream_rq_rx_reset.value += 1
         stats.downstream_rq_tx_reset.value += 1
@@ -753,7 +766,7 @@ class Exchange(Stream):
 
     def _fail_upstream(self, failure: Failure, now: float) -> None:
         """Answer for the host: what it did or did not do is counted against the cluster, and against it."""
-        if self._cluster is not None and self._state < _STREAMING:
+        if self._cluster is not None and self._state < STREAMING:
             self._cluster.stats.code(failure.status)
             if self._host is not None:
                 self._host.stats.rq_error.value += 1
@@ -768,7 +781,7 @@ class Exchange(Stream):
         self.response_code_details = details
         if failure.close and (failure.status != 400 or self._manager.config.closes_on_bad_request):
             self._downstream.close_after()
-        if self._state == _STREAMING:
+        if self._has_begun(failure):
             self._break_off(now)
             return
         extra: list[tuple[bytes, bytes]] = []
@@ -777,19 +790,24 @@ class Exchange(Stream):
         self._grpc_status = failure.grpc_status
         self._reply(failure.status, failure.body, extra, now)
 
+    def _has_begun(self, failure: Failure) -> bool:
+        """Whether the client has too much of a response to be told of a failure."""
+        return self._state == STREAMING
+
     def _reply(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]], now: float) -> None:
         """Answer in the host's place."""
         self._drop_upstream()
-        self._state = _DONE
+        self._state = DONE
         self._buffered.clear()
         self.local_reply_body = body
         if status == 400 and self._manager.config.closes_on_bad_request:
             self._downstream.close_after()
         route = self._route
         rules = self._manager.config.local_reply
-        grpc = is_grpc(self.request_headers)
+        grpc = self._asks_grpc()
         if grpc or rules is not None or (route is not None and route.response_mutations):
             body = self._shape_reply(status, body, extra, grpc)
+            self.response_headers = self._manager.prepare_response(self.response_headers, AS_IT_IS)
         else:
             if body and status in BODYLESS_STATUSES:
                 body = b""
@@ -804,6 +822,10 @@ class Exchange(Stream):
             downstream.send_data(body)
         self._account(now)
         downstream.end()
+
+    def _asks_grpc(self) -> bool:
+        """Whether a reply of this proxy's own is to be gRPC's."""
+        return is_grpc(self.request_headers)
 
     def _shape_reply(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]], grpc: bool) -> bytes:
         """The body of a reply that the route, the manager or gRPC gives another shape; sets its headers."""
@@ -822,10 +844,14 @@ class Exchange(Stream):
             body = b""
         elif self.response_code in BODYLESS_STATUSES:
             body = b""
-        self.response_headers = self._manager.complete_local_headers(self.response_headers, body, grpc)
+        describe_body(self.response_headers, body, grpc)
         return body
 
     # -- deadlines
+
+    def _receives(self) -> bool:
+        """Whether something is still to come of the request."""
+        return not self._request_done
 
     def _arm(self) -> None:
         config = self._manager.config
@@ -834,29 +860,25 @@ class Exchange(Stream):
             deadline = self._last_activity + self._idle_timeout
         if self._max_duration > 0.0 and self.start + self._max_duration < deadline:
             deadline = self.start + self._max_duration
-        if config.request_timeout > 0.0 and not self._request_done:
+        if config.request_timeout > 0.0 and self._receives():
             deadline = min(deadline, self.start + config.request_timeout)
         self._downstream.arm(deadline)
 
     def on_deadline(self, now: float) -> None:
-        if self._state == _DONE:
+        if self._state == DONE:
             return
         config = self._manager.config
         if self._response_deadline <= now:
             self._time_out(now)
         elif self._max_duration > 0.0 and self.start + self._max_duration <= now:
             config.stats.downstream_rq_max_duration_reached.value += 1
-            self._fail(STREAM_DURATION if self._request_done else STREAM_DURATION_REQUEST, now)
-        elif (
-            config.request_timeout > 0.0
-            and not self._request_done
-            and self.start + config.request_timeout <= now
-        ):
+            self._fail(STREAM_DURATION_REQUEST if self._receives() else STREAM_DURATION, now)
+        elif config.request_timeout > 0.0 and self._receives() and self.start + config.request_timeout <= now:
             config.stats.downstream_rq_timeout.value += 1
             self._fail(REQUEST_TIMEOUT, now)
         elif self._idle_timeout > 0.0 and self._last_activity + self._idle_timeout <= now:
             config.stats.downstream_rq_idle_timeout.value += 1
-            self._fail(STREAM_IDLE if self._request_done else STREAM_IDLE_REQUEST, now)
+            self._fail(STREAM_IDLE_REQUEST if self._receives() else STREAM_IDLE, now)
         else:
             self._arm()
 
@@ -878,7 +900,7 @@ class Exchange(Stream):
         config = self._manager.config
         stats = config.stats
         stats.downstream_rq_active.value -= 1
-        if self._tunnel != _NO_TUNNEL:
+        if self._tunnel != NO_TUNNEL:
             stats.downstream_cx_upgrades_active.value -= 1
         code_class = self.response_code // 100
         if code_class:

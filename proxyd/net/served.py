@@ -8,6 +8,7 @@ from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import ConnectionManager
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.exchange import ExchangeFactory
+from proxyd.net.filtered_exchange import FilteredExchangeFactory
 from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.limits import ConnectionLimit
 from proxyd.net.listener import Chain, Connection, Connections, HttpListener
@@ -50,7 +51,7 @@ class ServedHttp(HttpListener):
     ) -> None:
         super().__init__(
             manager.config.connection,
-            ExchangeFactory(manager),
+            FilteredExchangeFactory(manager) if manager.config.filtered else ExchangeFactory(manager),
             connections,
             manager.config.stats,
             wheel,

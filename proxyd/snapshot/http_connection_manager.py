@@ -16,10 +16,12 @@ from proxyd.config.http_connection_manager import (
 )
 from proxyd.config.route import RouteConfiguration
 from proxyd.errors import REQUEST_HEADER_TIMEOUT, REQUEST_TIMEOUT, STREAM_IDLE_REQUEST, Failure
+from proxyd.filters.http_filter import HttpFilterFactory
 from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
 from proxyd.snapshot.forwarding import ForwardingSnapshot
 from proxyd.snapshot.http2_options import compile_http2
+from proxyd.snapshot.http_filters import HttpFilters
 from proxyd.snapshot.local_reply import LocalReply
 from proxyd.snapshot.normalization import (
     ANY_PORT,
@@ -140,7 +142,11 @@ class ConnectionManagerSnapshot:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
         # With rds what the file says has been put there; an update of the file replaces it.
-        self.router: Router = compile_router(config.route_config or RouteConfiguration(), runtime)
+        filters = HttpFilters(config.http_filters, registry)
+        self.filtered: Final[bool] = filters.any
+        self.filters: tuple[HttpFilterFactory, ...] = filters.default  # where a route does not say otherwise
+        table = config.route_config or RouteConfiguration()
+        self.router: Router = compile_router(table, runtime, filters if filters.any else None)
         self.connection: Final = _connection_options(config, buffer_limit)
         if tls:
             self.connection.tls = True

@@ -3,6 +3,7 @@
 from typing import Final
 
 from proxyd.codec.headers import Headers
+from proxyd.filters.http_filter import HttpFilterFactory
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
 from proxyd.snapshot.header_mutation import HeaderMutation
@@ -42,6 +43,7 @@ class Route:
         "cluster_header",
         "connect",
         "expected_timeout",
+        "filters",
         "grpc_timeouts",
         "host_rewrite",
         "host_rewrite_header",
@@ -71,6 +73,7 @@ class Route:
         # Each level that has any, in the order in which they are applied; those of responses with any action.
         self.request_mutations: tuple[HeaderMutation, ...] = ()
         self.response_mutations: tuple[HeaderMutation, ...] = ()
+        self.filters: tuple[HttpFilterFactory, ...] | None = None  # at work; None = the connection manager's
         # ROUTE
         self.cluster: str = ""
         self.cluster_header: bytes = b""  # the request header that names the cluster; empty = ``cluster``

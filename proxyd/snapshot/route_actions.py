@@ -11,6 +11,7 @@ from proxyd.snapshot.header_mutation import (
     compile_request_mutation,
     compile_response_mutation,
 )
+from proxyd.snapshot.http_filters import RouteFilters
 from proxyd.snapshot.redirect import Redirect, TlsRedirect
 from proxyd.snapshot.regex import Substitution
 from proxyd.snapshot.route import DIRECT_RESPONSE, REDIRECT, ROUTE, WHOLE_PATH, Route, WeightedClusters
@@ -67,13 +68,15 @@ class Mutations:
         return tuple([level for level in levels if level is not None])
 
 
-def compile_route(route: config.Route, mutations: Mutations, max_body: int, runtime: Runtime) -> Route:
+def compile_route(
+    route: config.Route, mutations: Mutations, filters: RouteFilters, max_body: int, runtime: Runtime
+) -> Route:
     """The compiled form of a route.
 
     Raises RouterError for what cannot be, RegexError and FormatError for texts that cannot be compiled.
     """
     if route.route is not None:
-        compiled = _compile_action(route, route.route, mutations, runtime)
+        compiled = _compile_action(route, route.route, mutations, filters, runtime)
     elif route.redirect is not None:
         compiled = Route(route.name, REDIRECT)
         compiled.status = _REDIRECT_STATUS[route.redirect.response_code]
@@ -83,6 +86,7 @@ def compile_route(route: config.Route, mutations: Mutations, max_body: int, runt
         compiled = _compile_direct_response(route.name, route.direct_response, max_body)
     compiled.matched_length = _matched_length(route.match)
     compiled.response_mutations = mutations.response(route)
+    compiled.filters = filters.of(route)
     return compiled
 
 
@@ -101,7 +105,11 @@ def _matched_length(match: config.RouteMatch) -> int:
 
 
 def _compile_action(
-    route: config.Route, action: config.RouteAction, mutations: Mutations, runtime: Runtime
+    route: config.Route,
+    action: config.RouteAction,
+    mutations: Mutations,
+    filters: RouteFilters,
+    runtime: Runtime,
 ) -> Route:
     compiled = _compile_cluster(route, action, mutations)
     compiled.cluster = action.cluster or ""
@@ -111,7 +119,9 @@ def _compile_action(
         routes: list[Route] = []
         weights: list[int] = []
         for weight in weighted.clusters:
-            routes.append(_compile_weight(route, action, weight, mutations))
+            compiled_weight = _compile_weight(route, action, weight, mutations)
+            compiled_weight.filters = filters.of(route, weight)
+            routes.append(compiled_weight)
             key = f"{weighted.runtime_key_prefix}.{weight.name}"
             configured = weight.weight
             weights.append(runtime.integer(key, configured) if weighted.runtime_key_prefix else configured)

@@ -10,6 +10,7 @@ from proxyd.codec.headers import Headers
 from proxyd.config import route as config
 from proxyd.snapshot.domains import DomainIndex
 from proxyd.snapshot.formatter import FormatError
+from proxyd.snapshot.http_filters import HttpFilters, RouteFilters
 from proxyd.snapshot.regex import RegexError, compile_regex
 from proxyd.snapshot.route import CONNECT_PATH, Route
 from proxyd.snapshot.route_actions import (
@@ -57,15 +58,17 @@ class Router:
         return routes.match(path, method, scheme, authority, headers)
 
 
-def compile_router(table: config.RouteConfiguration, runtime: Runtime | None = None) -> Router:
-    """The router of a route table, as Envoy ranks its domains and routes.
+def compile_router(
+    table: config.RouteConfiguration, runtime: Runtime | None = None, filters: HttpFilters | None = None
+) -> Router:
+    """The router of a route table, as Envoy ranks its domains and routes; ``filters`` are the manager's.
 
     Raises RouterError for a domain named twice, for a direct response whose body is too long, for weights
     without a sum, and for expressions and formats that cannot be compiled.
     """
     domains = DomainIndex(table.ignore_port_in_host_matching)
     for host in table.virtual_hosts:
-        routes = _compile_virtual_host(table, host, runtime or Runtime([]))
+        routes = _compile_virtual_host(table, host, runtime or Runtime([]), filters)
         for domain in host.domains:
             if not domains.add(domain.encode(), routes):
                 raise RouterError(
@@ -76,7 +79,7 @@ def compile_router(table: config.RouteConfiguration, runtime: Runtime | None = N
 
 
 def _compile_virtual_host(
-    table: config.RouteConfiguration, host: config.VirtualHost, runtime: Runtime
+    table: config.RouteConfiguration, host: config.VirtualHost, runtime: Runtime, filters: HttpFilters | None
 ) -> RouteIndex:
     # One route that ignores case is enough to search the whole table in lower case; the others then say in
     # their conditions that they mind it.
@@ -89,9 +92,10 @@ def _compile_virtual_host(
     place = ""
     try:
         mutations = Mutations(table, host)
+        route_filters = RouteFilters(filters, table, host)
         for position, route in enumerate(host.routes):
             place = f", route {position}"
-            compiled = compile_route(route, mutations, max_body, runtime)
+            compiled = compile_route(route, mutations, route_filters, max_body, runtime)
             match = route.match
             draws |= match.runtime_fraction is not None or compiled.weighted_clusters is not None
             if match.safe_regex is not None:

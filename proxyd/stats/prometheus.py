@@ -25,6 +25,8 @@ _TAGS: Final = tuple(
         ("envoy_worker_id", r"\.worker(?P<cut>_(?P<value>\d+))\."),
         # ip_port of either family; a stat_prefix stays part of the name
         ("envoy_listener_address", r"^listener\.(?P<cut>(?P<value>(?:[\d.]+|\[[\da-fA-F_.]+\])_\d+)\.)"),
+        ("envoy_grpc_bridge_method", r"^cluster\.[^.]*\.grpc\.[^.]+\.(?P<cut>(?P<value>[^.]+)\.)"),
+        ("envoy_grpc_bridge_service", r"^cluster\.[^.]*\.grpc\.(?P<cut>(?P<value>[^.]+)\.)[^.]+\."),
         ("envoy_cluster_name", r"^cluster\.(?P<cut>(?P<value>.*?)\.)"),
     )
 )

@@ -68,7 +68,8 @@ def laboratory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         for name, text in module.LISTENERS.items():
             assert listeners.setdefault(name, text) == text, f"two listeners of the name {name}"
     clusters = "".join(getattr(module, "CLUSTERS", "") for module in modules)
-    return Laboratory(cases.values(), listeners, clusters, tmp_path_factory.mktemp("conformance"))
+    stats = "|".join(filter(None, (getattr(module, "STATS", "") for module in modules)))
+    return Laboratory(cases.values(), listeners, clusters, tmp_path_factory.mktemp("conformance"), stats)
 
 
 @pytest.fixture(scope="session")

@@ -38,14 +38,22 @@ class Laboratory:
     """What Envoy and proxyd did with each case, by its name."""
 
     def __init__(
-        self, cases: Iterable[Case], listeners: Mapping[str, str], clusters: str, directory: Path
+        self,
+        cases: Iterable[Case],
+        listeners: Mapping[str, str],
+        clusters: str,
+        directory: Path,
+        stats: str = "",
     ) -> None:
+        """``stats``: a pattern of those that are read at the end, or nothing."""
+        self._stats = stats
         self._cases = list(cases)
         self._listeners = listeners
         self._clusters = clusters
         self._directory = directory
         self._wrong: dict[str, BaseException] = {}
         self.observed: dict[str, dict[str, Observed]] = {}
+        self.stats: dict[str, str] = {}  # as text, those of all cases together
         threads = [threading.Thread(target=self._guarded, args=(kind,)) for kind in ("envoy", "proxyd")]
         for thread in threads:
             thread.start()
@@ -86,6 +94,8 @@ class Laboratory:
                     ports = {origin.port: "origin", port: "listener", played.port: "client", full: "full"}
                     ports[newer.port] = "newer"
                     seen.append((case, played, origin.received() + received, ports))
+                if self._stats:
+                    self.stats[kind] = proxy.settled_stats(self._stats)
         lines = read_log(log)
         for case, played, received, _ in seen:
             if isinstance(case, Http2Case) and len(case.asks) > 1:  # which goes and ends first is chance
