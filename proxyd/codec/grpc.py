@@ -8,7 +8,7 @@ _UNKNOWN: Final = 2
 _STATUS: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 _CONTENT_TYPE: Final = b"application/grpc"
 
-_PREFIX: Final = 5  # bytes in front of each message
+PREFIX: Final = 5  # bytes in front of each message: one of flags, four of its length
 
 GRPC_TIMEOUT: Final = b"grpc-timeout"
 _BLANKS: Final = b" \t\n\v\f\r"
@@ -75,6 +75,17 @@ def grpc_status_of(status: int) -> int:
     return _STATUS.get(status, _UNKNOWN)
 
 
+def service_and_method(path: bytes) -> tuple[bytes, bytes] | None:
+    """Of a call, by its path; None where it has not just these two parts."""
+    parts = [part for part in path.partition(b"?")[0].split(b"/") if part]
+    return (parts[0], parts[1]) if len(parts) == 2 else None
+
+
+def message_prefix(length: int, flags: int = 0) -> bytes:
+    """What stands in front of a message of so many bytes."""
+    return bytes((flags,)) + length.to_bytes(4, "big")
+
+
 def is_grpc_response(status: int, headers: Headers, end_stream: bool) -> bool:
     """Whether a response is gRPC's: one without a body by its ``grpc-status``, any other by its type."""
     if end_stream:
@@ -108,9 +119,16 @@ class MessageCounter:
                 place += step
                 continue
             count += 1
-            if end - place < _PREFIX:
+            if end - place < PREFIX:
                 self._head = data[place:]
                 break
-            self._skip = int.from_bytes(data[place + 1 : place + _PREFIX], "big")
-            place += _PREFIX
+            self._skip = int.from_bytes(data[place + 1 : place + PREFIX], "big")
+            place += PREFIX
         return count
+
+
+def percent_encoded(text: bytes) -> bytes:
+    """As gRPC wants its messages: what is not printable ASCII, and the percent sign."""
+    return b"".join(
+        [b"%c" % byte if 0x20 <= byte < 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in text]
+    )

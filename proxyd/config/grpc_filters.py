@@ -48,3 +48,34 @@ class FilterConfig(
     emit_filter_state: bool = False
     enable_upstream_stats: bool = False
     replace_dots_in_grpc_service_name: bool = False
+
+
+class GrpcWeb(
+    Message,
+    frozen=True,
+    kw_only=True,
+    tag_field="@type",
+    tag="type.googleapis.com/envoy.extensions.filters.http.grpc_web.v3.GrpcWeb",
+):
+    """Calls of browsers (gRPC-Web, binary and base64) become gRPC, and the answers gRPC-Web."""
+
+    proto: ClassVar[str] = "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"
+
+
+class Config(
+    Message,
+    frozen=True,
+    kw_only=True,
+    tag_field="@type",
+    tag="type.googleapis.com/envoy.extensions.filters.http.grpc_http1_bridge.v3.Config",
+):
+    """Calls of clients of HTTP/1, which need no trailers: the whole answer with its status in the head.
+
+    With upgrade_protobuf_to_grpc a body of type ``application/x-protobuf`` is a message of gRPC; with
+    ignore_query_parameters the path of a call loses its query.
+    """
+
+    proto: ClassVar[str] = "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config"
+
+    upgrade_protobuf_to_grpc: bool = False
+    ignore_query_parameters: bool = False

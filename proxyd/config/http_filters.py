@@ -2,7 +2,9 @@
 
 from typing import ClassVar, Final
 
+from proxyd.config.grpc_filters import Config as GrpcHttp1Bridge
 from proxyd.config.grpc_filters import FilterConfig as GrpcStats
+from proxyd.config.grpc_filters import GrpcWeb
 from proxyd.config.message import JsonObject, Message, NonEmpty
 
 ROUTER: Final = "envoy.filters.http.router"
@@ -29,7 +31,7 @@ class HttpFilter(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter"
 
     name: NonEmpty
-    typed_config: Router | GrpcStats
+    typed_config: Router | GrpcStats | GrpcWeb | GrpcHttp1Bridge
     is_optional: bool = False
     disabled: bool = False
 

@@ -5,7 +5,9 @@ from typing import Final
 from proxyd.config.access_log import FileAccessLog, StderrAccessLog, StdoutAccessLog
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, HttpProtocolOptions
 from proxyd.config.direct_response import Config as DirectResponse
+from proxyd.config.grpc_filters import Config as GrpcHttp1Bridge
 from proxyd.config.grpc_filters import FilterConfig as GrpcStats
+from proxyd.config.grpc_filters import GrpcWeb
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.http_filters import FilterConfig, Router
 from proxyd.config.listener_filters import HttpInspector, ProxyProtocol, TlsInspector
@@ -22,7 +24,9 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.access_loggers.file": FileAccessLog,
     "envoy.access_loggers.stderr": StderrAccessLog,
     "envoy.access_loggers.stdout": StdoutAccessLog,
+    "envoy.filters.http.grpc_http1_bridge": GrpcHttp1Bridge,
     "envoy.filters.http.grpc_stats": GrpcStats,
+    "envoy.filters.http.grpc_web": GrpcWeb,
     "envoy.filters.http.router": Router,
     "envoy.filters.listener.http_inspector": HttpInspector,
     "envoy.filters.listener.proxy_protocol": ProxyProtocol,

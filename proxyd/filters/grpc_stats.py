@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from proxyd.codec.grpc import MessageCounter, is_grpc, is_grpc_response
+from proxyd.codec.grpc import MessageCounter, is_grpc, is_grpc_response, service_and_method
 from proxyd.filters.http_filter import CONTINUE, Body, HttpFilter, HttpFilterFactory, Trailers
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.stats.grpc_scopes import GrpcMethodStats, GrpcStats
@@ -33,8 +33,8 @@ class GrpcStatsFactory(HttpFilterFactory):
 
     def stats_of(self, cluster: str, path: bytes) -> GrpcMethodStats | None:
         """Where a call counts; None for what cannot be one by its path."""
-        parts = [part for part in path.partition(b"?")[0].split(b"/") if part]
-        if len(parts) != 2:
+        parts = service_and_method(path)
+        if parts is None:
             return None
         service, method = parts
         if self._all_methods:

@@ -67,6 +67,14 @@ class FilterCallbacks:
         """The same for the response."""
         raise NotImplementedError
 
+    def take_decoded_data(self) -> bytes:
+        """What the filter holds of the request's body; it holds it no longer."""
+        raise NotImplementedError
+
+    def take_encoded_data(self) -> bytes:
+        """The same for the response."""
+        raise NotImplementedError
+
     def send_local_reply(
         self,
         status: int,

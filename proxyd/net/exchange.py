@@ -678,6 +678,7 @@ class Exchange(Stream):
         if self._state == STREAMING:
             self.response_flags |= failure.flags
             self.response_code_details = failure.details.replace("before", "after", 1)
+            self._count_broken_call()
             self._break_off(now)
             return
         if upstream is not None and self._may_replay(upstream, failure):
@@ -685,6 +686,11 @@ class Exchange(Stream):
             return
         self.upstream_transport_failure_reason = reason
         self._fail_upstream(failure, now)
+
+    def _count_broken_call(self) -> None:
+        """As in Envoy, of a response that breaks off this is counted for gRPC alone."""
+        if is_grpc(self.request_headers):
+            self._manager.config.stats.rq_reset_after_downstream_response_started.value += 1
 
     def _may_replay(self, upstream: UpstreamStream, failure: Failure) -> bool:
         """A kept-alive connection that dies as it is used again says nothing about the host.
@@ -781,7 +787,7 @@ class Exchange(Stream):
         self.response_code_details = details
         if failure.close and (failure.status != 400 or self._manager.config.closes_on_bad_request):
             self._downstream.close_after()
-        if self._has_begun(failure):
+        if self._has_begun():
             self._break_off(now)
             return
         extra: list[tuple[bytes, bytes]] = []
@@ -790,7 +796,7 @@ class Exchange(Stream):
         self._grpc_status = failure.grpc_status
         self._reply(failure.status, failure.body, extra, now)
 
-    def _has_begun(self, failure: Failure) -> bool:
+    def _has_begun(self) -> bool:
         """Whether the client has too much of a response to be told of a failure."""
         return self._state == STREAMING
 

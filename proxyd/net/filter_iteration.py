@@ -66,7 +66,8 @@ class Place:
     """What one filter holds."""
 
     __slots__ = (
-        "all", "busy", "continued", "data", "end", "filter", "headers", "stopped", "trailers", "watermark",
+        "all", "busy", "continued", "data", "end", "filter", "headers", "stopped", "trailers", "unseen",
+        "watermark",
     )  # fmt: skip
 
     def __init__(self, http_filter: HttpFilter) -> None:
@@ -80,6 +81,7 @@ class Place:
         self.data: list[bytes] = []
         self.end: bool = False  # the end is held, behind the head or the data
         self.trailers: Trailers | None = None
+        self.unseen: bool = False  # something is held of which the filter was not asked
 
 
 class Iteration:
@@ -165,6 +167,14 @@ class Iteration:
         if (place.busy or place.stopped) and not self.over and data:
             self._hold(place, data, False)
 
+    def take_data(self, http_filter: HttpFilter) -> bytes:
+        """The body that is held at this filter's place; it is not held there any more."""
+        place = self._places[self._index(http_filter)]
+        data = b"".join(place.data)
+        place.data = []
+        self._held -= len(data)
+        return data
+
     def _index(self, http_filter: HttpFilter) -> int:
         for index, place in enumerate(self._places):
             if place.filter is http_filter:
@@ -201,6 +211,7 @@ class Iteration:
             place = places[index]
             if place.all:
                 place.end = end_stream
+                place.unseen = True
                 if data:
                     self._hold(place, data, place.watermark)
                 return
@@ -291,10 +302,13 @@ class Iteration:
         place.trailers = None
         for piece in pieces:
             self._held -= len(piece)
-        ends_here = end_stream and not pieces
+        empty = end_stream and not pieces
+        # A head and an end behind it are one, unless the filter has yet to be told of the end.
+        ends_here = headers and empty and not place.unseen
+        place.unseen = False
         if headers:
             self._headers_from(index + 1, ends_here)
-        if not (headers and ends_here):
+        if not ends_here:
             left = len(pieces)
             for piece in pieces:
                 if self.over:
@@ -303,7 +317,7 @@ class Iteration:
                 self._data_from(onward, piece, end_stream and left == 0)
             if self.over:
                 return
-            if ends_here:
+            if empty:
                 self._data_from(onward, b"", True)
             elif trailers is not None:
                 self._trailers_from(onward, trailers)

@@ -13,13 +13,8 @@ from proxyd.codec.messages import ResponseHead
 from proxyd.errors import (
     INTERNAL_ERROR,
     NO_GRPC_STATUS,
-    REQUEST_TIMEOUT,
     REQUEST_TOO_LARGE,
     RESPONSE_TOO_LARGE,
-    STREAM_DURATION,
-    STREAM_DURATION_REQUEST,
-    STREAM_IDLE,
-    STREAM_IDLE_REQUEST,
     Failure,
 )
 from proxyd.filters.http_filter import FilterCallbacks, HttpFilter, HttpFilterFactory, Trailers
@@ -29,16 +24,6 @@ from proxyd.net.filter_iteration import Decoding, Encoding, FilteredStream
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory
 from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
 from proxyd.snapshot.route import ROUTE, Route
-
-# What the manager, not the router, gives up for: as long as no byte is with the client, that can be told.
-_OF_THE_MANAGER: Final = (
-    STREAM_IDLE,
-    STREAM_IDLE_REQUEST,
-    STREAM_DURATION,
-    STREAM_DURATION_REQUEST,
-    REQUEST_TIMEOUT,
-    RESPONSE_TOO_LARGE,
-)
 
 
 class FilteredExchange(Exchange, FilteredStream):
@@ -314,8 +299,19 @@ class FilteredExchange(Exchange, FilteredStream):
 
     # -- local replies
 
-    def _has_begun(self, failure: Failure) -> bool:
-        return super()._has_begun(failure) and (self._head_passed or failure not in _OF_THE_MANAGER)
+    def on_upstream_failure(self, failure: Failure, reason: str, now: float) -> None:
+        if not super()._has_begun() or self._head_passed:
+            super().on_upstream_failure(failure, reason, now)
+            return
+        # As in Envoy, a response that filters hold has begun for the router, and not for the client.
+        self._upstream = None
+        self.response_flags |= failure.flags
+        self.response_code_details = failure.details.replace("before", "after", 1)
+        self._count_broken_call()
+        self._reply(failure.status, failure.body, [], now)
+
+    def _has_begun(self) -> bool:
+        return super()._has_begun() and self._head_passed
 
     def _reply(self, status: int, body: bytes, extra: list[tuple[bytes, bytes]], now: float) -> None:
         self._at = now
@@ -390,6 +386,12 @@ class FilteredExchange(Exchange, FilteredStream):
     def add_encoded_data(self, http_filter: HttpFilter, data: bytes) -> None:
         if self._encoding is not None:
             self._encoding.add_data(http_filter, data)
+
+    def take_decoded_data(self, http_filter: HttpFilter) -> bytes:
+        return b"" if self._decoding is None else self._decoding.take_data(http_filter)
+
+    def take_encoded_data(self, http_filter: HttpFilter) -> bytes:
+        return b"" if self._encoding is None else self._encoding.take_data(http_filter)
 
     def answer_for_filter(
         self,
@@ -489,6 +491,12 @@ class _Callbacks(FilterCallbacks):
 
     def add_encoded_data(self, data: bytes) -> None:
         self._exchange.add_encoded_data(self._filter, data)
+
+    def take_decoded_data(self) -> bytes:
+        return self._exchange.take_decoded_data(self._filter)
+
+    def take_encoded_data(self) -> bytes:
+        return self._exchange.take_encoded_data(self._filter)
 
     def send_local_reply(
         self,

@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from proxyd.config import route as config
+from proxyd.config.grpc_filters import Config as GrpcHttp1Bridge
 from proxyd.config.grpc_filters import FilterConfig as GrpcStatsConfig
+from proxyd.config.grpc_filters import GrpcWeb
 from proxyd.config.http_filters import FilterConfig, HttpFilter, Router
 from proxyd.config.message import Message
+from proxyd.filters.grpc_http1_bridge import GrpcHttp1BridgeFactory
 from proxyd.filters.grpc_stats import GrpcStatsFactory
+from proxyd.filters.grpc_web import GrpcWebFactory
 from proxyd.filters.http_filter import HttpFilterFactory
 from proxyd.stats.grpc_scopes import GrpcStats
 from proxyd.stats.metrics import Registry
@@ -72,6 +76,10 @@ class RouteFilters:
 
 def compile_http_filter(config: Message, registry: Registry) -> HttpFilterFactory:
     """A filter of a chain, compiled."""
+    if isinstance(config, GrpcWeb):
+        return GrpcWebFactory(GrpcStats(registry, "grpc-web"))
+    if isinstance(config, GrpcHttp1Bridge):
+        return GrpcHttp1BridgeFactory(config.upgrade_protobuf_to_grpc, config.ignore_query_parameters)
     assert isinstance(config, GrpcStatsConfig), "the loader lets no other filter pass"
     listed = config.individual_method_stats_allowlist
     methods = frozenset(

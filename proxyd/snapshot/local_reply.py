@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from proxyd.codec.grpc import grpc_status_of
+from proxyd.codec.grpc import grpc_status_of, percent_encoded
 from proxyd.codec.headers import Headers
 from proxyd.config.core import SubstitutionFormatString
 from proxyd.config.local_reply import LocalReplyConfig, ResponseMapper
@@ -95,12 +95,5 @@ def answer_grpc(info: StreamInfo, body: bytes, status: int) -> None:
             status = grpc_status_of(info.response_code)
         headers.add(b"grpc-status", b"%d" % status)
     if body and info.method != b"HEAD":
-        headers.set(b"grpc-message", _percent_encoded(body))
+        headers.set(b"grpc-message", percent_encoded(body))
     info.response_code = 200
-
-
-def _percent_encoded(text: bytes) -> bytes:
-    """As gRPC wants its messages: what is not printable ASCII, and the percent sign."""
-    return b"".join(
-        [b"%c" % byte if 0x20 <= byte < 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in text]
-    )

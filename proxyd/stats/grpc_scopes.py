@@ -1,4 +1,4 @@
-"""Envoy's stats of gRPC calls: ``cluster.<name>.grpc.`` and, behind it, ``<service>.<method>.``
+"""Envoy's stats of gRPC calls: ``cluster.<name>.grpc.`` or ``grpc-web.``, and ``<service>.<method>.`` behind.
 
 Names appear when there is something to count, as in Envoy. They come from peers, so there is an end to them.
 """
@@ -74,8 +74,10 @@ class GrpcMethodStats:
 class GrpcStats:
     """The methods of all clusters, of one filter."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, protocol: str = "grpc") -> None:
+        """``protocol``: ``grpc`` or ``grpc-web``, as names have it."""
         self._registry: Final = registry
+        self._protocol: Final = protocol
         self._left: int = MOST_NAMES
         self._clusters: Final[dict[str, GrpcMethodStats]] = {}
         self._methods: Final[dict[tuple[str, bytes, bytes], GrpcMethodStats]] = {}
@@ -84,7 +86,7 @@ class GrpcStats:
         """What has no method's name, of a cluster by its stat name."""
         stats = self._clusters.get(cluster)
         if stats is None:
-            prefix = f"cluster.{escape(cluster)}.grpc."
+            prefix = f"cluster.{escape(cluster)}.{self._protocol}."
             stats = self._clusters[cluster] = GrpcMethodStats(self._registry, prefix, self)
         return stats
 
@@ -95,7 +97,7 @@ class GrpcStats:
         if stats is None:
             if bounded and not self.take(service + method):
                 return self.cluster(cluster)
-            prefix = f"cluster.{escape(cluster)}.grpc.{service.decode()}.{method.decode()}."
+            prefix = f"cluster.{escape(cluster)}.{self._protocol}.{service.decode()}.{method.decode()}."
             stats = self._methods[key] = GrpcMethodStats(self._registry, prefix, self)
         return stats
 

@@ -556,18 +556,30 @@ def test_a_client_goes_while_its_request_is_held(stage: MakeStage) -> None:
 
 
 def test_a_host_goes_while_its_response_is_held(stage: MakeStage) -> None:
-    made = filtered(
-        stage, {"a": {"encode_headers": STOP_ITERATION, "encode_data": STOP_ITERATION_AND_BUFFER}}
-    )
+    script = {"encode_headers": STOP_ITERATION, "encode_data": STOP_ITERATION_AND_BUFFER}
+    made = filtered(stage, {"a": script})
     client = made.play.connect()
     client.say(GET)
     host = made.play.origin()
     host.say(OK[:-1])
     host.close()
-    assert client.heard() == b""
-    assert client.closed
+    heard = client.hears()
+    assert heard[0] == "HTTP/1.1 502 Bad Gateway"
+    assert heard[-1].endswith("reset reason: protocol error")
+    assert made.play.log() == ["GET /a 502 UPE upstream_reset_after_response_started{protocol_error}"]
     made.go_on("a", encoding=True)
+    assert client.heard() == b""
     assert made.noted().endswith("a.complete")
+    assert made.play.upstream("upstream_rq_200") == 1  # as the host has answered
+
+
+def test_a_host_takes_too_long_while_its_response_is_held(stage: MakeStage) -> None:
+    made = filtered(stage, {"a": {"encode_headers": STOP_ALL_ITERATION_AND_BUFFER}})
+    client = made.play.connect()
+    client.say(GET)
+    made.play.origin().say(OK[:-1])
+    made.play.pass_time(15.1)
+    assert starts(client) == ["HTTP/1.1 504 Gateway Timeout", "upstream request timeout"]
 
 
 @pytest.mark.parametrize(
