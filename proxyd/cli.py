@@ -470,7 +470,14 @@ def run_start(words: Sequence[str]) -> int:
 def main() -> None:
     """The entry point of the command."""
     try:
-        import proxyd.system  # noqa: F401 - refuses systems that proxyd does not run on
-    except ImportError as error:
+        from proxyd.system import native
+    except ImportError as error:  # a system that proxyd does not run on
         sys.exit(f"proxyd: {error}")
-    cli(prog_name="proxyd")
+    try:
+        cli(prog_name="proxyd")
+    except OSError as error:
+        if not native.reader_has_gone(error):
+            raise
+        # What could not be written would be tried again, and complained of, when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

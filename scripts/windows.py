@@ -48,6 +48,8 @@ _WINDOWS: Final = {
     "python_full_version": f"{PYTHON_VERSION}.9",
     "extra": "windows",
 }
+# A process of pytest that has ended means that something hangs: the next one would wait for it, too.
+_ALL: Final = ("-q", "-n", "2", "--max-worker-restart", "0")
 _LAST_WORDS: Final = 2.0  # seconds for what is still in the pipe when a program has ended
 _STAMP: Final = "proxyd-windows.stamp"
 _RECIPE: Final = 1  # of this file; raised when what it makes becomes another
@@ -118,7 +120,7 @@ def main(arguments: list[str]) -> int:
     with Server(windows):
         if arguments[:1] == ["--run"]:
             return windows.run(arguments[1:], Path.cwd())
-        command = ["-m", "pytest", "-p", "no:cacheprovider", *(arguments or ["-q", "-n", "2"])]
+        command = ["-m", "pytest", "-p", "no:cacheprovider", *(arguments or _ALL)]
         return windows.run(command, env.ROOT)
 
 

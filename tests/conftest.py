@@ -60,6 +60,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if why := windows.reason(item.nodeid):
             item.add_marker(pytest.mark.skip(reason=why))
+        if windows.HERE:
+            _give_time(item)
+
+
+def _give_time(item: pytest.Item) -> None:
+    """A test that takes too long ends the whole process there."""
+    marked = item.get_closest_marker("timeout")
+    seconds = float(marked.args[0] if marked is not None else item.config.getini("timeout"))
+    item.add_marker(pytest.mark.timeout(seconds * windows.PATIENCE), append=False)
 
 
 def pytest_report_header() -> str | None:

@@ -1,8 +1,8 @@
+import asyncio
 import json
 import os
 import re
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -18,6 +18,7 @@ import proxyd
 from proxyd import cli
 from proxyd.supervisor import commands
 from proxyd.supervisor.instance import RunDirectory
+from proxyd.system import native
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 BROKEN = """\
@@ -52,41 +53,44 @@ class FakeSupervisor:
         self.ends_instead_of_answering = False
         self.received: list[commands.Command] = []
         self._directory = RunDirectory.claim(name, None)
-        self._listening = self._directory.listen()
-        self._listening.setblocking(True)
-        self._thread = threading.Thread(target=self._serve)
+        self._serves = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
+        assert self._serves.wait(20)
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self._server = await native.serve_control(self._directory.listen(), self._answer)
+        self._serves.set()
+        await self._ended.wait()
+        self._end()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others)  # those who are being answered
+
+    def _end(self) -> None:
+        if self._directory is not None:
+            self._server.close()
+            self._directory.close()
+            self._directory = None
 
     def close(self) -> None:
-        if not self.ends_instead_of_answering:
-            self._listening.shutdown(socket.SHUT_RDWR)
+        self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
-        if not self.ends_instead_of_answering:
-            self._listening.close()
-            self._directory.close()
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            with connection, connection.makefile("rb") as file:
-                connection.setblocking(True)
-                head = file.read(4)
-                if head:  # else only a look whether somebody listens
-                    (length,) = struct.unpack("!I", head)
-                    request = msgspec.msgpack.decode(file.read(length), type=commands.Request)
-                    self.received.append(request.command)
-                    if self.ends_instead_of_answering:
-                        self._listening.close()
-                        self._directory.close()
-                        return
-                    reply = self.replies.pop(0)
-                    if reply is None:
-                        continue
-                    payload = msgspec.msgpack.encode(reply)
-                    connection.sendall(struct.pack("!I", len(payload)) + payload)
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.read(4)
+        if head:  # else only a look whether somebody listens
+            (length,) = struct.unpack("!I", head)
+            request = msgspec.msgpack.decode(await reader.readexactly(length), type=commands.Request)
+            self.received.append(request.command)
+            if self.ends_instead_of_answering:
+                self._end()
+            elif reply := self.replies.pop(0):
+                payload = msgspec.msgpack.encode(reply)
+                writer.write(struct.pack("!I", len(payload)) + payload)
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from proxyd.system._linux_limits import cpu_count as cpu_count
 from proxyd.system._linux_limits import load_system_roots as load_system_roots
 from proxyd.system._linux_limits import openssl_libraries as openssl_libraries
 from proxyd.system._linux_limits import raise_descriptor_limit as raise_descriptor_limit
+from proxyd.system._linux_limits import reader_has_gone as reader_has_gone
 from proxyd.system._linux_limits import tune_malloc as tune_malloc
 from proxyd.system._linux_limits import words as words
 from proxyd.system._linux_memory import create_memory as create_memory

@@ -6,6 +6,7 @@ assert sys.platform == "linux"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
 import ctypes
+import errno
 import math
 import os
 import resource
@@ -85,6 +86,10 @@ def raise_descriptor_limit() -> int:
 
 def words(error: OSError) -> str:
     return os.strerror(error.errno or 0)
+
+
+def reader_has_gone(error: OSError) -> bool:
+    return error.errno == errno.EPIPE
 
 
 def openssl_libraries(module: str) -> tuple[str, str]:

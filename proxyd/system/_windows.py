@@ -21,6 +21,7 @@ from proxyd.system._windows_files import system_config_path as system_config_pat
 from proxyd.system._windows_limits import cpu_count as cpu_count
 from proxyd.system._windows_limits import openssl_libraries as openssl_libraries
 from proxyd.system._windows_limits import raise_descriptor_limit as raise_descriptor_limit
+from proxyd.system._windows_limits import reader_has_gone as reader_has_gone
 from proxyd.system._windows_limits import tune_malloc as tune_malloc
 from proxyd.system._windows_limits import words as words
 from proxyd.system._windows_loop import has_unread as has_unread

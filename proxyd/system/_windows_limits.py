@@ -72,6 +72,12 @@ def words(error: OSError) -> str:
     return _WORDS.get(number) or os.strerror(number)
 
 
+def reader_has_gone(error: OSError) -> bool:
+    # The second is what Python says of it; then it knows neither a file nor what Windows calls it.
+    named = error.filename is not None or error.winerror is not None
+    return error.errno == errno.EPIPE or (error.errno == errno.EINVAL and not named)
+
+
 def openssl_libraries(module: str) -> tuple[str, str]:
     folder = glob.escape(os.path.dirname(module))
     tls, below = (glob.glob(os.path.join(folder, f"{name}-*.dll")) for name in ("libssl", "libcrypto"))

@@ -403,6 +403,9 @@ class System(Protocol):
     def words(self, error: OSError) -> str:
         """What an error means, in the same English words on all systems (``Connection refused``)."""
 
+    def reader_has_gone(self, error: OSError) -> bool:
+        """Whether an error can mean that nobody reads any more what is written to a pipe."""
+
     # -- limits and machine ---------------------------------------------------------------------------------
 
     def cpu_count(self) -> int:

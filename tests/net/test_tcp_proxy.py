@@ -78,7 +78,7 @@ def play(main: Callable[..., Awaitable[None]], *chains: Any, **house: Any) -> No
             await main(made)
             made.server.flush_logs()
             await until(lambda: not made.server.connections)
-            assert made.count("cluster.origin.upstream_cx_active") == 0
+            await until(lambda: made.count("cluster.origin.upstream_cx_active") == 0)
             assert made.count("cluster.origin.upstream_rq_active") == 0
             assert made.count("cluster.origin.upstream_rq_pending_active") == 0
             assert made.count("downstream_cx_active") == 0
