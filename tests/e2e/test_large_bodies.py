@@ -4,7 +4,6 @@ import socket
 import threading
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
 from tests.e2e.conftest import Proxyd, StartProxyd, config
@@ -41,9 +40,7 @@ def listener() -> Iterator[socket.socket]:
 
 def memory(proxyd: Proxyd) -> int:
     """Bytes in all processes of an instance."""
-    supervisor = psutil.Process(proxyd.process.pid)
-    processes = [supervisor, *supervisor.children(recursive=True)]
-    return sum([int(process.memory_info().rss) for process in processes])
+    return sum([int(process.memory_info().rss) for process in proxyd.family()])
 
 
 def read_head(sock: socket.socket) -> bytes:

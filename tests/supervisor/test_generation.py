@@ -36,6 +36,7 @@ from proxyd.workers.control import (
     Serving,
     ToWorker,
 )
+from tests import windows
 from tests.turns import settle
 
 
@@ -369,8 +370,7 @@ def descriptors(monkeypatch):
 
 
 def open_descriptors():
-    process = psutil.Process()
-    return process.num_handles() if psutil.WINDOWS else process.num_fds()
+    return windows.descriptors(psutil.Process())
 
 
 @pytest.mark.parametrize("lacking", ["channel_pair", "create_memory", "map_memory"])
