@@ -20,6 +20,7 @@ from proxyd.config.grpc_filters import FilterConfig as GrpcStats
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.http_filters import ROUTER, HttpFilter, Router
 from proxyd.config.listener import Listener
+from proxyd.config.listener_filters import OriginalDst
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, quote
 from proxyd.config.network_filters import Echo
@@ -30,6 +31,7 @@ from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_tls
+from proxyd.system import native
 
 # The network filters that have a connection to themselves.
 _LAST: Final = (HttpConnectionManager, TcpProxy, Echo, DirectResponse)
@@ -148,6 +150,12 @@ def check_listener(path: str, listener: Listener, clusters: Names, later: bool =
     """Everything that is wrong with one listener; ``later``: more clusters than those will come."""
     if not listener.filter_chains and listener.default_filter_chain is None:
         yield Finding(path, "a listener needs a filter chain")
+    for number, inspection in enumerate(listener.listener_filters):
+        if isinstance(inspection.typed_config, OriginalDst) and not native.knows_original_destinations():
+            yield Finding(
+                f"{path}.listener_filters[{number}]",
+                "original_dst is for Linux: nothing tells proxyd here where a connection was meant to go",
+            )
     yield from check_filter_chains(path, listener)
     yield from _access_logs(f"{path}.access_log", listener.access_log)
     for place, chain in chains(path, listener):

@@ -11,6 +11,7 @@ from proxyd.config.load_balancing import (
     LbPolicy,
     LeastRequestLbConfig,
     LoadBalancingPolicy,
+    OriginalDstLbConfig,
     RoundRobinLbConfig,
 )
 from proxyd.config.message import (
@@ -118,13 +119,15 @@ class DiscoveryType(enum.IntEnum):
     """``Cluster.DiscoveryType``: hosts are IP addresses (STATIC), in a file of their own (EDS), or names.
 
     With STRICT_DNS all addresses of all names are hosts; with LOGICAL_DNS there is one name and one host, and
-    new connections go to the first address that the name had last.
+    new connections go to the first address that the name had last. Of ORIGINAL_DST it is the address that a
+    client meant (listener filter original_dst, or the PROXY protocol's header) or that a request names.
     """
 
     STATIC = 0
     STRICT_DNS = 1
     LOGICAL_DNS = 2
     EDS = 3
+    ORIGINAL_DST = 4
 
 
 class DnsLookupFamily(enum.IntEnum):
@@ -188,7 +191,8 @@ class Cluster(Message, frozen=True, kw_only=True):
     """One cluster.
 
     Defaults of what is ``None``: connect_timeout 5 s, per_connection_buffer_limit_bytes 1 MiB,
-    dns_refresh_rate 5 s, dns_failure_refresh_rate the same as dns_refresh_rate. dns_jitter delays each
+    dns_refresh_rate 5 s, dns_failure_refresh_rate the same as dns_refresh_rate, cleanup_interval 5 s (after
+    which hosts of ORIGINAL_DST that nobody uses are forgotten). dns_jitter delays each
     resolution by up to so much. load_balancing_policy, where it is set, is used instead of lb_policy.
     ``typed_extension_protocol_options`` has one supported key, ``HTTP_OPTIONS_KEY``; without it
     http2_protocol_options, Envoy's older word, has HTTP/2 spoken.
@@ -204,6 +208,7 @@ class Cluster(Message, frozen=True, kw_only=True):
     lb_policy: LbPolicy = LbPolicy.ROUND_ROBIN
     least_request_lb_config: Annotated[LeastRequestLbConfig | None, _LB_CONFIG] = None
     round_robin_lb_config: Annotated[RoundRobinLbConfig | None, _LB_CONFIG] = None
+    original_dst_lb_config: Annotated[OriginalDstLbConfig | None, _LB_CONFIG] = None
     load_balancing_policy: LoadBalancingPolicy | None = None
     load_assignment: ClusterLoadAssignment | None = None
     eds_cluster_config: EdsClusterConfig | None = None
@@ -211,6 +216,7 @@ class Cluster(Message, frozen=True, kw_only=True):
     dns_failure_refresh_rate: RefreshRate | None = None
     dns_jitter: Seconds | None = None
     dns_lookup_family: DnsLookupFamily = DnsLookupFamily.AUTO
+    cleanup_interval: PositiveSeconds | None = None
     max_requests_per_connection: UInt32 | None = None
     upstream_connection_options: UpstreamConnectionOptions | None = None
     transport_socket: TransportSocket | None = None
@@ -219,6 +225,11 @@ class Cluster(Message, frozen=True, kw_only=True):
 
 
 HTTP_OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def is_resolved(cluster: Cluster) -> bool:
+    """Whether the supervisor tells workers the hosts."""
+    return cluster.type not in (DiscoveryType.STATIC, DiscoveryType.ORIGINAL_DST)
 
 
 def upstream_tls(cluster: Cluster) -> UpstreamTlsContext | None:

@@ -29,6 +29,7 @@ def check_cluster(path: str, cluster: Cluster) -> Iterator[Finding]:
     yield from _load_balancing(path, cluster)
     yield from _names(path, cluster)
     yield from _eds(path, cluster)
+    yield from _original_dst(path, cluster)
     rate = cluster.dns_failure_refresh_rate
     if rate is not None and rate.max_interval is not None and rate.max_interval < rate.base_interval:
         yield Finding(f"{path}.dns_failure_refresh_rate.max_interval", "must not be less than base_interval")
@@ -83,6 +84,7 @@ def _load_balancing(path: str, cluster: Cluster) -> Iterator[Finding]:
     for name, config, of in (
         ("least_request_lb_config", cluster.least_request_lb_config, LbPolicy.LEAST_REQUEST),
         ("round_robin_lb_config", cluster.round_robin_lb_config, LbPolicy.ROUND_ROBIN),
+        ("original_dst_lb_config", cluster.original_dst_lb_config, LbPolicy.CLUSTER_PROVIDED),
     ):
         if config is None:
             continue
@@ -110,6 +112,26 @@ def _eds(path: str, cluster: Cluster) -> Iterator[Finding]:
         )
     elif not eds and cluster.eds_cluster_config is not None:
         yield Finding(f"{path}.eds_cluster_config", f"has no effect: type is {cluster.type.name}", read)
+
+
+def _original_dst(path: str, cluster: Cluster) -> Iterator[Finding]:
+    """A cluster without hosts of its own, whose load balancer comes with it."""
+    read = (f"{path}.type", f"{path}.cluster_type", f"{path}.lb_policy")
+    if cluster.type is not DiscoveryType.ORIGINAL_DST:
+        if cluster.lb_policy is LbPolicy.CLUSTER_PROVIDED:
+            yield Finding(f"{path}.lb_policy", "CLUSTER_PROVIDED is for ORIGINAL_DST", read)
+        if cluster.cleanup_interval is not None:
+            yield Finding(f"{path}.cleanup_interval", f"has no effect: type is {cluster.type.name}", read)
+        return
+    if cluster.lb_policy is not LbPolicy.CLUSTER_PROVIDED:
+        place = path if cluster.lb_policy is LbPolicy.ROUND_ROBIN else f"{path}.lb_policy"
+        yield Finding(place, "ORIGINAL_DST needs lb_policy CLUSTER_PROVIDED", read)
+    for name in ("load_balancing_policy", "load_assignment"):
+        if getattr(cluster, name) is not None:
+            yield Finding(f"{path}.{name}", "has no effect: type is ORIGINAL_DST", read)
+    options = cluster.original_dst_lb_config
+    if options is not None and options.http_header_name and not options.use_http_header:
+        yield Finding(f"{path}.original_dst_lb_config.http_header_name", "needs use_http_header")
 
 
 def check_pipe(path: str, pipe: Pipe) -> Iterator[Finding]:

@@ -54,10 +54,25 @@ class HttpInspector(
     proto: ClassVar[str] = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"
 
 
+class OriginalDst(
+    Message,
+    frozen=True,
+    kw_only=True,
+    tag_field="@type",
+    tag="type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+):
+    """Takes the address that a client meant, before iptables led its connection here, for the local one.
+
+    Linux alone can tell. ORIGINAL_DST clusters go there, and filter chains are chosen by it.
+    """
+
+    proto: ClassVar[str] = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
+
+
 class ListenerFilter(Message, frozen=True, kw_only=True):
     """One of them; they look one after the other."""
 
     proto: ClassVar[str] = "envoy.config.listener.v3.ListenerFilter"
 
     name: NonEmpty
-    typed_config: TlsInspector | ProxyProtocol | HttpInspector
+    typed_config: TlsInspector | ProxyProtocol | HttpInspector | OriginalDst

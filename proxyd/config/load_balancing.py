@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from proxyd.config.message import UINT32, Message, NonEmpty
+from proxyd.config.message import UINT32, HeaderText, Message, NonEmpty
 
 _ChoiceCount = Annotated[int, Meta(ge=2, le=0xFFFFFFFF), UINT32]
 
@@ -25,6 +25,7 @@ class LbPolicy(enum.IntEnum):
     ROUND_ROBIN = 0
     LEAST_REQUEST = 1
     RANDOM = 3
+    CLUSTER_PROVIDED = 6  # by what the cluster is: ORIGINAL_DST
     LOAD_BALANCING_POLICY_CONFIG = 7  # what load_balancing_policy says
 
 
@@ -45,6 +46,20 @@ class LeastRequestLbConfig(Message, frozen=True, kw_only=True):
 
     choice_count: _ChoiceCount | None = None
     active_request_bias: RuntimeDouble | None = None
+
+
+class OriginalDstLbConfig(Message, frozen=True, kw_only=True):
+    """Options of ORIGINAL_DST. Default of http_header_name: x-envoy-original-dst-host.
+
+    With ``use_http_header`` a request's header, ``ip:port``, says where it goes; whoever can set it chooses.
+    ``upstream_port_override`` replaces the port, whoever has said it.
+    """
+
+    proto: ClassVar[str] = "envoy.config.cluster.v3.Cluster.OriginalDstLbConfig"
+
+    use_http_header: bool = False
+    http_header_name: HeaderText = ""
+    upstream_port_override: Annotated[int, Meta(ge=0, le=65535), UINT32] | None = None
 
 
 class RoundRobin(

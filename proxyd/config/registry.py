@@ -10,7 +10,7 @@ from proxyd.config.grpc_filters import FilterConfig as GrpcStats
 from proxyd.config.grpc_filters import GrpcWeb
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.http_filters import FilterConfig, Router
-from proxyd.config.listener_filters import HttpInspector, ProxyProtocol, TlsInspector
+from proxyd.config.listener_filters import HttpInspector, OriginalDst, ProxyProtocol, TlsInspector
 from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
 from proxyd.config.message import Message
 from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit, SniCluster
@@ -29,6 +29,7 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.filters.http.grpc_web": GrpcWeb,
     "envoy.filters.http.router": Router,
     "envoy.filters.listener.http_inspector": HttpInspector,
+    "envoy.filters.listener.original_dst": OriginalDst,
     "envoy.filters.listener.proxy_protocol": ProxyProtocol,
     "envoy.filters.listener.tls_inspector": TlsInspector,
     "envoy.filters.network.connection_limit": ConnectionLimit,

@@ -10,8 +10,8 @@ class ConnectionInfo:
 
     __slots__ = (
         "client_cert", "cluster", "direct_local_address", "direct_remote_address", "filter_chain_name",
-        "forwarded", "id", "local_address", "protocol", "remote_address", "remote_ip", "server_name",
-        "termination_details", "tls", "transport_failure_reason",
+        "forwarded", "id", "local_address", "original_destination", "protocol", "remote_address",
+        "remote_ip", "server_name", "termination_details", "tls", "transport_failure_reason",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -22,6 +22,7 @@ class ConnectionInfo:
         self.remote_ip: str = ""
         self.remote_address: str = ""
         self.local_address: str = ""
+        self.original_destination: tuple[str, int] | None = None  # where the client meant to go, if known
         self.direct_remote_address: str = ""  # of the socket; the others may be what a PROXY header says
         self.direct_local_address: str = ""
         self.tls: TlsInfo | None = None  # once a handshake has ended well
@@ -36,6 +37,7 @@ class ConnectionInfo:
         self.remote_ip = other.remote_ip
         self.remote_address = other.remote_address
         self.local_address = other.local_address
+        self.original_destination = other.original_destination
         self.direct_remote_address = other.direct_remote_address
         self.direct_local_address = other.direct_local_address
         self.server_name = other.server_name

@@ -17,7 +17,9 @@ from proxyd.net.network_filters import new_connection
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.net.tls_server import TlsServer
 from proxyd.snapshot.filter_chains import ConnectionFacts
+from proxyd.snapshot.inspections import ORIGINAL_DST
 from proxyd.snapshot.listeners import ListenerSnapshot
+from proxyd.system import native
 
 
 class Chooser:
@@ -79,8 +81,11 @@ class Accepting(Timed, Connection):
         if not snapshot.inspects:
             self._choose(facts, b"")
             return
+        self._inspection = self._next(facts)
+        if self._inspection is None:
+            self._choose(facts, b"")
+            return
         chooser.connections.stats.downstream_pre_cx_active.value += 1
-        self._inspection = inspection_of(facts, snapshot.inspections[0])
         if snapshot.filters_timeout > 0.0:
             chooser.wheel.arm(self, self._born + snapshot.filters_timeout)
 
@@ -96,17 +101,32 @@ class Accepting(Timed, Connection):
             if inspection.hello is not None:
                 self._hello = inspection.hello
             data = inspection.received()
+            self._done += 1
             inspection = self._next(inspection.facts)
             if inspection is None:
                 self._choose_inspected(data)
+            else:
+                self._inspection = inspection
 
     def _next(self, facts: ConnectionFacts) -> Inspection | None:
+        """The next inspection that has to wait for bytes; those that have not are done."""
         inspections = self._chooser.snapshot.inspections
-        self._done += 1
-        if self._done == len(inspections):
-            return None
-        self._inspection = inspection_of(facts, inspections[self._done])
-        return self._inspection
+        while self._done < len(inspections):
+            config = inspections[self._done]
+            if config.kind != ORIGINAL_DST:
+                return inspection_of(facts, config)
+            self._restore(facts)
+            self._done += 1
+        return None
+
+    def _restore(self, facts: ConnectionFacts) -> None:
+        """original_dst: the connection may have been led here from another address."""
+        transport = self._transport
+        assert transport is not None
+        meant = native.original_destination(transport.get_extra_info("socket"))
+        if meant is not None:
+            facts.local_ip, facts.local_port = meant
+            facts.restored = True
 
     def _choose_inspected(self, data: bytes) -> None:
         facts = self._facts
@@ -201,6 +221,8 @@ class Accepting(Timed, Connection):
             info.remote_ip = facts.remote_ip
             info.remote_address = format_address(facts.remote_ip, facts.remote_port)
             info.local_address = format_address(facts.local_ip, facts.local_port)
+        if facts.restored:
+            info.original_destination = (facts.local_ip, facts.local_port)
 
     def _refuse(self, facts: ConnectionFacts, transport: asyncio.Transport) -> None:
         self._chooser.connections.stats.no_filter_chain_match.value += 1

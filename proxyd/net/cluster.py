@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from proxyd.codec.headers import Headers
+from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.net.addresses import format_address
 from proxyd.net.balance import Balancer, balancer
 from proxyd.net.host import Host
@@ -30,8 +32,11 @@ class Cluster(PoolOwner):
         self._on_gone: Callable[[Cluster], None] | None = None
         self.update_hosts(config.hosts)
 
-    def choose(self) -> Host | None:
-        """The host for the next request, or None where the cluster has none."""
+    def choose(self, connection: ConnectionInfo, headers: Headers) -> Host | None:
+        """The host for the next request, or None where the cluster has none.
+
+        ``connection`` and ``headers`` are the client's; what carries bytes has no headers.
+        """
         chooser = self._balancer
         if chooser is None:
             self.stats.upstream_cx_none_healthy.value += 1
@@ -88,6 +93,9 @@ class Cluster(PoolOwner):
             break
         return self._hosts
 
+    def _present(self) -> list[Host]:
+        return self._hosts
+
     def _new_host(self, entry: HostEntry, counted_as: str) -> Host:
         return Host(self, entry, HostStats(self._registry, self.config.name, counted_as))
 
@@ -97,7 +105,7 @@ class Cluster(PoolOwner):
         Requests that have chosen this cluster may still be sent to its hosts, for the last time.
         """
         self._on_gone = on_gone
-        self._leaving.update(self._hosts)
+        self._leaving.update(self._present())
         for host in list(self._leaving):
             host.pool.close()
 
@@ -108,5 +116,5 @@ class Cluster(PoolOwner):
 
     def abort(self) -> None:
         """Close every connection at once."""
-        for host in [*self._hosts, *self._leaving]:
+        for host in [*self._present(), *self._leaving]:
             host.pool.abort()

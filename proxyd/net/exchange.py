@@ -348,7 +348,7 @@ class Exchange(Stream):
         self._cluster = cluster
         self.upstream_cluster = cluster.config.stat_name
         self._prepare_upstream_headers(route)  # as in Envoy, for the log of a request that finds no host, too
-        host = cluster.choose()
+        host = cluster.choose(self.connection, self.request_headers)
         if host is None:
             self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
             return
@@ -712,7 +712,7 @@ class Exchange(Stream):
     def _retry(self, cluster: Cluster, now: float) -> None:
         self._retried = True
         cluster.stats.upstream_rq_retry.value += 1
-        host = cluster.choose()
+        host = cluster.choose(self.connection, self.request_headers)
         if host is None:
             self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
         else:

@@ -144,8 +144,10 @@ class ProxyInspection(Inspection):
             facts = self.facts
             facts.remote_ip = header.remote_ip
             facts.remote_port = header.remote_port
-            facts.local_ip = header.local_ip
-            facts.local_port = header.local_port
+            if facts.local_ip != header.local_ip or facts.local_port != header.local_port:
+                facts.local_ip = header.local_ip
+                facts.local_port = header.local_port
+                facts.restored = True
 
 
 class HttpInspection(Inspection):

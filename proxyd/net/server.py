@@ -16,6 +16,7 @@ from proxyd.net.limits import ConnectionLimit, LimitRow
 from proxyd.net.listener import Chain, Connection, Connections
 from proxyd.net.log_writer import Request
 from proxyd.net.network_filters import network_filter
+from proxyd.net.original_dst import new_cluster
 from proxyd.net.request_id import RequestIds
 from proxyd.net.served import ServedConnections, ServedHttp, ServedListener
 from proxyd.net.tcp_proxy import TcpChain
@@ -194,7 +195,7 @@ class Server:
                 live.retire(self._retired.discard)
         for name, config in snapshot.clusters.items():
             if name not in clusters:
-                clusters[name] = Cluster(config, self._loop, self._wheel, self._registry)
+                clusters[name] = new_cluster(config, self._loop, self._wheel, self._registry)
                 fresh.add(name)
         return fresh
 

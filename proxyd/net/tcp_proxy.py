@@ -5,6 +5,7 @@ import random
 import time
 from typing import Final
 
+from proxyd.codec.headers import NO_HEADERS
 from proxyd.config.listener import FilterChain
 from proxyd.errors import DT, NC, UF, UH, UO, UR, URX
 from proxyd.filters.stream_info import WireBytes
@@ -249,7 +250,7 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
             cluster.stats.upstream_cx_connect_attempts_exceeded.value += 1
             self._give_up(URX)
             return
-        host = cluster.choose()
+        host = cluster.choose(self.info, NO_HEADERS)
         if host is None:
             self._give_up(UH)
             return

@@ -8,8 +8,10 @@ from proxyd.config.cluster import (
     ClusterLoadAssignment,
     DiscoveryType,
     TcpKeepalive,
+    is_resolved,
     upstream_tls,
 )
+from proxyd.config.load_balancing import OriginalDstLbConfig
 from proxyd.config.proxy_protocol import ProxyProtocolConfig, ProxyProtocolUpstreamTransport
 from proxyd.snapshot.load_balancing import compile_load_balancing
 from proxyd.snapshot.runtime import Runtime
@@ -24,6 +26,8 @@ from proxyd.stats.tls_scopes import CLUSTER, TlsStats
 CONNECT_TIMEOUT_S: Final = 5.0
 BUFFER_LIMIT: Final = 1024 * 1024
 IDLE_TIMEOUT_S: Final = 3600.0
+CLEANUP_INTERVAL_S: Final = 5.0
+ORIGINAL_DST_HEADER: Final = "x-envoy-original-dst-host"
 PROXIED_IDLE_TIMEOUT_S: Final = 10.0  # proxyd's own
 MAX_CONNECTIONS: Final = 1024
 MAX_PENDING_REQUESTS: Final = 1024
@@ -49,6 +53,19 @@ class KeepAlive(NamedTuple):
     interval: int
 
 
+class OriginalDstSnapshot:
+    """How hosts of an ORIGINAL_DST cluster are found, and how long they are kept without use."""
+
+    def __init__(self, config: Cluster) -> None:
+        options = config.original_dst_lb_config or OriginalDstLbConfig()
+        name = (options.http_header_name or ORIGINAL_DST_HEADER) if options.use_http_header else ""
+        self.header: Final[bytes] = name.lower().encode()  # empty for none
+        port = options.upstream_port_override
+        self.port: Final[int] = -1 if port is None else port  # -1: as it was meant
+        interval = config.cleanup_interval
+        self.cleanup_interval: Final[float] = CLEANUP_INTERVAL_S if interval is None else interval
+
+
 class ClusterSnapshot:
     """One compiled cluster. Times in seconds, 0.0 for none."""
 
@@ -60,7 +77,10 @@ class ClusterSnapshot:
         self.name: Final = config.name
         self.stat_name: Final = config.alt_stat_name or config.name
         self.stats: Final = ClusterStats(registry, self.stat_name)
-        self.resolved: Final = config.type != DiscoveryType.STATIC  # hosts come from the supervisor
+        self.resolved: Final = is_resolved(config)  # hosts come from the supervisor
+        self.original_dst: Final = (  # hosts are made as connections want them
+            OriginalDstSnapshot(config) if config.type == DiscoveryType.ORIGINAL_DST else None
+        )
         self.logical_host: Final = logical_host(config)
         self.load_balancing: Final = compile_load_balancing(config, runtime)
         timeout = config.connect_timeout

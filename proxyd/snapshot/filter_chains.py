@@ -22,7 +22,10 @@ class DuplicateMatchError(ValueError):
 
 
 class ConnectionFacts:
-    """What a chain can be chosen by. Addresses are IPs without ports; a server name is in lower case."""
+    """What a chain can be chosen by. Addresses are IPs without ports; a server name is in lower case.
+
+    ``restored``: the local address is not the socket's but where the client meant to go.
+    """
 
     __slots__ = (
         "application_protocols",
@@ -31,6 +34,7 @@ class ConnectionFacts:
         "local_port",
         "remote_ip",
         "remote_port",
+        "restored",
         "server_name",
         "transport_protocol",
     )
@@ -41,6 +45,7 @@ class ConnectionFacts:
         self.remote_ip: str = remote_ip
         self.remote_port: int = remote_port
         self.direct_remote_ip: Final = remote_ip  # the others may be what a PROXY header says
+        self.restored: bool = False
         self.server_name: str = ""
         self.transport_protocol: str = "raw_buffer"  # or "tls"
         self.application_protocols: Sequence[str] = ()

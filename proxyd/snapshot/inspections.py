@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxyd.codec.client_hello import MAX_BYTES
-from proxyd.config.listener_filters import HttpInspector, ListenerFilter, ProxyProtocol, TlsInspector
+from proxyd.config.listener_filters import (
+    HttpInspector,
+    ListenerFilter,
+    OriginalDst,
+    ProxyProtocol,
+    TlsInspector,
+)
 from proxyd.stats.listener_filter_scopes import HttpInspectorStats, ProxyProtocolStats
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import TlsInspectorStats
@@ -12,6 +18,7 @@ from proxyd.stats.scopes import TlsInspectorStats
 TLS_INSPECTOR: Final = 0
 PROXY_PROTOCOL: Final = 1
 HTTP_INSPECTOR: Final = 2
+ORIGINAL_DST: Final = 3  # looks at no byte
 
 
 class InspectionSnapshot:
@@ -60,6 +67,8 @@ def compile_inspections(
             compiled.append(ProxyProtocolSnapshot(config, registry))
         elif isinstance(config, HttpInspector):
             compiled.append(HttpInspectorSnapshot(registry))
+        elif isinstance(config, OriginalDst):
+            compiled.append(InspectionSnapshot(ORIGINAL_DST))
         else:
             compiled.append(TlsInspectorSnapshot(config, registry))
     if needs_client_hello and not any(each.kind == TLS_INSPECTOR for each in compiled):

@@ -316,6 +316,15 @@ class ClusterStats:
         )
 
 
+class OriginalDstStats:
+    """``cluster.<name>.``: what workers alone know of an ORIGINAL_DST cluster."""
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        scope = Scope(registry, f"cluster.{escape(name)}.")
+        self.host_invalid: Final = scope.counter("original_dst_host_invalid")
+        self.membership_change: Final = scope.counter("membership_change")
+
+
 class HostStats:
     """The numbers of one upstream host, as /clusters shows them; hidden from /stats.
 

@@ -18,7 +18,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from proxyd.config.cluster import Cluster, DiscoveryType, DnsLookupFamily
+from proxyd.config.cluster import Cluster, DiscoveryType, DnsLookupFamily, is_resolved
 from proxyd.snapshot.clusters import HostEntry, endpoints
 from proxyd.stats.metrics import Registry
 from proxyd.stats.server_scopes import ClusterUpdateStats
@@ -83,7 +83,7 @@ class Names:
 
     @property
     def dynamic(self) -> bool:
-        return self.cluster.type != DiscoveryType.STATIC
+        return is_resolved(self.cluster)
 
     @property
     def set(self) -> HostSet:

@@ -181,6 +181,32 @@ async def connect_pipe(
     return transport
 
 
+# linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h: the same number at both levels.
+_SO_ORIGINAL_DST: Final = 80
+_SOCKADDR_IN: Final = struct.Struct("!2xH4s8x")
+_SOCKADDR_IN6: Final = struct.Struct("!2xH4x16s4x")
+
+
+def knows_original_destinations() -> bool:
+    return True
+
+
+def original_destination(sock: socket.socket) -> tuple[str, int] | None:
+    try:
+        if sock.family == socket.AF_INET:
+            layout = _SOCKADDR_IN
+            answer = sock.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, layout.size)
+        elif sock.family == socket.AF_INET6:
+            layout = _SOCKADDR_IN6
+            answer = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, layout.size)
+        else:
+            return None
+    except OSError:  # nothing here tracks connections, or not this one
+        return None
+    port, address = layout.unpack(answer)
+    return socket.inet_ntop(sock.family, address), port
+
+
 def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 

@@ -69,7 +69,11 @@ from proxyd.system._windows_sockets import close_descriptor as close_descriptor
 from proxyd.system._windows_sockets import connect_pipe as connect_pipe
 from proxyd.system._windows_sockets import default_backlog as default_backlog
 from proxyd.system._windows_sockets import keep_alive as keep_alive
+from proxyd.system._windows_sockets import (
+    knows_original_destinations as knows_original_destinations,
+)
 from proxyd.system._windows_sockets import lend_descriptors as lend_descriptors
+from proxyd.system._windows_sockets import original_destination as original_destination
 from proxyd.system._windows_sockets import port_remedy as port_remedy
 from proxyd.system._windows_sockets import receive_descriptors as receive_descriptors
 from proxyd.system._windows_sockets import reset_when_closed as reset_when_closed

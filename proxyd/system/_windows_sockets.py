@@ -181,6 +181,14 @@ def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH", 1, 0))
 
 
+def knows_original_destinations() -> bool:
+    return False
+
+
+def original_destination(sock: socket.socket) -> tuple[str, int] | None:
+    return None
+
+
 def unix_sockets() -> bool:
     return False  # Windows has them, its Python has not
 

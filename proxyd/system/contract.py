@@ -346,6 +346,15 @@ class System(Protocol):
         0 leaves the system's default. Raises OSError, where the system does not take such a number.
         """
 
+    def knows_original_destinations(self) -> bool:
+        """Whether the system can tell where a redirected connection was meant to go."""
+
+    def original_destination(self, sock: socket.socket) -> tuple[str, int] | None:
+        """Where the client of this connection meant to go, IP and port; None where nobody knows.
+
+        Of a connection that was not redirected it is where it has arrived, if anything at all.
+        """
+
     def unix_sockets(self) -> bool:
         """Whether there are Unix domain sockets, and a loop can listen on them and connect to them."""
 

@@ -32,6 +32,10 @@ def policy(**fields: Any) -> dict[str, Any]:
     return {"policies": [{"typed_extension_config": config}]}
 
 
+def original_dst(**fields: Any) -> dict[str, Any]:
+    return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", **fields}
+
+
 def mistakes(**cluster: Any) -> list[str]:
     """What is wrong, each without its place in the text."""
     try:
@@ -57,6 +61,9 @@ def mistakes(**cluster: Any) -> list[str]:
         http_options(common_http_protocol_options={"max_response_headers_kb": 8192, "max_headers_count": 1}),
         {"max_requests_per_connection": 3, **http_options()},
         {"upstream_connection_options": {"tcp_keepalive": {}}},
+        original_dst(),
+        original_dst(original_dst_lb_config={"use_http_header": True, "http_header_name": "x-where"}),
+        original_dst(original_dst_lb_config={"upstream_port_override": 0}, cleanup_interval="1s"),
     ],
 )
 def test_good_clusters(cluster: dict[str, Any]) -> None:
@@ -106,6 +113,31 @@ _REFUSED = "is not supported by proxyd"
             'least_request_lb_config.active_request_bias.default_value: expected a number, got "many"',
         ),
         ({"type": "LOGICAL_DNS"}, ": LOGICAL_DNS needs a single endpoint"),
+        ({"type": "ORIGINAL_DST"}, ": ORIGINAL_DST needs lb_policy CLUSTER_PROVIDED"),
+        (original_dst(lb_policy="RANDOM"), "lb_policy: ORIGINAL_DST needs lb_policy CLUSTER_PROVIDED"),
+        ({"lb_policy": "CLUSTER_PROVIDED"}, "lb_policy: CLUSTER_PROVIDED is for ORIGINAL_DST"),
+        ({"cleanup_interval": "1s"}, "cleanup_interval: has no effect: type is STATIC"),
+        ({"original_dst_lb_config": {}}, "original_dst_lb_config: has no effect: lb_policy is ROUND_ROBIN"),
+        (
+            original_dst(load_assignment=hosts([host()])),
+            "load_assignment: has no effect: type is ORIGINAL_DST",
+        ),
+        (
+            original_dst(load_balancing_policy=policy()),
+            "load_balancing_policy: has no effect: type is ORIGINAL_DST",
+        ),
+        (
+            original_dst(original_dst_lb_config={"http_header_name": "x-where"}),
+            "original_dst_lb_config.http_header_name: needs use_http_header",
+        ),
+        (
+            original_dst(original_dst_lb_config={"upstream_port_override": 65536}),
+            "original_dst_lb_config.upstream_port_override: must be at most 65535",
+        ),
+        (
+            original_dst(original_dst_lb_config={"metadata_key": {"key": "a"}}),
+            f"original_dst_lb_config.metadata_key: {_REFUSED}",
+        ),
         (
             {"type": "LOGICAL_DNS", "load_assignment": hosts([host("a")], [host("b")])},
             "load_assignment: LOGICAL_DNS needs a single endpoint",

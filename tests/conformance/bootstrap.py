@@ -85,7 +85,11 @@ def _clusters(text: str, origin: int, full: int, newer: int) -> list[dict[str, A
             "$weighted": endpoints(name, *three, weights=(1, 3, 6)),
             "$none": {"cluster_name": name},
         }
-        cluster["load_assignment"] = where[cluster["load_assignment"]]
+        if "load_assignment" in cluster:
+            cluster["load_assignment"] = where[cluster["load_assignment"]]
+        options = cluster.get("original_dst_lb_config", {})
+        if options.get("upstream_port_override") == "$origin":
+            options["upstream_port_override"] = origin
         if cluster.get("typed_extension_protocol_options") == "$fresh":
             cluster["typed_extension_protocol_options"] = {OPTIONS: fresh}
         made.append(cluster)

@@ -80,12 +80,10 @@ def _listener(case: TcpCase, directory: Path) -> dict[str, Any]:
 
 
 def _cluster(case: TcpCase, port: int) -> dict[str, Any]:
-    return {
-        "name": case.name,
-        "connect_timeout": "2s",
-        "load_assignment": endpoints(case.name, ("127.0.0.1", port)),
-        **(yaml.safe_load(case.cluster) or {}),
-    }
+    fields = yaml.safe_load(case.cluster) or {}
+    if fields.get("type") != "ORIGINAL_DST":
+        fields.setdefault("load_assignment", endpoints(case.name, ("127.0.0.1", port)))
+    return {"name": case.name, "connect_timeout": "2s", **fields}
 
 
 def bootstrap(cases: Iterable[TcpCase], ports: Mapping[str, int], directory: Path, pki: Path) -> str:

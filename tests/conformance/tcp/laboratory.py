@@ -83,7 +83,7 @@ class TcpLaboratory:
                     seen[case.name] = (played, heard, names)
                 counted = self._counters(proxy)
                 line = proxy.admin("/stats?filter=client_hello_too_large").decode()
-                self.too_large[kind] = int(line.rpartition(": ")[2])
+                self.too_large[kind] = int(line.rpartition(": ")[2] or 0)  # absent without TLS inspector
         self.observed[kind] = {
             case.name: self._observe(case, *seen[case.name], directory) | counted.get(case.name, {})
             for case in self._cases
