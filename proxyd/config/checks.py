@@ -150,12 +150,8 @@ def check_listener(path: str, listener: Listener, clusters: Names, later: bool =
     """Everything that is wrong with one listener; ``later``: more clusters than those will come."""
     if not listener.filter_chains and listener.default_filter_chain is None:
         yield Finding(path, "a listener needs a filter chain")
-    for number, inspection in enumerate(listener.listener_filters):
-        if isinstance(inspection.typed_config, OriginalDst) and not native.knows_original_destinations():
-            yield Finding(
-                f"{path}.listener_filters[{number}]",
-                "original_dst is for Linux: nothing tells proxyd here where a connection was meant to go",
-            )
+    if not native.knows_original_destinations():
+        yield from _original_dst(path, listener)
     yield from check_filter_chains(path, listener)
     yield from _access_logs(f"{path}.access_log", listener.access_log)
     for place, chain in chains(path, listener):
@@ -175,6 +171,16 @@ def check_listener(path: str, listener: Listener, clusters: Names, later: bool =
                 yield from _rbac(f"{filters}[{number}].typed_config", config)
             elif isinstance(config, HttpConnectionManager):
                 yield from _manager(f"{filters}[{number}].typed_config", config, clusters, later)
+
+
+def _original_dst(path: str, listener: Listener) -> Iterator[Finding]:
+    """What only some systems can do."""
+    places = [f"{path}.use_original_dst"] if listener.use_original_dst else []
+    for number, each in enumerate(listener.listener_filters):
+        if isinstance(each.typed_config, OriginalDst):
+            places.append(f"{path}.listener_filters[{number}]")
+    for place in places:
+        yield Finding(place, "is for Linux: this system does not tell where a connection was meant to go")
 
 
 def _rbac(path: str, rbac: RBAC) -> Iterator[Finding]:

@@ -101,6 +101,10 @@ class Listener(Message, frozen=True, kw_only=True):
     Defaults of what is ``None``: per_connection_buffer_limit_bytes 1 MiB, enable_reuse_port true,
     tcp_backlog_size the system's limit, listener_filters_timeout 15 s (0 for none). ``access_log`` has a line
     for each connection.
+
+    With ``use_original_dst`` a connection that was redirected is handed over to the listener that has the
+    address it was meant for, or that port at 0.0.0.0 or [::], where there is one; ``bind_to_port: false`` is
+    for listeners that get connections in no other way. The listener filter original_dst comes along.
     """
 
     proto: ClassVar[str] = "envoy.config.listener.v3.Listener"
@@ -119,3 +123,5 @@ class Listener(Message, frozen=True, kw_only=True):
     tcp_backlog_size: UInt32 | None = None
     enable_reuse_port: bool | None = None
     access_log: tuple[AccessLog, ...] = ()
+    use_original_dst: bool | None = None
+    bind_to_port: bool | None = None

@@ -192,6 +192,7 @@ _KINDS: Final = {
     "TlsInspector": "TLS inspector",
     "HttpInspector": "HTTP inspector",
     "ProxyProtocol": "reader of the PROXY protocol",
+    "OriginalDst": "finder of original destinations",
 }
 
 

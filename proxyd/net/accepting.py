@@ -5,6 +5,7 @@ A listener with one chain for everybody over bare TCP has none of this: a connec
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from proxyd.codec.client_hello import ClientHello
@@ -31,11 +32,31 @@ class Chooser:
         chains: list[Chain],
         connections: Connections,
         wheel: TimerWheel,
+        neighbours: "Neighbours",
     ) -> None:
+        self.neighbours: Final = neighbours
         self.snapshot: Final = snapshot
         self.chains: Final = chains
         self.connections: Final = connections
         self.wheel: Final = wheel
+
+
+class Neighbours:
+    """The listeners in force by the addresses that they are configured with."""
+
+    def __init__(self) -> None:
+        self._choosers: dict[tuple[str, int], Chooser] = {}
+
+    def replace(self, choosers: Iterable[Chooser]) -> None:
+        """These are in force from now on."""
+        self._choosers = {
+            address: chooser for chooser in choosers for address in chooser.snapshot.addresses if address[1]
+        }
+
+    def find(self, ip: str, port: int) -> Chooser | None:
+        """Who has this address, or this port at all addresses."""
+        found = self._choosers.get((ip, port))
+        return found or self._choosers.get(("::" if ":" in ip else "0.0.0.0", port))
 
 
 class Accepting(Timed, Connection):
@@ -46,6 +67,7 @@ class Accepting(Timed, Connection):
         "_chooser",
         "_done",
         "_facts",
+        "_handed_over",
         "_hello",
         "_info",
         "_inspection",
@@ -61,6 +83,7 @@ class Accepting(Timed, Connection):
         self._inspection: Inspection | None = None  # the one under way
         self._done: int = 0  # inspections that are over
         self._hello: ClientHello | None = None
+        self._handed_over: bool = False  # by another listener
         self._unmatched: bool = False  # no chain is for it
         self._born: float = 0.0
         self._info: Final = ConnectionInfo()
@@ -73,21 +96,38 @@ class Accepting(Timed, Connection):
         if not chooser.connections.enter(self):
             transport.abort()
             return
-        self._born = time.monotonic()
         note_addresses(self._info, transport)
         facts = ConnectionFacts(*end_of(transport, "sockname"), *end_of(transport, "peername"))
+        self._begin(facts, b"")
+
+    def take_over(
+        self, transport: asyncio.Transport, info: ConnectionInfo, facts: ConnectionFacts, data: bytes
+    ) -> None:
+        """In place of ``connection_made``, for a connection that was another listener's so far."""
+        self._transport = transport
+        self._handed_over = True
+        self._info.take(info)
+        connections = self._chooser.connections
+        if connections.enter(self):
+            self._begin(facts, data)
+        else:
+            transport.abort()
+            connections.on_closed()
+
+    def _begin(self, facts: ConnectionFacts, data: bytes) -> None:
+        chooser = self._chooser
+        self._born = time.monotonic()
         self._facts = facts
-        snapshot = chooser.snapshot
-        if not snapshot.inspects:
-            self._choose(facts, b"")
-            return
         self._inspection = self._next(facts)
         if self._inspection is None:
-            self._choose(facts, b"")
+            self._choose(facts, data)
             return
         chooser.connections.stats.downstream_pre_cx_active.value += 1
-        if snapshot.filters_timeout > 0.0:
-            chooser.wheel.arm(self, self._born + snapshot.filters_timeout)
+        timeout = chooser.snapshot.filters_timeout
+        if timeout > 0.0:
+            chooser.wheel.arm(self, self._born + timeout)
+        if data:
+            self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         inspection = self._inspection
@@ -189,6 +229,14 @@ class Accepting(Timed, Connection):
         if transport is None or transport.is_closing():
             return
         self._note_header(facts)
+        if facts.restored and chooser.snapshot.hands_over and not self._handed_over:
+            other = chooser.neighbours.find(facts.local_ip, facts.local_port)
+            if other is not None and other is not chooser:
+                chooser.connections.leave(self)
+                successor = Accepting(other)
+                transport.set_protocol(successor)  # type: ignore[arg-type]  # a protocol by shape
+                successor.take_over(transport, self._info, facts, data)
+                return
         found = chooser.snapshot.find(facts)
         if found < 0:
             self._refuse(facts, transport)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from proxyd.config.filled import chain_as_written
-from proxyd.net.accepting import Accepting, Chooser
+from proxyd.net.accepting import Accepting, Chooser, Neighbours
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import ConnectionManager
 from proxyd.net.downstream import Http1Downstream
@@ -83,16 +83,17 @@ class ServedListener:
         chains: list[Chain],
         connections: Connections,
         wheel: TimerWheel,
+        neighbours: Neighbours,
     ) -> None:
         self.snapshot: Final = snapshot
         self.connections: Final = connections
         self.chains: Final = chains
         self._plain: Final[bool] = snapshot.plain
-        self._chooser: Final = Chooser(snapshot, chains, connections, wheel)
+        self.chooser: Final = Chooser(snapshot, chains, connections, wheel, neighbours)
 
     def protocol(self) -> Connection:
         """Who speaks to the next connection: the chain at once where nothing has to be looked at."""
-        return new_connection(self.chains[0]) if self._plain else Accepting(self._chooser)
+        return new_connection(self.chains[0]) if self._plain else Accepting(self.chooser)
 
     def log_paths(self) -> set[str]:
         """The access logs that it writes to."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from proxyd.config.filled import chain_as_written, cluster_as_written, frame
+from proxyd.net.accepting import Neighbours
 from proxyd.net.acceptor import Acceptor
 from proxyd.net.access_log import AccessLogs, Reopening, open_loggers
 from proxyd.net.cluster import Cluster
@@ -81,6 +82,7 @@ class Server:
         self._request_ids: Final = RequestIds()
         self._date: Final = HttpDate()
         self._listeners: list[ServedListener] = []
+        self._neighbours: Final = Neighbours()
         self._former: Final[set[Chain]] = set()  # not in force any more, with connections left
         self.snapshot: Snapshot = Snapshot([], {})
         self.commit(self.prepare(snapshot), 0.0)
@@ -129,7 +131,7 @@ class Server:
                 known.remove(same)
                 change.kept.append((same, chain))
             chains.append(same)
-        return ServedListener(compiled, chains, connections, self._wheel)
+        return ServedListener(compiled, chains, connections, self._wheel, self._neighbours)
 
     def _new_chain(self, chain: FilterChainSnapshot, connections: Connections) -> Chain:
         made = self._new_terminal(chain, connections)
@@ -170,6 +172,7 @@ class Server:
                 self._loop.call_later(drain_seconds, self._cut, gone)
                 self._former.update(gone)
         self._listeners = change.listeners
+        self._neighbours.replace(listener.chooser for listener in change.listeners)
         self.snapshot = change.snapshot
         self._logs_changed = True
         self._forget_former()

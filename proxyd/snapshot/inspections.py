@@ -57,9 +57,11 @@ class HttpInspectorSnapshot(InspectionSnapshot):
 
 
 def compile_inspections(
-    filters: Sequence[ListenerFilter], needs_client_hello: bool, registry: Registry
+    filters: Sequence[ListenerFilter], needs_client_hello: bool, hands_over: bool, registry: Registry
 ) -> list[InspectionSnapshot]:
-    """In their order. As in Envoy, chains that are told apart by what the TLS inspector finds bring it."""
+    """In their order. As in Envoy, chains that are told apart by what the TLS inspector finds bring it, and
+    use_original_dst (``hands_over``) brings what finds the address.
+    """
     compiled: list[InspectionSnapshot] = []
     for each in filters:
         config = each.typed_config
@@ -73,4 +75,6 @@ def compile_inspections(
             compiled.append(TlsInspectorSnapshot(config, registry))
     if needs_client_hello and not any(each.kind == TLS_INSPECTOR for each in compiled):
         compiled.append(TlsInspectorSnapshot(TlsInspector(), registry))
+    if hands_over and not any(each.kind == ORIGINAL_DST for each in compiled):
+        compiled.append(InspectionSnapshot(ORIGINAL_DST))
     return compiled

@@ -1,5 +1,6 @@
 """Listeners in their compiled form: their filter chains, and how one is chosen."""
 
+import ipaddress
 from typing import Final
 
 from proxyd.config.core import PIPE, Node
@@ -78,6 +79,13 @@ class ListenerSnapshot:
             host = f"[{host}]"
         self.address: Final[str] = host if port == PIPE else f"{host}:{port}"
         self.name: Final = config.name or self.address
+        # Those who are redirected are handed over to whose address it is.
+        self.hands_over: Final[bool] = config.use_original_dst is True
+        self.addresses: Final[list[tuple[str, int]]] = [
+            (str(ipaddress.ip_address(each.host)), each.port)
+            for each in (config.address, *(more.address for more in config.additional_addresses))
+            if each.pipe is None
+        ]
         stat_address = config.stat_prefix or self.address
         self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)
         limit = config.per_connection_buffer_limit_bytes
@@ -111,7 +119,7 @@ class ListenerSnapshot:
             ]
             self.chains.append(FilterChainSnapshot(chain, terminal, filters, tls, waits))
         self.inspections: Final = compile_inspections(
-            config.listener_filters, self._index.needs_client_hello, registry
+            config.listener_filters, self._index.needs_client_hello, self.hands_over, registry
         )
         self.inspects: Final[bool] = bool(self.inspections)
         timeout = config.listener_filters_timeout

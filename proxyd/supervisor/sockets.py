@@ -92,9 +92,11 @@ class Change(NamedTuple):
 
 
 def wanted_addresses(bootstrap: Bootstrap, default_backlog: int) -> list[Wanted]:
-    """Every address of every listener, in the order of the configuration."""
+    """Every address that is to be bound of every listener, in the order of the configuration."""
     wanted: list[Wanted] = []
     for index, listener in enumerate(bootstrap.static_resources.listeners):
+        if listener.bind_to_port is False:
+            continue
         addresses = [listener.address, *(more.address for more in listener.additional_addresses)]
         for number, address in enumerate(addresses):
             host, port = address.host, address.port

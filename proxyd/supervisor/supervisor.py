@@ -31,7 +31,7 @@ from proxyd.supervisor.options import StartOptions
 from proxyd.supervisor.problems import StartError
 from proxyd.supervisor.resources import Assembly
 from proxyd.supervisor.service_reports import ServiceReports
-from proxyd.supervisor.sockets import ListenSockets, Wanted
+from proxyd.supervisor.sockets import ListenSockets, Wanted, format_address
 from proxyd.supervisor.succession import Estate
 from proxyd.supervisor.updates import Updates
 from proxyd.supervisor.vitals import Vitals
@@ -222,13 +222,19 @@ class Supervisor:
             self._context_updates.show(present.bootstrap)
 
     def listening(self) -> list[tuple[str, list[tuple[str, int]]]]:
-        """The listeners in force: name, and addresses as bound."""
+        """The listeners in force: name, and addresses as bound, or as written where they are not."""
         found: dict[int, tuple[str, list[tuple[str, int]]]] = {}
         for each in self.wanted:
             address = self.sockets.address(each.key)
             if address is not None:
                 found.setdefault(each.listener, (each.name, []))[1].append(address)
-        return list(found.values())
+        present = self.configuration
+        for index, listener in enumerate(present.bootstrap.static_resources.listeners if present else ()):
+            if listener.bind_to_port is False:
+                more = [each.address for each in listener.additional_addresses]
+                addresses = [(each.host, each.port) for each in (listener.address, *more)]
+                found[index] = (listener.name or format_address(*addresses[0]), addresses)
+        return [found[index] for index in sorted(found)]
 
     # -- names
 

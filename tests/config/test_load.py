@@ -51,16 +51,13 @@ def test_mistakes_of_a_field_are_not_told_again_by_what_depends_on_it():
 static_resources:
   clusters:
   - name: a
-    type: ORIGINAL_DST
+    type: STRICT
     load_assignment:
       cluster_name: a
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: host, port_value: 1}}}}]}]
 """
     assert mistakes(text) == [
-        (
-            "text:5:11: static_resources.clusters[0].type: ORIGINAL_DST is not supported by proxyd"
-            " (supported: STATIC, STRICT_DNS, LOGICAL_DNS, EDS)"
-        )
+        'text:5:11: static_resources.clusters[0].type: unknown value "STRICT" (did you mean "STRICT_DNS"?)'
     ]
 
 

@@ -80,6 +80,17 @@ def test_a_listener_filter_stands_once():
     assert mistakes(rules) == [".typed_config.rules: not supported by proxyd"]
 
 
+def test_original_destinations_are_refused_where_nothing_tells_them(monkeypatch):
+    original = f'{{name: o, typed_config: {{"@type": {_LISTENER}.original_dst.v3.OriginalDst}}}}'
+    listener = f"{filters(ECHO)}, use_original_dst: true, listener_filters: [{original}]"
+    monkeypatch.setattr(native, "knows_original_destinations", lambda: True)
+    assert mistakes(listener) == []
+    monkeypatch.setattr(native, "knows_original_destinations", lambda: False)
+    assert mistakes(f"{filters(ECHO)}, use_original_dst: false, bind_to_port: false") == []
+    why = "is for Linux: this system does not tell where a connection was meant to go"
+    assert mistakes(listener) == [f".use_original_dst: {why}", f": {why}"]
+
+
 @pytest.mark.skipif(not native.unix_sockets(), reason="a system without Unix domain sockets")
 @pytest.mark.parametrize(
     ("cluster", "expected"),

@@ -16,6 +16,7 @@ from tests.conformance.bootstrap import FILE_LOG, HTTP, ROUTER
 from tests.conformance.proxies import Proxy
 
 _TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_HTTP_INSPECTOR = "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"
 _ORIGINAL_DST = "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
 _LOG = (
     "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT% %UPSTREAM_HOST% "
@@ -26,6 +27,8 @@ _MEANT = {"4": "127.0.0.2", "6": "fd00::2"}
 _HOME = {"4": "127.0.0.1", "6": "::1"}
 # Hosts greet those who come to them, and tell where that was.
 _PORTS = {"http": 8081, "tcp": 8082, "chosen": 8083}
+# These ports all lead to one listener, which hands connections over to others.
+_HANDED = {"address": 8084, "port": 8085, "nobody": 8086}
 _PATIENCE = 10.0
 
 
@@ -34,18 +37,23 @@ def main(kind: str, directory: Path) -> None:
     _run("ip", "link", "set", "lo", "up")
     families = ["4", "6"] if _has_ipv6() else ["4"]
     for family in families:
-        for port in _PORTS.values():
+        for port in (*_PORTS.values(), *_HANDED.values()):
             _host(_MEANT[family], port)
     log = directory / "log"
     with Proxy(kind, directory, json.dumps(_bootstrap(families, log))) as proxy:
         for name, port in proxy.ports.items():
             what, family = name.split("-")
-            _lead(family, _PORTS[what], port)
-        seen = {name: _ask(*name.split("-")) for name in sorted(proxy.ports)}
-        counted = proxy.settled_stats("^cluster[.]meant[.](membership_(total|change)|upstream_cx_total)")
+            for meant in [_PORTS[what]] if what in _PORTS else _HANDED.values() if what == "virtual" else ():
+                _lead(family, meant, port)
+        seen = {f"{what}-{family}": _ask(what, family) for what in (*_PORTS, *_HANDED) for family in families}
+        seen["listeners"] = " ".join(sorted(proxy.ports))
+        counted = proxy.settled_stats(
+            "^cluster[.]meant[.](membership_(total|change)|upstream_cx_total)"
+            "|^listener[.]of-.*[.]downstream_(cx_(total|active)|pre_cx_active)$"
+        )
     seen["counted"] = counted
     seen["log"] = "\n".join(sorted(log.read_text().splitlines()))
-    print(json.dumps(seen))
+    sys.stdout.write(json.dumps(seen))
 
 
 def _has_ipv6() -> bool:
@@ -92,7 +100,7 @@ def _greet(server: socket.socket) -> None:
         with sock:
             ip, port = sock.getsockname()[:2]
             text = f"this is {ip} {port}"
-            if port == _PORTS["http"]:
+            if port == _PORTS["http"] or port in _HANDED.values():
                 sock.recv(65536)
                 text = f"HTTP/1.1 200 OK\r\ncontent-length: {len(text)}\r\nconnection: close\r\n\r\n{text}"
             sock.sendall(text.encode())
@@ -104,8 +112,8 @@ def _ask(what: str, family: str) -> str:
     with socket.socket(kind) as sock:
         sock.settimeout(_PATIENCE)
         sock.bind((_CLIENTS[family], 0))
-        sock.connect((_MEANT[family], _PORTS[what]))
-        if what == "http":
+        sock.connect((_MEANT[family], {**_PORTS, **_HANDED}[what]))
+        if what == "http" or what in _HANDED:
             sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         heard = b""
         while data := sock.recv(65536):
@@ -148,9 +156,13 @@ def _bootstrap(families: list[str], log: Path) -> dict[str, Any]:
             chain("port", bytes_to("meant"), destination_port=_PORTS["chosen"]),
         ],
     }
+    here = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "here"}}}
+    hosts = [{"name": "all", "domains": ["*"], "routes": [here]}]
+    answer = {**manager, "route_config": {"virtual_hosts": hosts}}
     listeners = [
         {
             "name": f"{what}-{family}",
+            "stat_prefix": f"of-{what}-{family}",
             "address": {"socket_address": {"address": _HOME[family], "port_value": 0}},
             "listener_filters": [{"name": "original", "typed_config": {"@type": _ORIGINAL_DST}}],
             "filter_chains": chains[what],
@@ -158,12 +170,43 @@ def _bootstrap(families: list[str], log: Path) -> dict[str, Any]:
         for family in families
         for what in chains
     ]
+    for family in families:
+        everywhere = "0.0.0.0" if family == "4" else "::"
+        listeners += [
+            {
+                "name": f"virtual-{family}",
+                "stat_prefix": f"of-virtual-{family}",
+                "address": {"socket_address": {"address": _HOME[family], "port_value": 0}},
+                "use_original_dst": True,
+                "listener_filters": [{"name": "http", "typed_config": {"@type": _HTTP_INSPECTOR}}],
+                "filter_chains": [chain("passed", bytes_to("meant"))],
+            },
+            _unbound(f"address-{family}", _MEANT[family], _HANDED["address"], chain("handed", answer)),
+            _unbound(
+                f"port-{family}",
+                everywhere,
+                _HANDED["port"],
+                chain("other", bytes_to("meant"), application_protocols=["h2c"]),
+                chain("handed", manager, application_protocols=["http/1.1"]),
+            ),
+        ]
     return {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {
             "listeners": listeners,
             "clusters": [{"name": "meant", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}],
         },
+    }
+
+
+def _unbound(name: str, ip: str, port: int, *chains: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "stat_prefix": f"of-{name}",
+        "address": {"socket_address": {"address": ip, "port_value": port}},
+        "bind_to_port": False,
+        "listener_filters": [{"name": "http", "typed_config": {"@type": _HTTP_INSPECTOR}}],
+        "filter_chains": chains,
     }
 
 

@@ -38,7 +38,8 @@ LISTENERS = {
         - match: {prefix: /added/}
           route: {cluster: named}
           request_headers_to_add:
-          - {header: {key: x-envoy-original-dst-host, value: "127.0.0.11:9"}, append_action: OVERWRITE_IF_EXISTS_OR_ADD}
+          - header: {key: x-envoy-original-dst-host, value: "127.0.0.11:9"}
+            append_action: OVERWRITE_IF_EXISTS_OR_ADD
         - match: {prefix: /removed/}
           route: {cluster: named}
           request_headers_to_remove: [x-envoy-original-dst-host]

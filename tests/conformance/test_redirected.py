@@ -51,4 +51,5 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
 
 def test_they_go_where_they_were_meant_to(seen: dict[str, dict[str, str]]) -> None:
     assert seen["envoy"]["http-4"] == "this is 127.0.0.2 8081"
+    assert seen["envoy"]["address-4"] == "here"
     assert seen["proxyd"] == seen["envoy"]

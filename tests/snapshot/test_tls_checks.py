@@ -256,16 +256,16 @@ def test_only_a_host_name_can_be_asked_for(sni: str) -> None:
             {
                 "listener_filters": [
                     {
-                        "name": "original_dst",
+                        "name": "local_ratelimit",
                         "typed_config": {
                             "@type": "type.googleapis.com/"
-                            "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
+                            "envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit"
                         },
                     }
                 ]
             },
             "listener_filters[0].typed_config",
-            "OriginalDst is not supported by proxyd",
+            "LocalRateLimit is not supported by proxyd",
         ),
     ],
 )

@@ -52,6 +52,19 @@ def test_plan_binds_what_is_missing_and_closes_what_is_not_wanted():
     assert change.close == [b.key]
 
 
+def test_what_is_not_to_be_bound_is_not_wanted():
+    listeners = (
+        Listener(name="a", address=address(1), bind_to_port=False, additional_addresses=(more(2),)),
+        Listener(name="b", address=address(3), bind_to_port=True),
+    )
+    found = wanted_addresses(Bootstrap(static_resources=StaticResources(listeners=listeners)), 16)
+    assert [(each.listener, each.key.port) for each in found] == [(1, 3)]
+
+
+def more(port: int) -> AdditionalAddress:
+    return AdditionalAddress(address=address(port))
+
+
 def test_plan_keeps_the_sockets_of_slots_that_are_no_more():
     a = wanted("a", 1)
     assert plan({a.key: 4}, [a], workers=2) == ([], [])

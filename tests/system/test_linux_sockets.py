@@ -66,6 +66,18 @@ def test_ipv6_does_not_take_the_ipv4_port():
     assert native.default_backlog() >= 128
 
 
+def test_who_was_not_redirected_meant_to_go_where_it_has_arrived():
+    with native.bind("127.0.0.1", 0, shared=False) as listening:
+        listening.listen(1)
+        listening.setblocking(True)
+        with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:
+            # Whether anybody tracks connections here is for others to say.
+            assert native.original_destination(accepted) in (None, listening.getsockname())
+    with socket.socket(socket.AF_UNIX) as unix:
+        assert native.original_destination(unix) is None
+    assert native.knows_original_destinations()
+
+
 def test_probes_of_idle_connections():
     with socket.socket() as sock:
         usual = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
