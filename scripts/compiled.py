@@ -19,7 +19,7 @@ import environment as env
 from steps import PYTEST
 
 # Compiled classes take no interpreted subclasses, so the tests' own are compiled together with the package.
-HELPERS = ("tests/codec/recorder.py", "tests/net/alarm.py")
+HELPERS = ("tests/codec/recorder.py", "tests/filters/sink.py", "tests/net/alarm.py")
 
 _NOT_COPIED = shutil.ignore_patterns(
     "proxyd", ".git", ".venv*", ".nox", ".*_cache", "__pycache__", ".hypothesis"

@@ -17,7 +17,8 @@ from proxyd.filters.http_filter import (
     Trailers,
 )
 from proxyd.filters.stream_info import StreamInfo
-from proxyd.net.filter_iteration import Decoding, Encoding, FilteredStream
+from proxyd.net.filter_iteration import Decoding, Encoding
+from tests.filters.sink import Sink
 
 _HEADS = (CONTINUE, STOP_ITERATION, STOP_ALL_ITERATION_AND_BUFFER, STOP_ALL_ITERATION_AND_WATERMARK)
 _DATA = (CONTINUE, STOP_ITERATION_AND_BUFFER, STOP_ITERATION_AND_WATERMARK)
@@ -57,44 +58,6 @@ class Arbitrary(HttpFilter):
 
     def encode_trailers(self, trailers: Trailers) -> int:
         return self.decode_trailers(trailers)
-
-
-class Sink(FilteredStream):
-    """Notes what arrives, and whether who sends has to wait."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-        self.waits = False
-
-    def pass_request_headers(self, end_stream: bool) -> None:
-        self.seen.append(("head", end_stream))
-
-    def pass_request_data(self, data: bytes) -> None:
-        assert data
-        self.seen.append(data)
-
-    def pass_request_end(self, trailers: Trailers | None) -> None:
-        self.seen.append("end" if trailers is None else "trailers")
-
-    def pass_response_headers(self, end_stream: bool) -> None:
-        self.pass_request_headers(end_stream)
-
-    def pass_response_data(self, data: bytes) -> None:
-        self.pass_request_data(data)
-
-    def pass_response_end(self, trailers: Trailers | None) -> None:
-        self.pass_request_end(trailers)
-
-    def on_held_too_much(self, of_request: bool) -> None:
-        """Who is told of this gives up; here it goes on."""
-
-    def on_held_much(self, of_request: bool) -> None:
-        assert not self.waits
-        self.waits = True
-
-    def on_held_less(self, of_request: bool) -> None:
-        assert self.waits
-        self.waits = False
 
 
 @given(
