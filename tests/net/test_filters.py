@@ -602,6 +602,25 @@ def test_nobody_is_held_for_ever(stage: MakeStage, call: str, manager: Any, told
     assert starts(client) == ["HTTP/1.1 504 Gateway Timeout", told]
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_a_call_has_the_time_that_it_asks_for(stage: MakeStage, held: bool) -> None:
+    longest = {"max_stream_duration": "30s", "grpc_timeout_header_max": "60s"}
+    action = {"cluster": "backend", "max_stream_duration": longest}
+    script = {"decode_headers": STOP_ITERATION} if held else {}
+    routes = [{"match": {"prefix": "/"}, "route": action}]
+    made = filtered(stage, {"a": script}, routes=routes)
+    client = made.play.connect()
+    client.say(
+        request("POST", "/a", "content-type: application/grpc", "grpc-timeout: 5S", "content-length: 0")
+    )
+    if not held:
+        made.play.origin()
+    made.play.pass_time(4.9)
+    assert client.heard() == b""
+    made.play.pass_time(0.2)
+    assert "grpc-status: 4" in client.hears()
+
+
 def test_a_request_that_is_all_there_is_not_waited_for(stage: MakeStage) -> None:
     made = filtered(
         stage, {"a": {"decode_data": STOP_ITERATION_AND_BUFFER}}, manager={"request_timeout": "2s"}
