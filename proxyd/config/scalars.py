@@ -135,7 +135,9 @@ def broken_rule(value: Any, rules: tuple[msgspec.Meta, ...], unit: str = "") -> 
     """What the value of a field breaks, or ``None``. ``unit`` follows numbers: ``s`` for durations."""
     for rule in rules:
         if rule.min_length is not None and len(value) < rule.min_length:
-            return "must not be empty"
+            if rule.min_length == 1:
+                return "must not be empty"
+            return f"must not be shorter than {rule.min_length}, is {len(value)}"
         if rule.max_length is not None and len(value) > rule.max_length:
             return f"must not be longer than {rule.max_length}, is {len(value)}"
         if rule.pattern is not None and re.search(rule.pattern, value) is None:

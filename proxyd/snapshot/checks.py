@@ -1,5 +1,6 @@
 """Mistakes that show only when a configuration is compiled, told with the path of the field they are in."""
 
+import logging
 import ssl
 from collections.abc import Iterator
 
@@ -25,6 +26,8 @@ from proxyd.snapshot.tls import ClientTls, Secrets, ServerTls, TlsError, TlsSett
 from proxyd.snapshot.tls_context import Identity, SecretError, set_trust
 from proxyd.stats.metrics import Registry
 from proxyd.stats.tls_scopes import CLUSTER, LISTENER, TlsStats
+
+logger = logging.getLogger("config")
 
 
 def check_snapshot(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -79,6 +82,9 @@ def check_tls_contexts(path: str, message: Message, secrets: Secrets) -> Iterato
         yield Finding(f"{path}.{error.field}", str(error))
     except (RegexError, AssertionError):
         return  # told for the expression; what is missing has been told by the loader
+    except Exception as unforeseen:
+        logger.debug("TLS at %s", path, exc_info=unforeseen)
+        yield Finding(path, f"cannot be used: {type(unforeseen).__name__}")
 
 
 def compile_secret(secret: Secret) -> None:

@@ -28,7 +28,7 @@ class SanMatcher:
     __slots__ = ("_exact_dns", "_kind", "_matcher", "_oid")
 
     def __init__(self, config: SubjectAltNameMatcher) -> None:
-        self._kind: Final[int] = config.san_type.value
+        self._kind: Final[int] = int(config.san_type)
         self._oid: Final = config.oid
         self._matcher: Final[StringMatcher] = compile_string(config.matcher)
         exact = config.matcher.exact

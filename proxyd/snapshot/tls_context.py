@@ -44,6 +44,7 @@ _VERSIONS: Final = {
 _PRIORITIZE_CHACHA: Final = 0x200000  # SSL_OP_PRIORITIZE_CHACHA, for which Python has no name
 _NO_CHECK_TIME: Final = 0x200000  # X509_V_FLAG_NO_CHECK_TIME
 _SEPARATORS: Final = re.compile(r"[\[\]|:]")
+_NAME: Final = re.compile(r"[\w+!@=.-]{1,64}")  # of a cipher, a curve
 _UNREACHABLE: Final = "is not supported by proxyd on this Python: its OpenSSL cannot be reached"
 
 
@@ -185,10 +186,8 @@ def set_parameters(context: ssl.SSLContext, config: TlsParameters | None, server
         for name in filter(None, _SEPARATORS.split(text)):
             try:
                 context.set_ciphers(name)
-            except ssl.SSLError:
-                raise TlsError(
-                    f"{field}.cipher_suites[{index}]", f"{name} is unknown to {ssl.OPENSSL_VERSION}"
-                ) from None
+            except (ssl.SSLError, ValueError):
+                raise _unknown(f"{field}.cipher_suites[{index}]", name) from None
     names = [name for text in config.cipher_suites for name in filter(None, _SEPARATORS.split(text))]
     context.set_ciphers(":".join(names or DEFAULT_CIPHERS))
     if server and (not names or any("CHACHA20" in text and "|" in text for text in config.cipher_suites)):
@@ -206,12 +205,18 @@ def set_parameters(context: ssl.SSLContext, config: TlsParameters | None, server
             raise TlsError(place, f"one of them is unknown to {ssl.OPENSSL_VERSION}")
 
 
+def _unknown(field: str, name: str) -> TlsError:
+    # What is no name may be anything, a key that has got into the wrong place.
+    shown = name if _NAME.fullmatch(name) else "this"
+    return TlsError(field, f"{shown} is unknown to {ssl.OPENSSL_VERSION}")
+
+
 def _set_curves(context: ssl.SSLContext, names: list[str], place: str) -> None:
     if not openssl.available():
         raise TlsError(place, _UNREACHABLE)
     for index, name in enumerate(names):
         if not openssl.set_groups(context, [name]):
-            raise TlsError(f"{place}[{index}]", f"{name} is unknown to {ssl.OPENSSL_VERSION}")
+            raise _unknown(f"{place}[{index}]", name)
     openssl.set_groups(context, names)
 
 
@@ -252,6 +257,7 @@ def set_alpn(context: ssl.SSLContext, common: CommonTlsContext | None) -> list[s
     """The protocols to choose from, preferred ones first."""
     names = [name for text in ([] if common is None else common.alpn_protocols) for name in text.split(",")]
     if names:
+        assert all(0 < len(name.encode()) < 256 for name in names)  # told by the loader
         context.set_alpn_protocols(names)
     return names
 

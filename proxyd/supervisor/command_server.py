@@ -106,7 +106,11 @@ class CommandServer:
         while True:
             done, _ = await asyncio.wait([task], timeout=PROGRESS_INTERVAL)
             if done:
-                return task.result()
+                try:
+                    return task.result()
+                except Exception as bug:
+                    logger.exception("bug: a command failed")
+                    return Refused((f"a bug of proxyd: {type(bug).__name__}; its log has more",))
             await self._send(writer, Progress(type(command).__name__.lower()))
 
     async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:

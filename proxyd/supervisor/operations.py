@@ -96,6 +96,11 @@ class Operations:
             supervisor.last_reload = f"refused: {reasons[0]}"
             logger.error("reload refused, nothing has changed:\n  %s", "\n  ".join(reasons))
             return Refused(reasons)
+        except Exception as bug:
+            reason = f"reload refused by a bug of proxyd: {type(bug).__name__}; nothing has changed"
+            supervisor.last_reload = f"refused: {reason}"
+            logger.exception(reason)
+            return Refused((reason,))
         older = [each for each in supervisor.draining if each.number < handover.generation]
         supervisor.last_reload = (
             f"generation {handover.generation} in {handover.seconds:.3f} s, "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import anyio.to_thread
 
+from proxyd.snapshot.checks import tls_warnings
 from proxyd.supervisor.resource_round import assemble
 from proxyd.supervisor.resources import Assembly, Key, State
 from proxyd.supervisor.rollout import Rollout, do_all
@@ -92,6 +93,7 @@ class Updates:
                 return
             with supervisor.cancellable():
                 self._report.begin()
+                known = set(tls_warnings(present.bootstrap))
                 assembly: Assembly | None = None
                 refusal = ""
                 try:
@@ -111,6 +113,9 @@ class Updates:
                     return
                 assert assembly is not None
                 self._refused.forget(touched)
+                for warning in tls_warnings(assembly.bootstrap):
+                    if warning not in known:
+                        logger.warning(warning)
                 self._tell(assembly)
 
     def _refuse(self, assembly: Assembly | None, reason: str, touched: frozenset[str], again: bool) -> None:

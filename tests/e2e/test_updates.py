@@ -26,7 +26,7 @@ from tests.e2e.resource_files import (
     source,
 )
 from tests.net.certificates import Authority
-from tests.net.tls_house import DOWNSTREAM, client, tls_socket
+from tests.net.tls_house import DOWNSTREAM, UPSTREAM, client, tls_socket
 
 LDS = "listener_manager.lds."
 
@@ -125,6 +125,16 @@ def test_what_is_wrong_changes_nothing_and_is_told(
     assert "not YAML" in proxyd.command("status").stdout
     assert "not YAML" in proxyd.command("stats", "lds.update_error").stdout
 
+    # What a certificate cannot be asked for: told as any mistake, and no more the end of a reload.
+    asked = {"validation_context": {"match_typed_subject_alt_names": [{"matcher": {"exact": "x"}}]}}
+    secured = listener()
+    secured["filter_chains"][0]["transport_socket"] = tls_socket(DOWNSTREAM, {"common_tls_context": asked})
+    lds.move(response(secured))
+    assert "san_type: is required" in proxyd.wait_for_log("san_type")
+    assert "san_type" in proxyd.command("status").stdout
+    proxyd.command("reload")
+    assert ask(port)[0] == 200
+
     # Of a mixed file the good ones are taken, and the bad one stays as it was.
     bad = listener(stat_prefix="")
     lds.move(response(bad, listener("good")))
@@ -165,8 +175,13 @@ def test_what_is_wrong_changes_nothing_and_is_told(
     assert proxyd.status()["files"][1]["reasons"] == ()
     counted = numbers(proxyd, "listener_manager.")
     attempts = {what: counted[f"lds.update_{what}"] for what in ("attempt", "success", "failure", "rejected")}
-    assert attempts == {"attempt": 7, "success": 2, "failure": 1, "rejected": 4}
+    assert attempts == {"attempt": 9, "success": 2, "failure": 1, "rejected": 6}
     assert counted["listener_create_failure"] == 1
+
+    # What is good, and may not be meant so.
+    trusting = cluster(origin.address, name="trusting", transport_socket=tls_socket(UPSTREAM, {}))
+    cds.move(response(cluster(origin.address), trusting))
+    proxyd.wait_for_log("cluster trusting: its hosts are not verified")
 
 
 def test_routes_clusters_and_hosts_change_under_a_connection_that_stays(

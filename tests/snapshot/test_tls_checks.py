@@ -177,6 +177,46 @@ def test_certificates_and_keys(fields: dict[str, Any], place: str, words: str) -
             "SHA-256",
         ),
         (
+            certificates(certificate(), validation_context={"verify_certificate_hash": ["abc"]}),
+            ".common_tls_context.validation_context.verify_certificate_hash[0]",
+            "must not be shorter than 64, is 3",
+        ),
+        *(
+            (
+                certificates(
+                    certificate(),
+                    validation_context={
+                        **TRUST,
+                        "match_typed_subject_alt_names": [{"matcher": {"exact": "a"}} | kind],
+                    },
+                ),
+                f".common_tls_context.validation_context.match_typed_subject_alt_names[0]{place}",
+                words,
+            )
+            for kind, place, words in (
+                ({}, ".san_type", "is required"),
+                ({"san_type": "FOO"}, ".san_type", "FOO"),
+                ({"san_type": 0}, ".san_type", "SAN_TYPE_UNSPECIFIED is not supported"),
+                ({"san_type": "SAN_TYPE_UNSPECIFIED"}, ".san_type", "SAN_TYPE_UNSPECIFIED"),
+            )
+        ),
+        *(
+            (
+                certificates(certificate(), alpn_protocols=[names]),
+                ".common_tls_context.alpn_protocols[0]",
+                "1 to 255 bytes",
+            )
+            for names in ("", "h2,", "x" * 256)
+        ),
+        *(
+            (
+                certificates(certificate(), tls_params={"cipher_suites": [text]}),
+                ".common_tls_context.tls_params.cipher_suites[0]",
+                "^this is unknown to OpenSSL",
+            )
+            for text in ("A\0B", PAIR.key)
+        ),
+        (
             {**certificates(certificate()), "session_ticket_keys": {"keys": [source("short")]}},
             ".session_ticket_keys.keys[0]",
             "80 bytes, not 5",
@@ -197,6 +237,15 @@ def test_contexts(context: dict[str, Any], place: str, words: str) -> None:
     found = mistakes(chain(context))
     assert f"{CONTEXT}{place}" in found
     assert re.search(words, found[f"{CONTEXT}{place}"])
+    assert CONTEXT not in found or not place  # nothing that was not foreseen beside it
+
+
+def test_what_nobody_has_foreseen_is_a_mistake_of_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("with words that may be secret")
+
+    monkeypatch.setattr("proxyd.snapshot.checks.ServerTls", break_down)
+    assert mistakes(chain(certificates(certificate()))) == {CONTEXT: "cannot be used: RuntimeError"}
 
 
 def test_transport_sockets_are_for_their_side() -> None:

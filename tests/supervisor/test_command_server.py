@@ -60,6 +60,18 @@ def test_a_command_gets_its_reply(tmp_path):
     asyncio.run(talk())
 
 
+def test_a_command_that_fails_by_a_bug_is_refused_as_that(tmp_path):
+    async def answer(command):
+        raise RuntimeError("of ours")
+
+    async def talk():
+        async with Served(tmp_path, answer) as instance:
+            refused = Refused(("a bug of proxyd: RuntimeError; its log has more",))
+            assert await call(instance, Stop()) == refused
+
+    asyncio.run(talk())
+
+
 def test_signs_of_life_keep_a_slow_command_from_looking_hung(tmp_path, monkeypatch):
     monkeypatch.setattr(command_server, "PROGRESS_INTERVAL", 0.02)
 

@@ -136,6 +136,10 @@ def test_a_reload_takes_over_and_a_bad_one_changes_nothing():
     anyio.run(live)
 
 
+async def broken_reload(*_):
+    raise RuntimeError("of ours")
+
+
 def test_operations(monkeypatch):
     monkeypatch.setattr(logs, "set_levels", lambda levels: None)  # those of the tests stay
 
@@ -149,6 +153,10 @@ def test_operations(monkeypatch):
             refused = await operations.answer(Reload(config_path="/no/such/file"), context)
             assert isinstance(refused, Refused)
             assert "/no/such/file" in refused.reasons[0]
+            with monkeypatch.context() as broken:
+                broken.setattr(now.supervisor, "reload", broken_reload)
+                reason = "reload refused by a bug of proxyd: RuntimeError; nothing has changed"
+                assert await operations.reload(Reload()) == Refused((reason,))  # as a signal asks for it
             status = operations.status()
             assert (status.generation, status.state, status.last_reload[:7]) == (2, "LIVE", "refused")
             assert [worker.state for worker in status.workers] == ["ready", "ready"]
