@@ -143,10 +143,11 @@ _SYNCHRONIZE: Final = 0x00100000
 _READ_CONTROL: Final = 0x00020000
 _SHARE_READ: Final = 1
 _SHARE_ALL: Final = 7  # read, write, delete
+_LIST_DIRECTORY: Final = 0x1
 _OPEN_EXISTING: Final = 3
 _OPEN_ALWAYS: Final = 4
 _ATTRIBUTE_NORMAL: Final = 0x80
-_BACKUP_SEMANTICS: Final = 0x02000000
+_BACKUP_SEMANTICS: Final = 0x02000000  # without it no directory can be opened
 _PAGE_READWRITE: Final = 4
 _MAP_WRITE: Final = 2
 _DACL: Final = 0x00000004
@@ -279,6 +280,13 @@ def open_to_append(path: str) -> int:
 def open_to_read(path: str) -> int:
     """A handle to a file that others may write, move and remove meanwhile."""
     handle = _create_file(path, _GENERIC_READ, _SHARE_ALL, None, _OPEN_EXISTING, _ATTRIBUTE_NORMAL, None)
+    return _checked_handle(handle, path)
+
+
+def open_directory(path: str) -> int:
+    """A handle by which to look for what is in it; it may be moved and removed meanwhile."""
+    access = _LIST_DIRECTORY | _SYNCHRONIZE
+    handle = _create_file(path, access, _SHARE_ALL, None, _OPEN_EXISTING, _BACKUP_SEMANTICS, None)
     return _checked_handle(handle, path)
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from proxyd.system import _windows_api as api
 from proxyd.system._windows_control import PipeListener
+from proxyd.system._windows_directory import file_number
 
 _SYSTEM: Final = "S-1-5-18"
 _PATIENCE: Final = 2.0  # seconds for another program to let go of a file
@@ -121,7 +122,7 @@ def look(path: str) -> tuple[str, int, int, int, int, int]:
     if entry.attributes & stat.FILE_ATTRIBUTE_REPARSE_POINT:
         real = os.path.realpath(real)
         entry = api.find_entry(real)
-    return real, 0, entry.created, entry.size, entry.written, 0
+    return real, file_number(real), entry.created, entry.size, entry.written, 0
 
 
 def open_to_read(path: str, flags: int) -> int:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from proxyd.supervisor.instance import InstanceError
+from proxyd.system import native
 from tests import windows
 from tests.e2e.conftest import Proxyd, StartProxyd, config
 from tests.e2e.origin import Origin
@@ -30,7 +31,7 @@ def test_a_log_that_cannot_be_reopened_is_told_and_kills_nothing(
         wait=False,
     )
     _until_serving(proxyd, tmp_path)
-    kept = (folder / "px.log").open()
+    kept = open(folder / "px.log", opener=native.open_to_read)  # noqa: SIM115 - it is closed below
     shutil.rmtree(folder)
     if not windows.HERE:
         proxyd.process.send_signal(signal.SIGUSR1)

@@ -101,6 +101,22 @@ def test_looks_tell_moves_and_writes_apart(tmp_path: Path) -> None:
     assert look("nul\0") is None
 
 
+def test_nothing_but_the_file_has_to_be_another_one(tmp_path: Path) -> None:
+    """As with what comes out of archives: of the same size and as old as what it replaces."""
+    looks = []
+    for text in ("one", "two"):
+        (tmp_path / "new").write_text(text)
+        os.utime(tmp_path / "new", (0, 0))
+        os.replace(tmp_path / "new", tmp_path / "file")
+        looks.append(look(str(tmp_path / "file")))
+    one, two = looks
+    assert one is not None
+    assert two is not None
+    assert one.size == two.size
+    assert one.identity != two.identity
+    assert look(str(tmp_path / "file")) == two
+
+
 def test_a_file_that_is_written_stays_the_same_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("a")
