@@ -60,13 +60,15 @@ class Http2Lease(Http2Stream, UpstreamStream):
     """One request's stream, from before it is opened to the end of its response."""
 
     __slots__ = (
-        "_answered", "_asks_tunnel", "_host", "_key", "_tunnel", "_upgrade", "handler", "head",
+        "_answered", "_asks_tunnel", "_host", "_key", "_since", "_tunnel", "_upgrade", "handler", "head",
         "request_done", "response_done", "to_head", "wire",
     )  # fmt: skip
 
-    def __init__(self, host: "Http2Upstream", handler: Stream) -> None:
+    def __init__(self, host: "Http2Upstream", handler: Stream, since: float) -> None:
+        """``since`` is now, or NEVER on a connection that has not carried any other request to its end."""
         super().__init__(host, 0)
         self._host: Final = host
+        self._since: Final = since
         self.handler: Stream | None = handler
         self.head: ResponseHead | None = None
         self.request_done: bool = False
@@ -142,7 +144,8 @@ class Http2Lease(Http2Stream, UpstreamStream):
             self._host.cancel(self)
 
     def unanswered(self) -> bool:
-        return not self._answered
+        # A host that has lived to say something else has had the request, and dies of whatever it dies of.
+        return not self._answered and self._since != NEVER and self._host.last_heard() <= self._since
 
     def local_address(self) -> str:
         return self._host.local_address()
@@ -290,13 +293,18 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
         if idle > 0.0 and self._last_heard and now - self._last_heard > idle:
             self.ping(now)
             self.arm_at(self._pong_deadline)
+        since = now if self.requests > self.leases else NEVER
         self.leases += 1
         self.requests += 1
         most = self._config.max_requests_per_connection
         if most and self.requests >= most:
             self._stats.upstream_cx_max_requests.value += 1
             self.closing = True
-        return Http2Lease(self, stream)
+        return Http2Lease(self, stream, since)
+
+    def last_heard(self) -> float:
+        """When the host has sent anything last; 0.0: never."""
+        return self._last_heard
 
     def close(self) -> None:
         """Close when what is written has gone; the owner hears of it when the loop has done so."""

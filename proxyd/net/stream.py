@@ -151,7 +151,7 @@ class UpstreamStream:
         raise NotImplementedError
 
     def unanswered(self) -> bool:
-        """No byte has come from the host since the request was sent."""
+        """No byte has come from the host since the request was sent, on a connection that was good before."""
         raise NotImplementedError
 
     def local_address(self) -> str:

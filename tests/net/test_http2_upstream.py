@@ -388,10 +388,46 @@ def test_a_connection_that_dies_takes_its_requests_along(stage: MakeStage) -> No
     assert clients[0].closed
     log = play.log()
     assert log[0] == "GET /0 200 UC upstream_reset_after_response_started{connection_termination}"
+    for client in clients[1:]:
+        assert client.hears()[0] == "HTTP/1.1 503 Service Unavailable"
     assert play.upstream("upstream_cx_destroy_remote_with_active_rq") == 1
-    for dial in list(play.loop.dials):
-        dial.refuse()
-    play.loop.dials.clear()
+    assert play.loop.dials == []
+
+
+def test_a_connection_that_dies_as_it_is_used_again_says_nothing(stage: MakeStage) -> None:
+    play = stage(cluster=CLUSTER)
+    clients, host = several(play, 3)
+    for stream in (1, 3, 5):
+        host.answer(stream)
+    play.pass_time(1)
+    for client in clients:
+        client.hears()
+        client.say(GET)
+    host.origin.close()
+    other = origin(play)
+    other.listen()
+    for stream in (1, 3, 5):
+        other.answer(stream, b"again")
+    assert [client.hears()[-1] for client in clients] == ["again"] * 3
+
+
+def test_a_host_that_has_said_something_since_has_had_the_request(stage: MakeStage) -> None:
+    play = stage(cluster=CLUSTER)
+    (client, another), host = several(play, 2)
+    host.answer(1)
+    host.answer(3)
+    client.hears()
+    another.hears()
+    play.pass_time(1)
+    client.say(GET)
+    another.say(GET)
+    host.listen()
+    play.pass_time(1)
+    host.answer(7)
+    assert another.hears()[0] == "HTTP/1.1 200 OK"
+    host.origin.close()
+    assert client.hears()[0] == "HTTP/1.1 503 Service Unavailable"
+    assert play.loop.dials == []
 
 
 MALFORMED = {
