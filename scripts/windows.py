@@ -51,8 +51,9 @@ _WINDOWS: Final = {
 # A process of pytest that has ended means that something hangs: the next one would wait for it, too.
 _ALL: Final = ("-q", "-n", "2", "--max-worker-restart", "0")
 _LAST_WORDS: Final = 2.0  # seconds for what is still in the pipe when a program has ended
+_CONTROL: Final = r"HKLM\System\CurrentControlSet\Control"
 _STAMP: Final = "proxyd-windows.stamp"
-_RECIPE: Final = 1  # of this file; raised when what it makes becomes another
+_RECIPE: Final = 2  # of this file; raised when what it makes becomes another
 
 
 class Windows:
@@ -257,6 +258,9 @@ def _make_prefix(windows: Windows) -> None:
     try:
         _run(["wineboot", "-i"], windows, "Wine cannot make its drive C:")
         _run(["wine", "winecfg", "-v", "win10"], windows, "Wine cannot be told to be Windows 10")
+        # Ten seconds otherwise, within which a busy machine does not start Python.
+        patience = ["/v", "ServicesPipeTimeout", "/t", "REG_DWORD", "/d", "120000", "/f"]
+        _run(["wine", "reg", "add", _CONTROL, *patience], windows, "Wine's registry cannot be written")
     finally:
         _run(["wineserver", "-k"], windows, "Wine's server does not end")
     # Wheels made with Rust import this of a library that Wine 8 does not have.
