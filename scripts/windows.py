@@ -49,7 +49,9 @@ _WINDOWS: Final = {
     "extra": "windows",
 }
 # A process of pytest that has ended means that something hangs: the next one would wait for it, too.
-_ALL: Final = ("-q", "-n", "2", "--max-worker-restart", "0")
+_ALL: Final = ("-q", "-n", "2", "--max-worker-restart", "0", "--durations", "10")
+# A transport of a completion port ends a turn of the loop after it was closed, and tests end loops at once.
+_LENIENT: Final = ("-W", "ignore::ResourceWarning")
 _LAST_WORDS: Final = 2.0  # seconds for what is still in the pipe when a program has ended
 _CONTROL: Final = r"HKLM\System\CurrentControlSet\Control"
 _STAMP: Final = "proxyd-windows.stamp"
@@ -121,7 +123,7 @@ def main(arguments: list[str]) -> int:
     with Server(windows):
         if arguments[:1] == ["--run"]:
             return windows.run(arguments[1:], Path.cwd())
-        command = ["-m", "pytest", "-p", "no:cacheprovider", *(arguments or _ALL)]
+        command = ["-m", "pytest", "-p", "no:cacheprovider", *_LENIENT, *(arguments or _ALL)]
         return windows.run(command, env.ROOT)
 
 
