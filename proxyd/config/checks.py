@@ -31,6 +31,7 @@ from proxyd.config.route_checks import Names, check_routes
 from proxyd.config.scalars import is_ip
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_tls
+from proxyd.config.udp_checks import check_no_udp, check_udp_listener
 from proxyd.system import native
 
 # The network filters that have a connection to themselves.
@@ -87,6 +88,8 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
     if bootstrap.admin is not None and bootstrap.admin.address is not None:
         if bootstrap.admin.address.pipe is not None:
             yield Finding("admin.address.pipe", NOT_SUPPORTED)
+        if bootstrap.admin.address.udp:
+            yield Finding("admin.address.socket_address.protocol", "the admin API speaks TCP")
         places.append(("admin.address", bootstrap.admin.address))
     for index, listener in enumerate(bootstrap.static_resources.listeners):
         places += addresses(f"static_resources.listeners[{index}].", listener)
@@ -103,14 +106,14 @@ def addresses(path: str, listener: Listener) -> list[tuple[str, Address]]:
 
 def check_addresses(places: Iterable[tuple[str, Address]]) -> Iterator[Finding]:
     """Whether each is an IP address and none is there twice."""
-    taken: dict[tuple[object, int], str] = {}
+    taken: dict[tuple[object, int, bool], str] = {}
     for path, address in places:
         pipe = address.pipe
         if pipe is not None:
             yield from check_pipe(f"{path}.pipe", pipe)
-            if taken.setdefault((pipe.path, PIPE), path) != path:
-                where = quote(pipe.path)
-                yield Finding(f"{path}.pipe", f"{where} is already listened on by {taken[pipe.path, PIPE]}")
+            at = (pipe.path, PIPE, False)
+            if taken.setdefault(at, path) != path:
+                yield Finding(f"{path}.pipe", f"{quote(pipe.path)} is already listened on by {taken[at]}")
             continue
         socket = address.socket_address
         if socket is None:
@@ -121,7 +124,7 @@ def check_addresses(places: Iterable[tuple[str, Address]]) -> Iterator[Finding]:
                     f"{path}.socket_address.address", f"{quote(socket.address)} is not an IP address"
                 )
             continue
-        key = (ipaddress.ip_address(socket.address), socket.port_value)
+        key = (ipaddress.ip_address(socket.address), socket.port_value, address.udp)
         if socket.port_value and taken.setdefault(key, path) != path:
             where = f"{socket.address}:{socket.port_value}"
             yield Finding(f"{path}.socket_address", f"{where} is already listened on by {taken[key]}")
@@ -148,6 +151,10 @@ def _there(path: str, name: str, exists: Callable[[str], bool] = os.path.exists)
 
 def check_listener(path: str, listener: Listener, clusters: Names, later: bool = False) -> Iterator[Finding]:
     """Everything that is wrong with one listener; ``later``: more clusters than those will come."""
+    if listener.address.udp:
+        yield from check_udp_listener(path, listener)
+        return
+    yield from check_no_udp(path, listener)
     if not listener.filter_chains and listener.default_filter_chain is None:
         yield Finding(path, "a listener needs a filter chain")
     if not native.knows_original_destinations():

@@ -45,9 +45,10 @@ class Node(Message, frozen=True, kw_only=True):
 
 
 class Protocol(enum.IntEnum):
-    """``SocketAddress.Protocol``."""
+    """``SocketAddress.Protocol``; of a host nobody asks."""
 
     TCP = 0
+    UDP = 1
 
 
 class SocketAddress(Message, frozen=True, kw_only=True):
@@ -93,6 +94,11 @@ class Address(Message, frozen=True, kw_only=True):
         if self.pipe is not None:
             return self.pipe.path
         return "" if self.socket_address is None else self.socket_address.address
+
+    @property
+    def udp(self) -> bool:
+        """Whether datagrams are meant."""
+        return self.socket_address is not None and self.socket_address.protocol is Protocol.UDP
 
     @property
     def port(self) -> int:

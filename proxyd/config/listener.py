@@ -15,6 +15,7 @@ from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit,
 from proxyd.config.network_rbac import RBAC
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext, RawBuffer
+from proxyd.config.udp_proxy import UdpListenerConfig
 
 
 class Filter(Message, frozen=True, kw_only=True):
@@ -105,6 +106,8 @@ class Listener(Message, frozen=True, kw_only=True):
     With ``use_original_dst`` a connection that was redirected is handed over to the listener that has the
     address it was meant for, or that port at 0.0.0.0 or [::], where there is one; ``bind_to_port: false`` is
     for listeners that get connections in no other way. The listener filter original_dst comes along.
+
+    A listener whose address has the protocol UDP has no filter chains, and udp_proxy as its listener filter.
     """
 
     proto: ClassVar[str] = "envoy.config.listener.v3.Listener"
@@ -125,3 +128,4 @@ class Listener(Message, frozen=True, kw_only=True):
     access_log: tuple[AccessLog, ...] = ()
     use_original_dst: bool | None = None
     bind_to_port: bool | None = None
+    udp_listener_config: UdpListenerConfig | None = None

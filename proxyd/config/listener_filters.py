@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from proxyd.config.message import UINT32, Message, NonEmpty
 from proxyd.config.proxy_protocol import Version
+from proxyd.config.udp_proxy import UdpProxyConfig
 
 
 class TlsInspector(
@@ -75,4 +76,4 @@ class ListenerFilter(Message, frozen=True, kw_only=True):
     proto: ClassVar[str] = "envoy.config.listener.v3.ListenerFilter"
 
     name: NonEmpty
-    typed_config: TlsInspector | ProxyProtocol | HttpInspector | OriginalDst
+    typed_config: TlsInspector | ProxyProtocol | HttpInspector | OriginalDst | UdpProxyConfig

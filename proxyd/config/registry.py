@@ -18,6 +18,7 @@ from proxyd.config.network_rbac import RBAC
 from proxyd.config.proxy_protocol import ProxyProtocolUpstreamTransport
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext, RawBuffer, UpstreamTlsContext
+from proxyd.config.udp_proxy import Route, UdpProxyConfig
 
 # Envoy goes by ``@type`` alone. Where it is missing, proxyd goes by the extension's well-known name.
 _BY_NAME: Final[dict[str, type[Message]]] = {
@@ -40,6 +41,7 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.filters.network.rbac": RBAC,
     "envoy.filters.network.sni_cluster": SniCluster,
     "envoy.filters.network.tcp_proxy": TcpProxy,
+    "envoy.filters.udp_listener.udp_proxy": UdpProxyConfig,
     "envoy.load_balancing_policies.least_request": LeastRequest,
     "envoy.load_balancing_policies.random": Random,
     "envoy.load_balancing_policies.round_robin": RoundRobin,
@@ -49,7 +51,12 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
 }
 
 # A name that several share does not say which of them is meant, nor does a filter's name in a route.
-_UNNAMED: Final[tuple[type[Message], ...]] = (DownstreamTlsContext, FilterConfig, UpstreamTlsContext)
+_UNNAMED: Final[tuple[type[Message], ...]] = (
+    DownstreamTlsContext,
+    FilterConfig,
+    Route,
+    UpstreamTlsContext,
+)
 
 _BY_PROTO: Final = {struct.proto: struct for struct in (*_BY_NAME.values(), *_UNNAMED)}
 

@@ -193,6 +193,7 @@ _KINDS: Final = {
     "HttpInspector": "HTTP inspector",
     "ProxyProtocol": "reader of the PROXY protocol",
     "OriginalDst": "finder of original destinations",
+    "UdpProxyConfig": "UDP proxy",
 }
 
 

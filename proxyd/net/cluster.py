@@ -64,6 +64,7 @@ class Cluster(PoolOwner):
             self.stats.membership_healthy.value = len(hosts)
         self._leaving.update(gone)
         for host in gone:
+            host.removed = True
             host.pool.close()
 
     def _strict(self, entries: Iterable[HostEntry]) -> tuple[list[Host], list[Host]]:
@@ -107,6 +108,7 @@ class Cluster(PoolOwner):
         self._on_gone = on_gone
         self._leaving.update(self._present())
         for host in list(self._leaving):
+            host.removed = True
             host.pool.close()
 
     def on_drained(self, host: Host) -> None:

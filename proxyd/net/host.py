@@ -22,6 +22,7 @@ class Host:
         self.hostname: str = entry.hostname
         self.weight: int = entry.weight
         self.address: str = format_address(entry.ip, entry.port)
+        self.removed: bool = False  # no host set names it any more
         self.stats: Final = stats
         self.pool: Final = new_pool(cluster, self)
 

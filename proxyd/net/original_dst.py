@@ -109,6 +109,7 @@ class OriginalDstCluster(Cluster):
         del self._table[key]
         self._count_members()
         self._leaving.add(host)
+        host.removed = True
         host.pool.close()
 
     def _count_members(self) -> None:

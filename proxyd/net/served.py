@@ -15,6 +15,7 @@ from proxyd.net.listener import Chain, Connection, Connections, HttpListener
 from proxyd.net.logged_downstream import LoggedDownstream, LoggedHttp2Downstream
 from proxyd.net.network_filters import new_connection
 from proxyd.net.timers import TimerWheel
+from proxyd.net.udp_proxy import UdpProxy
 from proxyd.snapshot.http_connection_manager import HTTP2, ConnectionManagerSnapshot
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
 
@@ -84,7 +85,10 @@ class ServedListener:
         connections: Connections,
         wheel: TimerWheel,
         neighbours: Neighbours,
+        udp: UdpProxy | None,
     ) -> None:
+        """``udp`` is what takes datagrams; there are no chains then."""
+        self.udp: Final = udp
         self.snapshot: Final = snapshot
         self.connections: Final = connections
         self.chains: Final = chains

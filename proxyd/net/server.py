@@ -22,6 +22,7 @@ from proxyd.net.request_id import RequestIds
 from proxyd.net.served import ServedConnections, ServedHttp, ServedListener
 from proxyd.net.tcp_proxy import TcpChain
 from proxyd.net.timers import TimerWheel
+from proxyd.net.udp_proxy import UdpProxy, UdpSocket
 from proxyd.snapshot.build import Snapshot
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
 from proxyd.snapshot.listeners import FilterChainSnapshot, ListenerSnapshot
@@ -74,6 +75,7 @@ class Server:
         self._clusters: Final[dict[str, Cluster]] = {}  # shared by all connection managers
         self._retired: Final[set[Cluster]] = set()  # not in force any more, with requests under way
         self._acceptors: Final[dict[int, Acceptor]] = {}  # by the number of the socket
+        self._datagrams: Final[dict[int, UdpSocket]] = {}  # the same of UDP
         self._taken: Final[set[asyncio.Task[None]]] = set()  # accepted connections on their way in
         self._draining: bool = False
         self._drain_close: bool = False
@@ -83,6 +85,7 @@ class Server:
         self._date: Final = HttpDate()
         self._listeners: list[ServedListener] = []
         self._neighbours: Final = Neighbours()
+        self._former_udp: Final[set[UdpProxy]] = set()  # the same with sessions
         self._former: Final[set[Chain]] = set()  # not in force any more, with connections left
         self.snapshot: Snapshot = Snapshot([], {})
         self.commit(self.prepare(snapshot), 0.0)
@@ -131,7 +134,12 @@ class Server:
                 known.remove(same)
                 change.kept.append((same, chain))
             chains.append(same)
-        return ServedListener(compiled, chains, connections, self._wheel, self._neighbours)
+        udp: UdpProxy | None = None
+        if compiled.udp is not None:
+            udp = UdpProxy(
+                compiled.udp, self._clusters, self._registry, self._wheel, self.on_connection_closed
+            )
+        return ServedListener(compiled, chains, connections, self._wheel, self._neighbours, udp)
 
     def _new_chain(self, chain: FilterChainSnapshot, connections: Connections) -> Chain:
         made = self._new_terminal(chain, connections)
@@ -171,6 +179,10 @@ class Server:
             if gone:
                 self._loop.call_later(drain_seconds, self._cut, gone)
                 self._former.update(gone)
+            if listener.udp is not None and listener not in change.listeners:
+                listener.udp.drain()
+                self._loop.call_later(drain_seconds, listener.udp.close)
+                self._former_udp.add(listener.udp)
         self._listeners = change.listeners
         self._neighbours.replace(listener.chooser for listener in change.listeners)
         self.snapshot = change.snapshot
@@ -208,6 +220,8 @@ class Server:
                 connection.abort()
 
     def _forget_former(self) -> None:
+        for proxy in [each for each in self._former_udp if not each.sessions]:
+            self._former_udp.discard(proxy)
         for chain in [each for each in self._former if not each.members]:
             self._former.discard(chain)
             self._logs_changed = True
@@ -218,6 +232,10 @@ class Server:
         return [
             connection for connections in served for connection in (*connections.all, *connections.flushing)
         ]
+
+    def _udp_proxies(self) -> list[UdpProxy]:
+        present = [listener.udp for listener in self._listeners if listener.udp is not None]
+        return [*present, *self._former_udp]
 
     # -- the sockets
 
@@ -230,7 +248,13 @@ class Server:
 
     async def accept(self, number: int, listener_index: int, sock: socket.socket, backlog: int) -> None:
         """The same for a socket that ``place`` can name by its number."""
-        acceptor = Acceptor(self._listeners[listener_index], sock)
+        listener = self._listeners[listener_index]
+        if listener.udp is not None:
+            receiver = UdpSocket(self._loop, listener.udp, sock)
+            self._datagrams[number] = receiver
+            receiver.start()
+            return
+        acceptor = Acceptor(listener, sock)
         self._acceptors[number] = acceptor
         await acceptor.start(self._loop, backlog, self._take)
 
@@ -244,6 +268,14 @@ class Server:
             else:
                 del self._acceptors[number]
                 self._stop(acceptor)
+        for number, receiver in list(self._datagrams.items()):
+            index = wanted.get(number, -1)
+            proxy = None if index < 0 else self._listeners[index].udp
+            if proxy is not None:
+                receiver.proxy = proxy
+            else:
+                del self._datagrams[number]
+                receiver.stop()
 
     def stop_accepting(self, listeners: Collection[int] | None = None) -> None:
         """Accept what is queued by now and no more; the sockets stay open in the supervisor.
@@ -255,6 +287,12 @@ class Server:
             if stopped is None or acceptor.listener in stopped:
                 del self._acceptors[number]
                 self._stop(acceptor)
+        proxies = None if stopped is None else [listener.udp for listener in stopped]
+        for number, receiver in list(self._datagrams.items()):
+            if proxies is None or receiver.proxy in proxies:
+                del self._datagrams[number]
+                receiver.stop()
+                receiver.proxy.drain()
 
     def _stop(self, acceptor: Acceptor) -> None:
         for connection in acceptor.stop():
@@ -273,8 +311,8 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """Downstream connections now open."""
-        return len(self._all_connections())
+        """Downstream connections now open, and sessions of UDP."""
+        return len(self._all_connections()) + sum(len(proxy.sessions) for proxy in self._udp_proxies())
 
     def set_drain_close(self, on: bool) -> None:
         """Whether every response is to end its connection, while new ones are still accepted."""
@@ -302,7 +340,7 @@ class Server:
 
     def on_connection_closed(self) -> None:
         """A connection less: forget what ended with it; the last one of a drain is told."""
-        if self._former:
+        if self._former or self._former_udp:
             self._forget_former()
         if self._draining and not self._idle_told and not self._taken and not self.connections:
             self._idle_told = True
@@ -313,6 +351,8 @@ class Server:
         self.stop_accepting()
         for connection in self._all_connections():
             connection.abort()
+        for proxy in self._udp_proxies():
+            proxy.close()
         for cluster in [*self._clusters.values(), *self._retired]:
             cluster.abort()
         self._wheel.close()

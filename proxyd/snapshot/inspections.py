@@ -71,7 +71,7 @@ def compile_inspections(
             compiled.append(HttpInspectorSnapshot(registry))
         elif isinstance(config, OriginalDst):
             compiled.append(InspectionSnapshot(ORIGINAL_DST))
-        else:
+        elif isinstance(config, TlsInspector):
             compiled.append(TlsInspectorSnapshot(config, registry))
     if needs_client_hello and not any(each.kind == TLS_INSPECTOR for each in compiled):
         compiled.append(TlsInspectorSnapshot(TlsInspector(), registry))

@@ -10,6 +10,7 @@ from proxyd.config.listener import FilterChain, Listener
 from proxyd.config.network_filters import Echo
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext
+from proxyd.config.udp_proxy import UdpProxyConfig
 from proxyd.snapshot.clusters import BUFFER_LIMIT
 from proxyd.snapshot.filter_chains import ConnectionFacts, FilterChainIndex
 from proxyd.snapshot.http_connection_manager import (
@@ -26,6 +27,7 @@ from proxyd.snapshot.network_filters import (
 from proxyd.snapshot.runtime import Runtime
 from proxyd.snapshot.tcp_proxy import TcpProxySnapshot
 from proxyd.snapshot.tls import SecretNotReadyError, ServerTls, TlsSettings
+from proxyd.snapshot.udp_proxy import UdpProxySnapshot
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import ListenerStats
 from proxyd.stats.tls_scopes import LISTENER, TlsStats
@@ -118,6 +120,7 @@ class ListenerSnapshot:
                 compile_network_filter(each.typed_config, registry, runtime) for each in chain.filters[:-1]
             ]
             self.chains.append(FilterChainSnapshot(chain, terminal, filters, tls, waits))
+        self.udp: Final[UdpProxySnapshot | None] = _udp_proxy(config, stat_address, registry)
         self.inspections: Final = compile_inspections(
             config.listener_filters, self._index.needs_client_hello, self.hands_over, registry
         )
@@ -158,6 +161,13 @@ class ListenerSnapshot:
         """The index of the chain for a connection, -1 where none is for it."""
         found = self._index.find(facts)
         return self._default if found < 0 else found
+
+
+def _udp_proxy(config: Listener, stat_address: str, registry: Registry) -> UdpProxySnapshot | None:
+    for each in config.listener_filters:
+        if isinstance(each.typed_config, UdpProxyConfig):
+            return UdpProxySnapshot(each.typed_config, config, stat_address, registry)
+    return None
 
 
 class RuntimeNumberError(ValueError):

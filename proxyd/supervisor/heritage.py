@@ -90,7 +90,7 @@ class Heritage:
         sockets = iter(self._sockets)
         supervisor.sockets.inherit(
             Group(
-                Key(each.host, each.port, each.owner),
+                Key(each.host, each.port, each.owner, each.udp),
                 each.shared,
                 each.activated,
                 [next(sockets) for _ in range(each.count)],

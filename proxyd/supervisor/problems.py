@@ -32,15 +32,15 @@ def counted(number: int, what: str) -> str:
 
 def explain_bind(error: BindError) -> str:
     """A listener's address cannot be had: why, and what to do."""
-    host, port = error.wanted.key[:2]
-    return explain_address(f"listener {error.wanted.name!r}", host, port, error.error)
+    key = error.wanted.key
+    return explain_address(f"listener {error.wanted.name!r}", key.host, key.port, error.error, key.udp)
 
 
-def explain_address(what: str, host: str, port: int, error: OSError) -> str:
+def explain_address(what: str, host: str, port: int, error: OSError, udp: bool = False) -> str:
     """``what`` cannot have an address."""
     place = f"{what}: cannot listen on {format_address(host, port)}: "
     if error.errno == errno.EADDRINUSE:
-        return f"{place}the address is already in use{_explain_owner(port_owner(host, port))}"
+        return f"{place}the address is already in use{_explain_owner(port_owner(host, port, udp))}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{place}permission denied; {native.port_remedy()}"
     if error.errno == errno.EADDRNOTAVAIL:
@@ -57,13 +57,14 @@ def explain_resources(error: OSError) -> str:
     return native.words(error) if error.errno else str(error)
 
 
-def port_owner(host: str, port: int) -> psutil.Process | None:
+def port_owner(host: str, port: int, udp: bool = False) -> psutil.Process | None:
     """The process listening on an address, None where that cannot be known."""
     wildcards = ("0.0.0.0", "::")
     try:
-        for connection in psutil.net_connections("tcp"):
+        for connection in psutil.net_connections("udp" if udp else "tcp"):
             address = connection.laddr
-            if connection.status != psutil.CONN_LISTEN or connection.pid is None or not address:
+            listens = udp or connection.status == psutil.CONN_LISTEN
+            if not listens or connection.pid is None or not address:
                 continue
             if address.port == port and (address.ip == host or address.ip in wildcards or host in wildcards):
                 return psutil.Process(connection.pid)

@@ -36,6 +36,7 @@ class Key(NamedTuple):
     host: str
     port: int
     owner: tuple[str, int]  # listener name and index of the address where port is 0, else ("", 0)
+    udp: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -106,7 +107,7 @@ def wanted_addresses(bootstrap: Bootstrap, default_backlog: int) -> list[Wanted]
                 Wanted(
                     index,
                     name,
-                    Key(host, port, ("", 0) if port else (name, number)),
+                    Key(host, port, ("", 0) if port else (name, number), address.udp),
                     native.shares_ports and listener.enable_reuse_port is not False and address.pipe is None,
                     default_backlog if backlog is None else backlog,
                     0 if address.pipe is None else address.pipe.mode,
@@ -179,7 +180,8 @@ class ListenSockets:
 
     def prepare(self, wanted: Sequence[Wanted], workers: int) -> "Prepared":
         """Bind what is missing. Raises BindError, and then nothing has changed."""
-        places = [Place(each.name, *each.key[:2]) for each in wanted]
+        # What was bound for connections is for no datagrams: those have no place that anything fits.
+        places = [Place(each.name, each.key.host, PIPE if each.key.udp else each.key.port) for each in wanted]
         activated = {wanted[index].key: each for index, each in assign(self._activated, places).items()}
         own = [each for each in wanted if each.key not in activated]
         change = plan({key: len(held.sockets) for key, held in self._held.items()}, own, workers)
@@ -206,7 +208,7 @@ class ListenSockets:
         Raises BindError (another process was quicker), and then nothing has changed.
         """
         for each in prepared.wanted:
-            for sock in prepared.bound.get(each.key, []):
+            for sock in [] if each.key.udp else prepared.bound.get(each.key, []):
                 try:
                     sock.listen(each.backlog)
                 except OSError as error:
@@ -217,7 +219,7 @@ class ListenSockets:
             if each.key in prepared.activated:
                 continue
             held = self._held.setdefault(each.key, Held(each.key, each.shared, []))
-            for sock in held.sockets:
+            for sock in [] if each.key.udp else held.sockets:
                 sock.listen(each.backlog)  # it may have changed
             held.sockets.extend(prepared.bound.get(each.key, []))
         for key in prepared.change.close:
@@ -257,7 +259,8 @@ class ListenSockets:
         self._activated.clear()
 
     def _bind(self, wanted: Wanted, missing: int) -> list[NumberedSocket]:
-        host, port, _ = wanted.key
+        host, port, _, udp = wanted.key
+        bind = native.bind_datagrams if udp else native.bind
         held = self._held.get(wanted.key)
         sockets: list[NumberedSocket] = []
         try:
@@ -265,13 +268,13 @@ class ListenSockets:
                 return [NumberedSocket(next(self._numbers), native.bind_pipe(host, wanted.mode))]
             if held is not None:
                 port = held.address[1]
-            elif port and wanted.shared and not self._ours(port):
+            elif port and wanted.shared and not self._ours(port, udp):
                 # SO_REUSEPORT would let us share the port with a stranger's group: ask without it first.
-                native.claim_port(host, port).close()
+                (bind(host, port, False) if udp else native.claim_port(host, port)).close()
             for _ in range(missing):
-                sock = NumberedSocket(next(self._numbers), native.bind(host, port, wanted.shared))
+                sock = NumberedSocket(next(self._numbers), bind(host, port, wanted.shared))
                 sockets.append(sock)
-                if native.lends_listening:
+                if native.lends_listening and not udp:
                     sock.listen(wanted.backlog)
                 port = sock.getsockname()[1]
         except OSError as error:
@@ -280,9 +283,9 @@ class ListenSockets:
             raise BindError(wanted, error) from None
         return sockets
 
-    def _ours(self, port: int) -> bool:
+    def _ours(self, port: int, udp: bool) -> bool:
         """Whether a held address has this port: 0.0.0.0 and 127.0.0.1 then do not exclude each other."""
-        return any(held.address[1] == port for held in self._held.values())
+        return any(held.key.udp == udp and held.address[1] == port for held in self._held.values())
 
 
 class Prepared:
@@ -304,7 +307,9 @@ class Prepared:
         for each in self.wanted:
             sockets = self.all[each.key]
             for index, sock in enumerate(sockets):
-                if serves(slot, index, len(sockets), self.workers):
+                # Of those who share one, only one has a client's session.
+                alone = each.key.udp and not each.shared
+                if slot == 0 if alone else serves(slot, index, len(sockets), self.workers):
                     lent.append((each, sock))
         return lent
 

@@ -88,6 +88,7 @@ class SocketGroup(msgspec.Struct, frozen=True):
     shared: bool
     count: int
     activated: str | None  # the name that the service manager has for them
+    udp: bool = False
 
 
 class Estate(msgspec.Struct, frozen=True, tag=True, kw_only=True):

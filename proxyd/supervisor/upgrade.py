@@ -218,7 +218,16 @@ class Upgrade:
             born=supervisor.born,
             admin=supervisor.admin.configured if admin is not None else None,
             sockets=tuple(
-                SocketGroup(*group.key, group.shared, len(group.sockets), group.activated) for group in groups
+                SocketGroup(
+                    group.key.host,
+                    group.key.port,
+                    group.key.owner,
+                    group.shared,
+                    len(group.sockets),
+                    group.activated,
+                    group.key.udp,
+                )
+                for group in groups
             ),
             resources=[(key, [*state.resources]) for key, state in supervisor.updates.states.items()],
             resolved=supervisor.current.hosts.resolved(),

@@ -62,11 +62,13 @@ from proxyd.system._windows_service import stay_for as stay_for
 from proxyd.system._windows_service import take_identity as take_identity
 from proxyd.system._windows_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._windows_sockets import bind as bind
+from proxyd.system._windows_sockets import bind_datagrams as bind_datagrams
 from proxyd.system._windows_sockets import bind_pipe as bind_pipe
 from proxyd.system._windows_sockets import channel_pair as channel_pair
 from proxyd.system._windows_sockets import claim_port as claim_port
 from proxyd.system._windows_sockets import close_descriptor as close_descriptor
 from proxyd.system._windows_sockets import connect_pipe as connect_pipe
+from proxyd.system._windows_sockets import datagrams as datagrams
 from proxyd.system._windows_sockets import default_backlog as default_backlog
 from proxyd.system._windows_sockets import keep_alive as keep_alive
 from proxyd.system._windows_sockets import (
@@ -78,6 +80,7 @@ from proxyd.system._windows_sockets import port_remedy as port_remedy
 from proxyd.system._windows_sockets import receive_descriptors as receive_descriptors
 from proxyd.system._windows_sockets import reset_when_closed as reset_when_closed
 from proxyd.system._windows_sockets import send_descriptors as send_descriptors
+from proxyd.system._windows_sockets import serves_datagrams as serves_datagrams
 from proxyd.system._windows_sockets import unix_sockets as unix_sockets
 
 forks: Final = False

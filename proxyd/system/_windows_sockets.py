@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from proxyd.system import _windows_api as api
 from proxyd.system._windows_memory import Section, sections
+from proxyd.system.contract import Datagrams
 
 _KIND_SOCKET: Final = 1
 _KIND_SECTION: Final = 2
@@ -179,6 +180,18 @@ def keep_alive(sock: socket.socket, probes: int, time: int, interval: int) -> No
 
 def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH", 1, 0))
+
+
+def serves_datagrams() -> bool:
+    return False
+
+
+def bind_datagrams(host: str, port: int, shared: bool) -> socket.socket:
+    raise OSError(errno.EPROTONOSUPPORT, "no UDP so far")
+
+
+def datagrams(sock: socket.socket) -> Datagrams:
+    raise OSError(errno.EPROTONOSUPPORT, "no UDP so far")
 
 
 def knows_original_destinations() -> bool:

@@ -58,6 +58,22 @@ class Acceptance(Protocol):
         """
 
 
+class Datagrams(Protocol):
+    """Receiving and sending on one non-blocking listening socket of UDP."""
+
+    def receive(self, size: int) -> tuple[bytes, Any, bytes]:
+        """One datagram, its rest cut off behind ``size`` bytes, with its sender and what ``send`` wants.
+
+        Raises BlockingIOError where there is none, OSError.
+        """
+
+    def send(self, data: bytes, peer: Any, sender: bytes) -> None:
+        """Answer a datagram from the address at which it has arrived (``sender``, as it was received).
+
+        Raises OSError, BlockingIOError too: it is not sent then.
+        """
+
+
 class ControlListener(Protocol):
     """Where commands come in, before and while somebody answers them."""
 
@@ -345,6 +361,18 @@ class System(Protocol):
 
         0 leaves the system's default. Raises OSError, where the system does not take such a number.
         """
+
+    def serves_datagrams(self) -> bool:
+        """Whether there can be listeners of UDP."""
+
+    def bind_datagrams(self, host: str, port: int, shared: bool) -> socket.socket:
+        """A non-blocking socket of UDP; ``shared``: several have the address, and each its share of peers.
+
+        What comes waits in it from now on. Raises OSError.
+        """
+
+    def datagrams(self, sock: socket.socket) -> Datagrams:
+        """For a socket that was bound so."""
 
     def knows_original_destinations(self) -> bool:
         """Whether the system can tell where a redirected connection was meant to go."""

@@ -23,6 +23,17 @@ def test_a_port_in_use_names_its_owner():
     assert f"already in use by python (pid {os.getpid()})" in text or f"(pid {os.getpid()})" in text
 
 
+def test_a_port_in_use_for_datagrams_names_its_owner():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with socket.socket() as other:  # whose port is another one
+            other.bind(("127.0.0.1", port))
+            other.listen(1)
+            text = explain_address("listener 'udp'", "127.0.0.1", port, error(errno.EADDRINUSE), True)
+    assert f"(pid {os.getpid()})" in text
+
+
 def test_a_port_of_another_instance_names_the_instance(tmp_path):
     """An instance as the system shows it: a supervisor whose child is a zygote that has the socket."""
     zygote = "import os, sys; os.write(1, b'.'); sys.stdin.read()"

@@ -15,6 +15,7 @@ from proxyd.supervisor.sockets import (
     serves,
     wanted_addresses,
 )
+from proxyd.system import native
 
 
 def address(port: int, host: str = "127.0.0.1") -> Address:
@@ -63,6 +64,48 @@ def test_what_is_not_to_be_bound_is_not_wanted():
 
 def more(port: int) -> AdditionalAddress:
     return AdditionalAddress(address=address(port))
+
+
+datagrams = pytest.mark.skipif(not native.serves_datagrams(), reason="a system without UDP listeners")
+
+
+def udp(name: str, port: int = 0, shared: bool = True) -> Wanted:
+    return Wanted(0, name, Key("127.0.0.1", port, ("", 0) if port else (name, 0), True), shared, 16)
+
+
+@datagrams
+def test_datagrams_have_sockets_of_their_own_on_the_same_port():
+    sockets = ListenSockets()
+    try:
+        first = wanted("tcp")
+        put_in_force(sockets, [first], 2)
+        port = sockets.address(first.key)[1]
+        second = udp("udp", port)
+        prepared = put_in_force(sockets, [first, second], 2)
+        kinds = [sock.type for _, sock in prepared.lent(0)]
+        assert kinds == [socket.SOCK_STREAM, socket.SOCK_DGRAM]
+        assert sockets.address(second.key) == ("127.0.0.1", port)
+        groups = {group.key.udp: len(group.sockets) for group in sockets.groups()}
+        assert groups == {False: 2, True: 2}
+    finally:
+        sockets.close()
+
+
+@datagrams
+def test_a_port_for_datagrams_that_another_has_is_not_shared():
+    sockets = ListenSockets()
+    with native.bind_datagrams("127.0.0.1", 0, True) as stranger, pytest.raises(BindError, match="in use"):
+        sockets.prepare([udp("udp", stranger.getsockname()[1])], 2)
+
+
+@datagrams
+def test_one_worker_has_what_cannot_be_shared():
+    sockets = ListenSockets()
+    try:
+        prepared = put_in_force(sockets, [udp("udp", shared=False)], 3)
+        assert [len(prepared.lent(slot)) for slot in range(3)] == [1, 0, 0]
+    finally:
+        sockets.close()
 
 
 def test_plan_keeps_the_sockets_of_slots_that_are_no_more():
