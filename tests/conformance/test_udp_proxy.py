@@ -40,7 +40,7 @@ _LARGE = {"udp_listener_config": {"downstream_socket_config": {"max_rx_datagram_
 
 _ANSWERS = {"upstream_socket_config": {"max_rx_datagram_size": 1200}}
 
-CASES = (
+UDP_CASES = (
     UdpCase("echo", ((b"a", 1), (b"b", 1), (b"twice", 2), (b"", 1), (b"mute", 0))),
     UdpCase("longest", ((b"x" * 1500, 1), (b"x" * 1501, 0), (b"x" * 3000, 0), (b"x", 1))),
     UdpCase("large", ((b"x" * 9000, 1), (b"x" * 9001, 0)), listener=_LARGE),
@@ -93,29 +93,30 @@ def _listener(case: UdpCase) -> dict[str, Any]:
 
 def _bootstrap(hosts: dict[str, list[int]]) -> str:
     clusters = []
-    for case in CASES:
+    for case in UDP_CASES:
         name = f"udp-{case.name}"
         endpoints = [{"endpoint": {"address": _address("127.0.0.1", port)}} for port in hosts[case.name]]
         assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]}
         if not case.unknown:
             clusters.append({"name": name, "load_assignment": assignment})
-    resources = {"listeners": [_listener(case) for case in CASES], "clusters": clusters}
+    resources = {"listeners": [_listener(case) for case in UDP_CASES], "clusters": clusters}
     return json.dumps({"admin": {"address": _address("127.0.0.1", 0, "TCP")}, "static_resources": resources})
 
 
 def _run(kind: str, directory: Path) -> dict[str, dict[str, Any]]:
     with contextlib.ExitStack() as stack:
         hosts = {
-            case.name: [stack.enter_context(DatagramHost()) for _ in range(abs(case.hosts))] for case in CASES
+            case.name: [stack.enter_context(DatagramHost()) for _ in range(abs(case.hosts))]
+            for case in UDP_CASES
         }
         ports = {name: [host.port for host in each] for name, each in hosts.items()}
-        for case in CASES:
+        for case in UDP_CASES:
             if case.hosts < 0:
                 hosts[case.name][0].sock.close()
         with Proxy(kind, directory, _bootstrap(ports)) as proxy:
             answers = _play(proxy.ports)
             stats = proxy.settled_stats("^(cluster|udp|listener)[.]udp-")
-    counted: dict[str, dict[str, int]] = {case.name: {} for case in CASES}
+    counted: dict[str, dict[str, int]] = {case.name: {} for case in UDP_CASES}
     for line in stats.splitlines():
         name, _, value = line.partition(": ")
         family, scope, rest = name.split(".", 2)
@@ -128,7 +129,7 @@ def _run(kind: str, directory: Path) -> dict[str, dict[str, Any]]:
             "sessions": sum(len(host.peers) for host in hosts[case.name]) if case.hosts > 0 else 0,
             **counted[case.name],
         }
-        for case in CASES
+        for case in UDP_CASES
     }
 
 
@@ -146,7 +147,7 @@ def _play(ports: dict[str, int]) -> dict[str, list[Any]]:
                 found = client.ask(ask[0], ask[1], 5.0 if ask[1] else _SILENCE)
                 heard[case.name].append([each if len(each) < 100 else len(each) for each in found])
 
-    threads = [threading.Thread(target=one, args=(case,)) for case in CASES]
+    threads = [threading.Thread(target=one, args=(case,)) for case in UDP_CASES]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -178,7 +179,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, dict[s
     return found
 
 
-@pytest.mark.parametrize("udp", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("udp", UDP_CASES, ids=lambda case: case.name)
 def test_agrees_with_envoy(udp: UdpCase, seen: dict[str, dict[str, dict[str, Any]]]) -> None:
     envoy, proxyd = seen["envoy"][udp.name], seen["proxyd"][udp.name]
     assert [len(each) for each in envoy["answers"]] == [ask[1] for ask in udp.asks if ask is not None]
