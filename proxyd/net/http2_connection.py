@@ -45,7 +45,7 @@ class Http2Connection(Timed, Http2Events):
     __slots__ = (
         "_blocked", "_buffer_limit", "_engine", "_http2_stats", "_listening", "_now", "_ping_deadline",
         "_pings", "_pong_deadline", "_reading", "_scheduled", "_settings", "_transport", "_unwritten",
-        "_waiting", "_watch", "_wheel", "_wire",
+        "_waiting", "_watch", "_wheel", "_wire", "held",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +67,7 @@ class Http2Connection(Timed, Http2Events):
         self._watch: Final = FrameWatch(settings, max_header_bytes, server, now)
         self._transport: asyncio.Transport | None = None
         self._now: float = now
+        self.held: int = 0  # bytes of paused streams that the peer has not been given back
         self._buffer_limit: Final = buffer_limit  # of what waits, in the transport and of each stream
         self._waiting: Final[list[Http2Stream]] = []  # whose peers have too much to take already
         self._blocked: bool = False  # the transport is full
@@ -260,6 +261,9 @@ class Http2Connection(Timed, Http2Events):
     def consume(self, stream_id: int, count: int) -> None:
         """The peer may send so much more."""
         self._engine.consume(stream_id, count)
+
+    def on_given_back(self, count: int) -> None:
+        """So many bytes that were ``held`` are the peer's again to send."""
 
     def look_at_waiting(self) -> None:
         """Something was written: perhaps streams that waited for it may go on."""

@@ -108,6 +108,7 @@ class Http2Stream:
         """So many bytes were handed on: the peer may send as many more, unless it is to wait."""
         if self._paused:
             self._held += count
+            self._connection.held += count
         else:
             self._connection.consume(self.stream_id, count)
 
@@ -123,6 +124,9 @@ class Http2Stream:
 
     def give_back(self) -> None:
         """What was held back from the peer's windows is theirs again."""
-        if self._held:
-            self._connection.consume(self.stream_id, self._held)
+        held = self._held
+        if held:
             self._held = 0
+            self._connection.consume(self.stream_id, held)
+            self._connection.held -= held
+            self._connection.on_given_back(held)

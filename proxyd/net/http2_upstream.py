@@ -228,7 +228,8 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
 
     __slots__ = (
         "_closed", "_closed_here", "_config", "_fields", "_idle_deadline", "_last_heard", "_local_address",
-        "_owner", "_preface", "_stats", "_streams", "address", "born", "closing", "leases", "requests", "tls",
+        "_most_held", "_owner", "_preface", "_stats", "_streams", "address", "born", "closing", "leases",
+        "requests", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -262,6 +263,7 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
         self._last_heard: float = 0.0
         self._local_address: str = ""
         self._preface: Final = preface
+        self._most_held: Final[int] = config.http2.initial_connection_window_size // 2
         self.address: Final = address
         self.born: float = time.monotonic()
         self.leases: int = 0  # requests on it, those that have no stream yet included
@@ -278,8 +280,12 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
         return self.closing
 
     def has_room(self) -> bool:
-        """Whether it takes another request now."""
-        if self.closing:
+        """Whether it takes another request now.
+
+        Not where requests whose clients do not read keep most of what the host may send: it has nothing left
+        for others. An intended difference: Envoy lets them wait behind those.
+        """
+        if self.closing or self.held > self._most_held:
             return False
         most = self._config.max_requests_per_connection
         if most and self.requests >= most:
@@ -399,6 +405,14 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
             self._start_idle(now)
             if self.closing and self._transport is not None and not self._closed_here:
                 self.close()
+
+    def on_given_back(self, count: int) -> None:
+        if self.held <= self._most_held < self.held + count:
+            self._wheel.loop.call_soon(self._tell_room)
+
+    def _tell_room(self) -> None:
+        if not self.closing:
+            self._owner.on_room(self, time.monotonic())
 
     # -- the requests' side
 

@@ -554,6 +554,40 @@ def test_a_client_that_takes_nothing_stops_its_stream_alone(stage: MakeStage) ->
     assert heard.endswith(b"1\r\nz\r\n0\r\n\r\n")
 
 
+def test_who_takes_nothing_holds_up_no_new_requests(stage: MakeStage) -> None:
+    windows = {"initial_stream_window_size": 200_000, "initial_connection_window_size": 200_000}
+    play = stage(
+        cluster=http2(windows | {"max_concurrent_streams": 100}),
+        listener={"per_connection_buffer_limit_bytes": 10_000},
+    )
+    stalled, other, third = (play.connect() for _ in range(3))
+    stalled.say(GET)
+    stalled.stall()
+    host = origin(play)
+    host.listen()
+    host.head(1)
+    sent = 0
+    while sent < 180_000:
+        host.data(1, b"Y" * 10_000)
+        sent += 10_000
+    # There is little left of what the host may send, so the next one gets another connection.
+    other.say(GET)
+    host.listen()
+    assert list(host.requests) == [1]
+    dial = play.dial()
+    # Until the first client reads: who waits goes on then.
+    stalled.take()
+    play.turn()
+    host.listen()
+    host.answer(3, b"first")
+    assert other.hears()[-1] == "first"
+    third.say(GET)
+    host.listen()
+    host.answer(5, b"again")
+    assert third.hears()[-1] == "again"
+    dial.refuse()
+
+
 def test_a_host_that_takes_nothing_stops_its_client(stage: MakeStage) -> None:
     play = stage(cluster=http2() | {"per_connection_buffer_limit_bytes": 50_000})
     client = play.connect()
