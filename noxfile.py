@@ -91,6 +91,14 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """A hundred thousand messages of WebSocket both ways, where the suite sends some thousands."""
+    install(session)
+    many = {"PROXYD_SOAK_MESSAGES": "100000"}
+    session.run("pytest", "tests/e2e/test_websocket.py", *session.posargs, env=many)
+
+
+@nox.session
 def explore(session: nox.Session) -> None:
     """Invented exchanges through Envoy and proxyd, and where they differ: `nox -s explore -- --seed 7`."""
     install(session)

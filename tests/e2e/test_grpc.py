@@ -29,6 +29,7 @@ class Service:
             "Chat": grpc.stream_stream_rpc_method_handler(self._chat),
             "Fail": grpc.unary_unary_rpc_method_handler(self._fail),
             "Wait": grpc.unary_unary_rpc_method_handler(self._wait),
+            "Endless": grpc.stream_stream_rpc_method_handler(self._endless),
         }
         self.server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(8),
@@ -65,6 +66,17 @@ class Service:
         ended.wait(20)
         self.cancelled.set()
         return b""
+
+    def _endless(self, messages: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        """Answers the first message again and again, until nobody listens, or as often as that says."""
+        message = next(messages)
+        context.add_callback(self.cancelled.set)
+        number = 0
+        while context.is_active():
+            number += 1
+            if message == b"%d" % number:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+            yield message
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +152,7 @@ def test_many_messages_go(channel: Any) -> None:
 
 
 def test_messages_go_and_come(channel: Any) -> None:
-    said = [f"message {number}".encode() for number in range(1000)]
+    said = [f"message {number}".encode() for number in range(_MANY)]
     assert list(channel.stream_stream("/t.Test/Chat")(iter(said), timeout=40)) == [
         message.upper() for message in said
     ]
@@ -181,6 +193,39 @@ def test_a_call_that_is_cancelled_is_cancelled_at_the_service(channel: Any, serv
     assert service.waiting.wait(20)
     call.cancel()
     assert service.cancelled.wait(20)
+
+
+def test_a_deadline_ends_a_stream_under_way(channel: Any, service: Service) -> None:
+    service.cancelled.clear()
+    call = channel.stream_stream("/t.Test/Endless")(iter([b"on"]), timeout=0.5)
+    assert next(call) == b"on"
+    with pytest.raises(grpc.RpcError) as caught:
+        list(call)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
+    assert service.cancelled.wait(20)
+
+
+def test_a_stream_that_is_cancelled_ends_at_the_service(channel: Any, service: Service) -> None:
+    """And takes no other along: the connection to the service is the same."""
+    service.cancelled.clear()
+    call = channel.stream_stream("/t.Test/Endless")(iter([b"on"]))
+    assert [next(call) for _ in range(100)] == [b"on"] * 100
+    other = channel.unary_unary("/t.Test/Echo").future(b"other", timeout=20)
+    call.cancel()
+    assert service.cancelled.wait(20)
+    assert other.result() == b"other"
+    with pytest.raises(grpc.RpcError) as caught:
+        list(call)
+    assert caught.value.code() is grpc.StatusCode.CANCELLED  # type: ignore[attr-defined]
+
+
+def test_a_stream_that_the_service_ends_amid_messages(channel: Any) -> None:
+    heard: list[bytes] = []
+    with pytest.raises(grpc.RpcError) as caught:
+        heard.extend(channel.stream_stream("/t.Test/Endless")(iter([b"100"]), timeout=20))
+    assert heard == [b"100"] * 99
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+    assert caught.value.details() == "enough"  # type: ignore[attr-defined]
 
 
 def test_a_service_that_is_gone_is_unavailable(start: StartProxyd) -> None:
