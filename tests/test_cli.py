@@ -64,9 +64,9 @@ class FakeSupervisor:
         self._server = await native.serve_control(self._directory.listen(), self._answer)
         self._serves.set()
         await self._ended.wait()
-        self._end()
         for _ in range(4):
-            await asyncio.sleep(0)  # who has just been let in gets as far as being answered
+            await asyncio.sleep(0)  # asyncio loses, unclosed, whom it has let in as a server closes
+        self._end()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.gather(*others)
 

@@ -54,9 +54,9 @@ class CommandServer:
     async def close(self) -> None:
         """Accept no more; what is being answered gets its answer, if it comes soon."""
         if self._server is not None:
-            self._server.close()
             for _ in range(3):
-                await asyncio.sleep(0)  # who has just been let in gets as far as being closed
+                await asyncio.sleep(0)  # asyncio loses, unclosed, whom it has let in as a server closes
+            self._server.close()
         if self._clients:
             await asyncio.wait(self._clients, timeout=1.0)
         for task in [*self._clients, *self._running]:

@@ -9,11 +9,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
 from proxyd.config.canonical import to_proto_json, to_yaml
+from proxyd.config.finding import Finding
 from proxyd.config.load import ConfigErrors, load_text
 from proxyd.config.sources import Text
 from proxyd.snapshot import openssl, tls_context
 from proxyd.snapshot.build import SnapshotError, compile_snapshot
-from proxyd.snapshot.checks import check_snapshot
+from proxyd.snapshot.checks import check_snapshot, check_tls_contexts
 from proxyd.stats.metrics import Registry
 from tests.net.certificates import Authority
 from tests.net.tls_house import DOWNSTREAM, UPSTREAM, address, certificates, chain, tls_socket
@@ -240,12 +241,17 @@ def test_contexts(context: dict[str, Any], place: str, words: str) -> None:
     assert CONTEXT not in found or not place  # nothing that was not foreseen beside it
 
 
-def test_what_nobody_has_foreseen_is_a_mistake_of_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    def break_down(*_: object) -> None:
+class _Broken(dict[str, Any]):
+    def get(self, *_: object) -> Any:
         raise RuntimeError("with words that may be secret")
 
-    monkeypatch.setattr("proxyd.snapshot.checks.ServerTls", break_down)
-    assert mistakes(chain(certificates(certificate()))) == {CONTEXT: "cannot be used: RuntimeError"}
+
+def test_what_nobody_has_foreseen_is_a_mistake_of_its_context() -> None:
+    named = {"common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "s"}]}}
+    bootstrap = load(chain(named), secrets=[{"name": "s", "tls_certificate": certificate()}])
+    (served,) = bootstrap.static_resources.listeners[0].filter_chains
+    found = list(check_tls_contexts("x", served, _Broken()))
+    assert found == [Finding("x.transport_socket.typed_config", "cannot be used: RuntimeError")]
 
 
 def test_transport_sockets_are_for_their_side() -> None:
