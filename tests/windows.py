@@ -39,6 +39,7 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/supervisor/test_sockets.py::test_a_port_in_use_changes_nothing": _ONE_SOCKET,
     "tests/supervisor/test_sockets.py::test_from_all_interfaces_to_one_and_back": _ONE_SOCKET,
     "tests/supervisor/test_problems.py::test_a_port_in_use_names_its_owner": _NO_NAMES,
+    "tests/supervisor/test_problems.py::test_a_port_in_use_for_datagrams_names_its_owner": _NO_NAMES,
     "tests/supervisor/test_problems.py::test_a_port_of_another_instance_names_the_instance": _NO_NAMES,
     "tests/supervisor/test_watcher.py::test_a_file_that_is_written_stays_the_same_file": (
         "Wine's files are as old as their last change"
