@@ -23,14 +23,26 @@ def test_a_port_in_use_names_its_owner():
     assert f"already in use by python (pid {os.getpid()})" in text or f"(pid {os.getpid()})" in text
 
 
-def test_a_port_in_use_for_datagrams_names_its_owner():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+def taken_for_datagrams():
+    """A socket for datagrams, and beside it a listening one of the same number."""
+    while True:
+        taken, other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        with socket.socket() as other:  # whose port is another one
-            other.bind(("127.0.0.1", port))
+        try:
+            other.bind(taken.getsockname())
+        except OSError:  # somebody else has that one
+            taken.close()
+            other.close()
+        else:
             other.listen(1)
-            text = explain_address("listener 'udp'", "127.0.0.1", port, error(errno.EADDRINUSE), True)
+            return taken, other
+
+
+def test_a_port_in_use_for_datagrams_names_its_owner():
+    taken, other = taken_for_datagrams()
+    with taken, other:
+        port = taken.getsockname()[1]
+        text = explain_address("listener 'udp'", "127.0.0.1", port, error(errno.EADDRINUSE), True)
     assert f"(pid {os.getpid()})" in text
 
 
