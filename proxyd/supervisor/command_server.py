@@ -72,8 +72,12 @@ class CommandServer:
             pass
         except asyncio.CancelledError:
             pass  # the server is closing
-        except Exception:
+        except Exception as bug:
             logger.exception("bug: a command failed")
+            with contextlib.suppress(OSError):
+                await self._send(
+                    writer, Refused((f"a bug of proxyd: {type(bug).__name__}; its log has more",))
+                )
         finally:
             self._clients.discard(task)
             writer.close()
@@ -108,11 +112,7 @@ class CommandServer:
         while True:
             done, _ = await asyncio.wait([task], timeout=PROGRESS_INTERVAL)
             if done:
-                try:
-                    return task.result()
-                except Exception as bug:
-                    logger.exception("bug: a command failed")
-                    return Refused((f"a bug of proxyd: {type(bug).__name__}; its log has more",))
+                return task.result()
             await self._send(writer, Progress(type(command).__name__.lower()))
 
     async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:

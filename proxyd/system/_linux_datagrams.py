@@ -9,6 +9,8 @@ import socket
 import struct
 from typing import Any, Final
 
+from proxyd.system._linux_sockets import bind_to, open_socket
+
 _IP_PKTINFO: Final = 8  # linux/in.h
 _PKTINFO: Final = struct.Struct("=i4s4s")  # interface, local address, the header's destination
 _PKTINFO6: Final = struct.Struct("=16sI")  # address, interface
@@ -20,18 +22,8 @@ def serves_datagrams() -> bool:
 
 
 def bind_datagrams(host: str, port: int, shared: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-    except OSError:
-        sock.close()
-        raise
+    sock = open_socket(host, socket.SOCK_DGRAM)
+    bind_to(sock, host, port, shared)
     return sock
 
 

@@ -79,6 +79,12 @@ def claim_port(host: str, port: int) -> socket.socket:
 
 def bind(host: str, port: int, shared: bool) -> socket.socket:
     sock = _stream_socket(host)
+    bind_to(sock, host, port, shared)
+    return sock
+
+
+def bind_to(sock: socket.socket, host: str, port: int, shared: bool) -> None:
+    """Give a socket its address; where that fails it is closed. Raises OSError."""
     try:
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -87,13 +93,18 @@ def bind(host: str, port: int, shared: bool) -> socket.socket:
     except OSError:
         sock.close()
         raise
-    return sock
 
 
 def _stream_socket(host: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = open_socket(host, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not matter
+    return sock
+
+
+def open_socket(host: str, kind: socket.SocketKind) -> socket.socket:
+    """A socket for addresses of the family of ``host``, and of no other."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, kind)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # Envoy: ipv4_compat is off by default
     return sock

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import _address, config
+from tests.net.certificates import Authority
 
 _ENVOY = "type.googleapis.com/envoy."
 LISTENER = _ENVOY + "config.listener.v3.Listener"
@@ -43,6 +44,22 @@ def answers(status: int, name: str = "routes") -> dict[str, Any]:
         "name": name,
         "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}],
     }
+
+
+def forwarding(number: int) -> dict[str, Any]:
+    """A route table that leads all but ``/number`` to the cluster ``backend``."""
+    made = answers(404)
+    made["virtual_hosts"][0]["routes"] = [
+        {"match": {"path": f"/{number}"}, "direct_response": {"status": 200}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "backend"}},
+    ]
+    return made
+
+
+def served_secret(authority: Authority, **fields: Any) -> dict[str, Any]:
+    """The secret ``served``: a new certificate for localhost; ``fields`` take the place of its own."""
+    pair = authority.issue("localhost").config | fields
+    return {"@type": SECRET, "name": "served", "tls_certificate": pair}
 
 
 def source(path: Path) -> dict[str, Any]:

@@ -15,14 +15,15 @@ from tests.e2e.conftest import Proxyd, StartProxyd
 from tests.e2e.load import Load
 from tests.e2e.origin import Origin
 from tests.e2e.resource_files import (
-    SECRET,
     ResourceFile,
     answers,
     assignment,
     bootstrap,
     cluster,
+    forwarding,
     listener,
     response,
+    served_secret,
     source,
 )
 from tests.net.certificates import Authority
@@ -327,15 +328,6 @@ def test_two_hundred_updates_under_load_fail_no_request(
             each["filter_chains"][0]["transport_socket"] = tls_socket(DOWNSTREAM, context)
         return made
 
-    def routes(number: int) -> dict[str, Any]:
-        made = answers(404)
-        (host,) = made["virtual_hosts"]
-        host["routes"] = [
-            {"match": {"path": f"/{number}"}, "direct_response": {"status": 200}},
-            {"match": {"prefix": "/"}, "route": {"cluster": "backend"}},
-        ]
-        return made
-
     def hosts(weight: int) -> dict[str, Any]:
         made = assignment(origin.address)
         made["endpoints"][0]["lb_endpoints"][0]["load_balancing_weight"] = weight
@@ -344,13 +336,9 @@ def test_two_hundred_updates_under_load_fail_no_request(
     def backend(**fields: Any) -> dict[str, Any]:
         return cluster(type="EDS", eds_cluster_config={"eds_config": source(eds.path)}, **fields)
 
-    def certificate(**fields: Any) -> dict[str, Any]:
-        pair = authority.issue("localhost").config | fields
-        return {"@type": SECRET, "name": "served", "tls_certificate": pair}
-
-    rds_file = ResourceFile(tmp_path / "rds.json", routes(0))
+    rds_file = ResourceFile(tmp_path / "rds.json", forwarding(0))
     rds = {"route_config_name": "routes", "config_source": source(rds_file.path)}
-    sds = ResourceFile(tmp_path / "sds.json", certificate())
+    sds = ResourceFile(tmp_path / "sds.json", served_secret(authority))
     eds = ResourceFile(tmp_path / "eds.json", hosts(1))
     lds = ResourceFile(tmp_path / "lds.json", *listeners())
     cds = ResourceFile(tmp_path / "cds.json", backend())
@@ -368,16 +356,16 @@ def test_two_hundred_updates_under_load_fail_no_request(
         return (
             (lds, "broken: [", "lds: update cannot be read"),
             (lds, response(*good, listener("bad", stat_prefix="")), "lds: update rejected"),
-            (rds_file, response(routes(number)), "rds: routes routes updated"),
+            (rds_file, response(forwarding(number)), "rds: routes routes updated"),
             (eds, "broken: [", "eds backend: update cannot be read"),
             (cds, response(backend(connect_timeout=f"{number + 1}s")), "cds: added/updated 1 cluster,"),
-            (sds, response(certificate()), "sds: secret served updated"),
+            (sds, response(served_secret(authority)), "sds: secret served updated"),
             (rds_file, response(answers(404, "other")), "rds routes: update rejected"),
             (lds, response(*good), "add/update listener 'http'"),
             (eds, response(hosts(1 + number % 100)), "eds: hosts of cluster backend updated"),
             (
                 sds,
-                response(certificate(private_key={"inline_string": other_key})),
+                response(served_secret(authority, private_key={"inline_string": other_key})),
                 "sds served: update rejected",
             ),
         )[number % 10]

@@ -9,13 +9,14 @@ from tests.e2e.conftest import StartProxyd
 from tests.e2e.http2_load import Http2Load
 from tests.e2e.origin import Origin
 from tests.e2e.resource_files import (
-    SECRET,
     ResourceFile,
     answers,
     bootstrap,
     cluster,
+    forwarding,
     listener,
     response,
+    served_secret,
     source,
 )
 from tests.net.certificates import Authority
@@ -39,21 +40,9 @@ def test_updates_under_streams_fail_no_request(
             made["filter_chains"][0]["transport_socket"] = socket
         return made
 
-    def routes(number: int) -> dict[str, Any]:
-        made = answers(404)
-        made["virtual_hosts"][0]["routes"] = [
-            {"match": {"path": f"/{number}"}, "direct_response": {"status": 200}},
-            {"match": {"prefix": "/"}, "route": {"cluster": "backend"}},
-        ]
-        return made
-
-    def certificate(**fields: Any) -> dict[str, Any]:
-        pair = authority.issue("localhost").config | fields
-        return {"@type": SECRET, "name": "served", "tls_certificate": pair}
-
-    rds_file = ResourceFile(tmp_path / "rds.json", routes(0))
+    rds_file = ResourceFile(tmp_path / "rds.json", forwarding(0))
     rds = {"route_config_name": "routes", "config_source": source(rds_file.path)}
-    sds = ResourceFile(tmp_path / "sds.json", certificate())
+    sds = ResourceFile(tmp_path / "sds.json", served_secret(authority))
     lds = ResourceFile(tmp_path / "lds.json", http())
     cds = ResourceFile(tmp_path / "cds.json", cluster(origin.address))
     proxyd = start(bootstrap(lds=lds.path, cds=cds.path), "--workers", "2")
@@ -64,7 +53,7 @@ def test_updates_under_streams_fail_no_request(
         key = {"inline_string": authority.key}
         kinds = [
             (lds, "broken: [", "lds: update cannot be read"),
-            (rds_file, response(routes(number)), "rds: routes routes updated"),
+            (rds_file, response(forwarding(number)), "rds: routes routes updated"),
             (rds_file, response(answers(404, "other")), "rds routes: update rejected"),
             (lds, response(changed), "add/update listener 'http'"),
             (lds, response(changed, listener("bad", stat_prefix="")), "lds: update rejected"),
@@ -75,8 +64,10 @@ def test_updates_under_streams_fail_no_request(
             ),
         ]
         if secure:
-            kinds.insert(4, (sds, response(certificate(private_key=key)), "sds served: update rejected"))
-            kinds.insert(4, (sds, response(certificate()), "sds: secret served updated"))
+            kinds.insert(
+                4, (sds, response(served_secret(authority, private_key=key)), "sds served: update rejected")
+            )
+            kinds.insert(4, (sds, response(served_secret(authority)), "sds: secret served updated"))
         return kinds[number % len(kinds)]
 
     tls = None

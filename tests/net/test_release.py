@@ -6,7 +6,7 @@ With many connections a second that day would come after thousands, each with it
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from tests.net.conftest import MakeStage
 from tests.net.dialogue import GET, OK, request
 from tests.net.http2_client import connect
 from tests.net.http2_origin import origin
+from tests.net.playbook import Stage
 from tests.net.test_http2_upstream import CLUSTER as HTTP2
 from tests.net.test_tcp_proxy import echo, tcp_chain, until
 from tests.net.test_tunnel import WEBSOCKET, talk
@@ -44,6 +45,19 @@ def nothing_stays() -> Iterator[None]:
         gc.enable()
 
 
+def check(play: Stage, once: Callable[[], None]) -> None:
+    """Nothing stays of what ``once`` does on a stage, but for what is learnt the first time."""
+
+    def forgotten() -> None:
+        once()
+        play.clients.clear()
+        play.loop.dials.clear()
+
+    forgotten()
+    with nothing_stays():
+        forgotten()
+
+
 def _objects() -> Counter[str]:
     kinds = (type(each) for each in gc.get_objects())
     return Counter(kind.__qualname__ for kind in kinds if _is_ours(kind.__module__))
@@ -65,12 +79,8 @@ def test_connections_of_http_1(stage: MakeStage, said: bytes, answer: bytes) -> 
         host.say(answer)
         client.close()
         host.close()
-        play.clients.clear()
-        play.loop.dials.clear()
 
-    once()  # what is learnt from a head stays
-    with nothing_stays():
-        once()
+    check(play, once)
 
 
 def test_a_request_that_is_given_up(stage: MakeStage) -> None:
@@ -81,12 +91,8 @@ def test_a_request_that_is_given_up(stage: MakeStage) -> None:
         client.say(CHUNKED[:-5])
         play.origin()
         client.reset()
-        play.clients.clear()
-        play.loop.dials.clear()
 
-    once()
-    with nothing_stays():
-        once()
+    check(play, once)
 
 
 def test_tunnels(stage: MakeStage) -> None:
@@ -96,12 +102,8 @@ def test_tunnels(stage: MakeStage) -> None:
         client, host = talk(play)
         client.close()
         host.close()
-        play.clients.clear()
-        play.loop.dials.clear()
 
-    once()
-    with nothing_stays():
-        once()
+    check(play, once)
 
 
 def test_connections_of_http_2(stage: MakeStage) -> None:
@@ -116,12 +118,8 @@ def test_connections_of_http_2(stage: MakeStage) -> None:
         client.listen()
         client.client.close()
         host.origin.close()
-        play.clients.clear()
-        play.loop.dials.clear()
 
-    once()
-    with nothing_stays():
-        once()
+    check(play, once)
 
 
 async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
