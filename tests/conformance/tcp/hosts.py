@@ -35,6 +35,8 @@ class Host:
         self.port: int = self._server.getsockname()[1]
         self.heard: list[Heard] = []
         self._waiting: list[socket.socket] = []
+        self._own: int = 0  # the port of our own connection, which stands behind all others in the queue
+        self._caught_up = threading.Event()
         if manner == "none":
             return  # a port that is taken, and refuses
         self._server.listen(0 if manner == "full" else 64)
@@ -64,21 +66,36 @@ class Host:
             time.sleep(0.002)
 
     def settle(self) -> list[Heard]:
-        """What all connections brought, once each has ended."""
+        """What all connections brought that have been made so far, once each has ended."""
         deadline = time.monotonic() + 2 * _PATIENCE
+        if self._manner not in ("none", "full"):
+            self._catch_up()
         while any(heard.end == "open" for heard in self.heard) and time.monotonic() < deadline:
             time.sleep(0.002)
         return self.heard
 
+    def _catch_up(self) -> None:
+        """Wait until every connection that has been made is being served: they come in their order."""
+        self._caught_up.clear()
+        with socket.socket() as last:
+            last.bind(("127.0.0.1", 0))
+            self._own = last.getsockname()[1]
+            last.connect(("127.0.0.1", self.port))
+            assert self._caught_up.wait(_PATIENCE), "a host takes no more connections"
+
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                sock, _ = self._server.accept()
-                threading.Thread(target=self._guarded, args=(sock,), daemon=True).start()
+                sock, peer = self._server.accept()
+                if peer[1] == self._own:
+                    sock.close()
+                    self._caught_up.set()
+                    continue
+                heard = Heard()
+                self.heard.append(heard)
+                threading.Thread(target=self._guarded, args=(sock, heard), daemon=True).start()
 
-    def _guarded(self, sock: socket.socket) -> None:
-        heard = Heard()
-        self.heard.append(heard)
+    def _guarded(self, sock: socket.socket, heard: Heard) -> None:
         sock.settimeout(_PATIENCE)
         manner = self._manner
         try:

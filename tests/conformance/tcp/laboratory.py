@@ -15,7 +15,7 @@ from tests.conformance.proxies import Proxy
 from tests.conformance.tcp.bootstrap import bootstrap, log_of
 from tests.conformance.tcp.case import TcpCase
 from tests.conformance.tcp.client import Played, hold, play
-from tests.conformance.tcp.hosts import Host
+from tests.conformance.tcp.hosts import Heard, Host
 from tests.conformance.tls.pki import Pki
 
 # As the names begin, behind them the case's own; what is told of each host and of memory is not compared.
@@ -62,7 +62,7 @@ class TcpLaboratory:
 
     def _run(self, kind: str) -> None:
         directory = self._directory / kind
-        seen: dict[str, tuple[Played, list[tuple[str, bytes]], dict[int, str]]] = {}
+        seen: dict[str, tuple[Played, dict[int, str]]] = {}
         with contextlib.ExitStack() as stack:
             hosts = {case.name: stack.enter_context(Host(case.host, self.pki)) for case in self._cases}
             ports = {name: host.port for name, host in hosts.items()}
@@ -79,13 +79,16 @@ class TcpLaboratory:
                         names[played.port] = "client"
                     for sock in held:
                         sock.close()
-                    heard = [(each.end, bytes(each.data)) for each in host.settle()]
-                    seen[case.name] = (played, heard, names)
+                    host.settle()
+                    seen[case.name] = (played, names)
                 counted = self._counters(proxy)
+                # Only now have all been connected whose clients left at once.
+                heard = {name: host.settle() for name, host in hosts.items()}
                 line = proxy.admin("/stats?filter=client_hello_too_large").decode()
                 self.too_large[kind] = int(line.rpartition(": ")[2] or 0)  # absent without TLS inspector
         self.observed[kind] = {
-            case.name: self._observe(case, *seen[case.name], directory) | counted.get(case.name, {})
+            case.name: self._observe(case, *seen[case.name], heard[case.name], directory)
+            | counted.get(case.name, {})
             for case in self._cases
         }
 
@@ -93,16 +96,16 @@ class TcpLaboratory:
         self,
         case: TcpCase,
         played: Played,
-        heard: list[tuple[str, bytes]],
         ports: dict[int, str],
+        heard: list[Heard],
         directory: Path,
     ) -> Observed:
         found: Observed = {"client.end": played.end, "client.data": played.data}
         if played.certificate:
             found["client.certificate"] = played.certificate
-        for number, (end, data) in enumerate(heard):
-            found[f"host[{number}].end"] = end
-            found[f"host[{number}].data"] = data
+        for number, each in enumerate(heard):
+            found[f"host[{number}].end"] = each.end
+            found[f"host[{number}].data"] = bytes(each.data)
         for kind in ("", "listener"):
             lines = [_named(line, ports) for line in _lines(log_of(directory, case.name, kind))]
             for number, line in enumerate(sorted(lines, key=json.dumps)):  # they come as connections end
