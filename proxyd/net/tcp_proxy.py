@@ -14,6 +14,7 @@ from proxyd.net.bugs import report_bug
 from proxyd.net.cluster import Cluster
 from proxyd.net.listener import Chain, Connection, Connections
 from proxyd.net.raw_downstream import RawDownstream
+from proxyd.net.splicing import LARGE, Flow, SplicedConnection
 from proxyd.net.tcp_upstream import TcpUpstream, TcpUpstreamUser
 from proxyd.net.timers import NEVER, TimerWheel
 from proxyd.snapshot.tcp_proxy import TcpProxySnapshot
@@ -62,17 +63,17 @@ class TcpChain(Chain):
         return super().log_paths().union(each.path for each in self.access_loggers)
 
 
-class TcpDownstream(RawDownstream, TcpUpstreamUser):
+class TcpDownstream(RawDownstream, TcpUpstreamUser, SplicedConnection):
     """A protocol of the event loop by shape.
 
     What comes before the other side is ready, the host or the client's TLS, waits, and no more is read then.
     """
 
     __slots__ = (
-        "_aborted", "_attempt", "_attempts", "_client_blocked", "_close_deadline", "_config",
-        "_duration_deadline", "_for_client", "_for_host", "_heard", "_host_blocked", "_host_done",
+        "_aborted", "_attempt", "_attempts", "_broken", "_client_blocked", "_close_deadline", "_config",
+        "_down", "_duration_deadline", "_for_client", "_for_host", "_heard", "_host_blocked", "_host_done",
         "_log_deadline", "_paused", "_phase", "_proxy", "_received_eof", "_retry_deadline", "_secured",
-        "_stats", "_unsent", "_upstream",
+        "_stats", "_unsent", "_up", "_upstream",
     )  # fmt: skip
 
     def __init__(self, proxy: TcpChain) -> None:
@@ -91,6 +92,10 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
         self._client_blocked: bool = False  # it does not take what the host has sent
         self._host_blocked: bool = False
         self._paused: bool = False
+        # Once much has come that way: to the host, to the client.
+        self._up: Flow | None = None
+        self._down: Flow | None = None
+        self._broken: OSError | None = None  # how the client's connection has, where splicing met it
         self._phase: int = _OPEN
         self._aborted: bool = False  # what is still to be written is not
         self._heard: float = 0.0  # when the last byte came, from either side
@@ -134,6 +139,8 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
             return
         try:
             upstream.write(data)
+            if count >= LARGE:
+                self._on_large(True, count)
         except Exception as error:  # noqa: BLE001 - as in connection_made
             report_bug(self._proxy.wheel.loop, error, "writing to a host")
             self.abort()
@@ -167,6 +174,8 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
 
     def connection_lost(self, error: Exception | None) -> None:
         now = time.monotonic()
+        rest = self._stop_splicing(True)
+        self._stop_splicing(False)
         self._phase = _GONE
         self._for_host.clear()
         self._for_client.clear()
@@ -177,9 +186,10 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
         if upstream is not None:
             if self._aborted:
                 upstream.abort()
-            elif isinstance(error, ConnectionResetError):
+            elif isinstance(self._broken or error, ConnectionResetError):
                 upstream.reset()
             else:
+                upstream.pass_on(rest)
                 flushes = upstream.close(self._config.idle_timeout, True)
         proxy = self._proxy
         if not self.finish(now):
@@ -193,13 +203,18 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
             proxy.connections.on_closed()
 
     def pause_writing(self) -> None:
+        if self._down is not None and self._down.busy:
+            return  # nothing is read from the host
         self._client_blocked = True
         if self._upstream is not None:
             self._upstream.pause()
 
     def resume_writing(self) -> None:
         self._client_blocked = False
-        if self._upstream is not None:
+        down = self._down
+        if down is not None and down.waiting:
+            self._start_splicing(down, False)
+        elif self._upstream is not None:
             self._upstream.resume()
 
     # -- Connection
@@ -209,6 +224,8 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
 
     def abort(self) -> None:
         self._aborted = True
+        self._stop_splicing(True)
+        self._stop_splicing(False)
         if self._transport is not None:
             self._phase = _CLOSING
             self._transport.abort()
@@ -320,6 +337,8 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
                 self._upstream.pause()
         elif self._transport is not None:
             self._transport.write(data)
+            if count >= LARGE and self._upstream is not None:
+                self._on_large(False, count)
 
     def on_upstream_eof(self) -> None:
         self._host_done = True
@@ -337,6 +356,8 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
                 transport.abort()
 
     def on_upstream_lost(self, reset: bool, now: float) -> None:
+        self._stop_splicing(True)
+        rest = self._stop_splicing(False)
         self._upstream = None
         if self._phase == _OPEN:
             self._host_done = True
@@ -344,6 +365,8 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
                 self._stream.response_flags |= UR
                 self._reset()
             elif self._secured:
+                if rest and self._transport is not None:
+                    self._transport.write(rest)
                 self._close(True)
         elif self._phase == _GONE and self in self._proxy.connections.flushing:
             chain = self._proxy
@@ -353,14 +376,21 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
             chain.connections.on_closed()
 
     def on_upstream_blocked(self) -> None:
+        if self._up is not None and self._up.busy:
+            return  # nothing is read from the client
         self._host_blocked = True
         self._stats.downstream_flow_control_paused_reading_total.value += 1
         self._pause()
 
     def on_upstream_writable(self) -> None:
-        self._host_blocked = False
-        self._stats.downstream_flow_control_resumed_reading_total.value += 1
-        self._resume()
+        if self._host_blocked:
+            self._host_blocked = False
+            self._stats.downstream_flow_control_resumed_reading_total.value += 1
+        up = self._up
+        if up is not None and up.waiting:
+            self._start_splicing(up, True)
+        else:
+            self._resume()
 
     def _pause(self) -> None:
         transport = self._transport
@@ -373,6 +403,93 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser):
         if transport is not None and self._paused and not self._host_blocked and not transport.is_closing():
             self._paused = False
             transport.resume_reading()
+
+    # -- splicing
+
+    def _on_large(self, upward: bool, count: int) -> None:
+        """Much comes this way: let the kernel carry it, where both sides are bare sockets."""
+        flow = self._up if upward else self._down
+        upstream = self._upstream
+        transport = self._transport
+        assert upstream is not None
+        assert transport is not None
+        if flow is None:
+            flow = Flow(self._proxy.wheel.loop, self, upward)
+            if upward:
+                self._up = flow
+            else:
+                self._down = flow
+            if self._config.tls or not upstream.is_bare():
+                flow.forbid()
+        if flow.carried(count) and upstream.transport is not None:
+            if upward:
+                flow.prepare(transport, upstream.transport)
+            else:
+                flow.prepare(upstream.transport, transport)
+
+    def _start_splicing(self, flow: Flow, upward: bool) -> None:
+        upstream = self._upstream
+        transport = self._transport
+        if transport is None or upstream is None or upstream.transport is None:
+            return
+        if upward:
+            flow.start(transport, upstream.transport)
+        else:
+            flow.start(upstream.transport, transport)
+
+    def _stop_splicing(self, upward: bool) -> bytes:
+        """What is still to be written, and counted already."""
+        flow = self._up if upward else self._down
+        return b"" if flow is None else flow.stop()
+
+    def on_spliced(self, upward: bool, count: int) -> None:
+        stats = self._stats
+        stream = self._stream
+        upstream = self._upstream
+        self._heard = time.monotonic()
+        if upward:
+            stats.downstream_cx_rx_bytes_total.value += count
+            stream.bytes_received += count
+        else:
+            stats.downstream_cx_tx_bytes_total.value += count
+            stream.bytes_sent += count
+        if upstream is not None:
+            upstream.on_spliced(upward, count)
+
+    def on_splice_blocked(self, upward: bool) -> None:
+        if upward:
+            self._stats.downstream_flow_control_paused_reading_total.value += 1
+        if self._upstream is not None:
+            self._upstream.on_splice_blocked(upward)
+
+    def on_splice_writable(self, upward: bool) -> None:
+        if upward:
+            self._stats.downstream_flow_control_resumed_reading_total.value += 1
+        if self._upstream is not None:
+            self._upstream.on_splice_writable(upward)
+
+    def on_splice_end(self, upward: bool, rest: bytes) -> None:
+        upstream = self._upstream
+        transport = self._transport
+        if upstream is None or transport is None:
+            return
+        if upward:
+            upstream.carry_on(rest)
+            self._paused = True
+            self._resume()
+        else:
+            transport.set_write_buffer_limits(self._config.buffer_limit)
+            if rest and not transport.is_closing():
+                transport.write(rest)
+            upstream.read_on(self._client_blocked)
+
+    def on_splice_failure(self, upward: bool, of_target: bool, error: OSError) -> None:
+        if upward == of_target:
+            if self._upstream is not None:
+                self._upstream.break_off(error)
+        elif self._transport is not None:
+            self._broken = error
+            self._transport.abort()
 
     # -- deadlines
 

@@ -68,9 +68,9 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
     """A protocol of the event loop by shape. It is connected to one host, once."""
 
     __slots__ = (
-        "_cluster", "_flush_timeout", "_given_up", "_host", "_local_close", "_paused", "_phase", "_preface",
-        "_reason", "_start", "_stats", "_task", "_timed_out", "_transport", "_unsent", "_user", "address",
-        "tls",
+        "_broken", "_cluster", "_flush_timeout", "_given_up", "_host", "_local_close", "_paused", "_phase",
+        "_preface", "_reason", "_start", "_stats", "_task", "_timed_out", "_unsent", "_user", "address",
+        "tls", "transport",
     )  # fmt: skip
 
     def __init__(self, cluster: Cluster, host: Host, user: TcpUpstreamUser, info: ConnectionInfo) -> None:
@@ -82,12 +82,13 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
         self._preface: Final = proxy_header(cluster.config.proxy_protocol, info)
         self._stats: Final[ClusterStats] = cluster.stats
         self._task: asyncio.Task[None] | None = None
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._phase: int = _CONNECTING
         self._reason: str = ""  # why it could not be connected
         self._timed_out: bool = False
         self._given_up: bool = False  # while it was being connected
         self._local_close: bool = False
+        self._broken: OSError | None = None  # how the connection has, where splicing met it
         self._paused: bool = False
         self._start: float = 0.0
         self._flush_timeout: float = 0.0
@@ -197,13 +198,13 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
             self._timed_out = True
             if self._task is not None:
                 self._task.cancel()
-        elif self._phase == _FLUSHING and self._transport is not None:
-            unsent = self._transport.get_write_buffer_size()
+        elif self._phase == _FLUSHING and self.transport is not None:
+            unsent = self.transport.get_write_buffer_size()
             if unsent < self._unsent:
                 self._unsent = unsent
                 self._cluster.wheel.arm(self, now + self._flush_timeout)
             else:
-                self._transport.abort()
+                self.transport.abort()
 
     # -- the event loop's side
 
@@ -212,7 +213,7 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
         if self._phase != _CONNECTING:  # given up
             transport.abort()
             return
-        self._transport = transport
+        self.transport = transport
         self._phase = _OPEN
         now = time.monotonic()
         cluster = self._cluster
@@ -259,7 +260,7 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self.transport = None
         if self._phase == _CONNECTING or self._phase == _CLOSED:
             return  # given up: counted where the connecting ends
         local = self._local_close
@@ -276,7 +277,7 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
         else:
             stats.upstream_cx_destroy_remote_with_active_rq.value += 1
         try:
-            self._user.on_upstream_lost(isinstance(error, ConnectionResetError), now)
+            self._user.on_upstream_lost(isinstance(self._broken or error, ConnectionResetError), now)
         except Exception as bug:  # noqa: BLE001 - as in data_received
             report_bug(self._cluster.loop, bug, "closing a connection")
             self._user.on_bug()
@@ -293,12 +294,17 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
 
     def write(self, data: bytes) -> None:
         self._stats.upstream_cx_tx_bytes_total.value += len(data)
-        if self._transport is not None:
-            self._transport.write(data)
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def pass_on(self, rest: bytes) -> None:
+        """Write what has been counted already."""
+        if rest and self.transport is not None and not self.transport.is_closing():
+            self.transport.write(rest)
 
     def write_eof(self) -> None:
         """Nothing more goes to the host; what comes from it still counts."""
-        transport = self._transport
+        transport = self.transport
         if transport is not None and not transport.is_closing():
             try:
                 transport.write_eof()
@@ -307,18 +313,76 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
 
     def pause(self) -> None:
         """Stop reading."""
-        transport = self._transport
+        transport = self.transport
         if transport is not None and not self._paused and not transport.is_closing():
             self._paused = True
             self._stats.upstream_flow_control_paused_reading_total.value += 1
             transport.pause_reading()
 
     def resume(self) -> None:
-        transport = self._transport
+        transport = self.transport
         if transport is not None and self._paused and not transport.is_closing():
             self._paused = False
             self._stats.upstream_flow_control_resumed_reading_total.value += 1
             transport.resume_reading()
+
+    # -- splicing: the user's bytes pass the transport by
+
+    def is_bare(self) -> bool:
+        """Whether bytes go to the host as they are, over a socket."""
+        transport = self.transport
+        return (
+            self._cluster.config.tls is None
+            and transport is not None
+            and transport.get_extra_info("socket") is not None
+        )
+
+    def on_spliced(self, upward: bool, count: int) -> None:
+        stats = self._stats
+        if upward:
+            stats.upstream_cx_tx_bytes_total.value += count
+        else:
+            stats.upstream_cx_rx_bytes_total.value += count
+
+    def on_splice_blocked(self, upward: bool) -> None:
+        if upward:
+            self._stats.upstream_flow_control_backed_up_total.value += 1
+        else:
+            self._stats.upstream_flow_control_paused_reading_total.value += 1
+
+    def on_splice_writable(self, upward: bool) -> None:
+        if upward:
+            self._stats.upstream_flow_control_drained_total.value += 1
+        else:
+            self._stats.upstream_flow_control_resumed_reading_total.value += 1
+
+    def carry_on(self, rest: bytes) -> None:
+        """What comes from the client is written by the transport again; ``rest`` is counted already."""
+        if self.transport is not None:
+            self.transport.set_write_buffer_limits(self._cluster.config.buffer_limit)
+            self.pass_on(rest)
+
+    def read_on(self, blocked: bool) -> None:
+        """What the host sends is read by the transport again, unless the client takes nothing."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if self._paused != blocked:
+            self._paused = blocked
+            if blocked:
+                self._stats.upstream_flow_control_paused_reading_total.value += 1
+            else:
+                self._stats.upstream_flow_control_resumed_reading_total.value += 1
+        if not blocked:
+            transport.resume_reading()
+
+    def break_off(self, error: OSError) -> None:
+        """Writing to the host, or reading, has failed so."""
+        self._broken = error
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- its end
 
     def close(self, timeout: float, local: bool) -> bool:
         """Close once everything written has gone out; whether something is still to go.
@@ -326,7 +390,7 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
         It counts as our doing (``local``) or the host's. A host that takes nothing for ``timeout`` seconds
         (0.0: however long) gets no more.
         """
-        transport = self._transport
+        transport = self.transport
         if transport is None or self._phase != _OPEN:
             return False
         self._phase = _FLUSHING
@@ -345,17 +409,17 @@ class TcpUpstream(Timed, ConnectionMaker, UpstreamConnection):
             self._given_up = True
             if self._task is not None:
                 self._task.cancel()
-        elif self._transport is not None:
+        elif self.transport is not None:
             self._local_close = True
-            self._transport.abort()
+            self.transport.abort()
 
     def reset(self) -> None:
         """Pass on to the host that the client has broken off."""
-        transport = self._transport
+        transport = self.transport
         if transport is not None and not transport.is_closing():
             native.reset_when_closed(transport.get_extra_info("socket"))
         self.abort()
 
     def local_address(self) -> str:
         """``ip:port`` of this side."""
-        return "" if self._transport is None else format_address(*end_of(self._transport, "sockname"))
+        return "" if self.transport is None else format_address(*end_of(self.transport, "sockname"))

@@ -81,6 +81,8 @@ from proxyd.system._linux_sockets import receive_descriptors as receive_descript
 from proxyd.system._linux_sockets import reset_when_closed as reset_when_closed
 from proxyd.system._linux_sockets import send_descriptors as send_descriptors
 from proxyd.system._linux_sockets import unix_sockets as unix_sockets
+from proxyd.system._linux_splice import cannot_splice as cannot_splice
+from proxyd.system._linux_splice import new_pipe as new_pipe
 from proxyd.system._unread import has_unread as has_unread
 
 forks: Final = True

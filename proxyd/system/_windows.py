@@ -64,6 +64,7 @@ from proxyd.system._windows_sockets import adopt_descriptors as adopt_descriptor
 from proxyd.system._windows_sockets import bind as bind
 from proxyd.system._windows_sockets import bind_datagrams as bind_datagrams
 from proxyd.system._windows_sockets import bind_pipe as bind_pipe
+from proxyd.system._windows_sockets import cannot_splice as cannot_splice
 from proxyd.system._windows_sockets import channel_pair as channel_pair
 from proxyd.system._windows_sockets import claim_port as claim_port
 from proxyd.system._windows_sockets import close_descriptor as close_descriptor
@@ -75,6 +76,7 @@ from proxyd.system._windows_sockets import (
     knows_original_destinations as knows_original_destinations,
 )
 from proxyd.system._windows_sockets import lend_descriptors as lend_descriptors
+from proxyd.system._windows_sockets import new_pipe as new_pipe
 from proxyd.system._windows_sockets import original_destination as original_destination
 from proxyd.system._windows_sockets import port_remedy as port_remedy
 from proxyd.system._windows_sockets import receive_descriptors as receive_descriptors

@@ -182,6 +182,14 @@ def reset_when_closed(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("HH", 1, 0))
 
 
+def new_pipe() -> None:
+    return None
+
+
+def cannot_splice(error: OSError) -> bool:
+    return True
+
+
 def serves_datagrams() -> bool:
     return False
 

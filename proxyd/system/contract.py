@@ -74,6 +74,31 @@ class Datagrams(Protocol):
         """
 
 
+class Pipe(Protocol):
+    """What bytes go through from one socket to another without passing the process.
+
+    Descriptors are those of non-blocking stream sockets. Closing the pipe throws away what is in it.
+    """
+
+    def fill(self, source: int) -> int:
+        """Take what has come on ``source`` into the empty pipe; how much, 0 at the end of file.
+
+        Raises BlockingIOError where nothing has come, OSError as reading does.
+        """
+
+    def empty(self, target: int, count: int) -> int:
+        """Send up to ``count`` bytes of what is in the pipe; how many it was.
+
+        Raises BlockingIOError where the target takes nothing now, OSError as writing does.
+        """
+
+    def read(self) -> bytes:
+        """Whatever is in the pipe, which is empty then."""
+
+    def close(self) -> None:
+        """Give its descriptors back."""
+
+
 class ControlListener(Protocol):
     """Where commands come in, before and while somebody answers them."""
 
@@ -373,6 +398,12 @@ class System(Protocol):
 
     def datagrams(self, sock: socket.socket) -> Datagrams:
         """For a socket that was bound so."""
+
+    def new_pipe(self) -> Pipe | None:
+        """A pipe to splice through; None where there are none, or the process has as many as it may."""
+
+    def cannot_splice(self, error: OSError) -> bool:
+        """Whether an error of a Pipe means that such sockets are not spliced, rather than that one broke."""
 
     def knows_original_destinations(self) -> bool:
         """Whether the system can tell where a redirected connection was meant to go."""
