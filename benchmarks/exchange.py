@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from configurations import envoy
+from configurations import Task, envoy
 from load import HEADERS, PATH
 
 from proxyd.config.load import load_text
@@ -95,7 +95,9 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.loop = Loop()
         registry = Registry()
-        snapshot = compile_snapshot(load_text(Text("benchmark", envoy(8080, 8081, 1, folder))), registry, 0)
+        snapshot = compile_snapshot(
+            load_text(Text("benchmark", envoy(8080, 8081, Task(), folder))), registry, 0
+        )
         self.server = Server(self.loop, snapshot, registry, lambda: None)
         self._client = Transport({"peername": ("127.0.0.1", 40000), "sockname": ("127.0.0.1", 8080)})
         chain = self.server._listeners[0].chains[0]

@@ -26,9 +26,18 @@ CONNECTIONS = 64
 HTTP2_CONNECTIONS = 8
 HTTP2_STREAMS = 16  # of each
 PATH = "/r999/page?id=1"
+GRPC_PATH = "/helloworld.Greeter/SayHello"
+GRPC_HEADERS = (
+    "content-type: application/grpc",
+    "te: trailers",
+    "grpc-accept-encoding: identity, deflate, gzip",
+    "user-agent: grpc-c++/1.66.0 grpc-c/43.0.0 (linux; chttp2)",
+)
+GRPC_MESSAGE = b"\x00\x00\x00\x00\x0b\x0a\x09benchmark"  # a string, field 1, as a request of examples is
 TOOLS = {
     "wrk": "apt-get install wrk",
     "h2load": "apt-get install nghttp2-client",
+    "nghttp": "apt-get install nghttp2-client",
     "openssl": "apt-get install openssl",
     "taskset": "apt-get install util-linux",
 }
@@ -68,11 +77,39 @@ def http2_requests(port: int, seconds: float) -> int:
         "h2load", f"-c{HTTP2_CONNECTIONS}", f"-m{HTTP2_STREAMS}", f"--duration={math.ceil(seconds)}",
         *headers, f"https://127.0.0.1:{port}{PATH}",
     ]  # fmt: skip
+    return _h2load(command, port, "h2")
+
+
+def _h2load(command: list[str], port: int, protocol: str) -> int:
+    """How many requests were answered, and all well."""
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+) succeeded, 0 failed, 0 errored, 0 timeout", said)
-    if found is None or not int(found[1]) or "Application protocol: h2" not in said:
+    if found is None or not int(found[1]) or f"Application protocol: {protocol}\n" not in said:
         raise LoadError(f"h2load on port {port}:\n{said}")
     return int(found[1])
+
+
+def grpc_calls(port: int, seconds: float, folder: Path) -> int:
+    """Run h2load without TLS; how many unary calls were answered."""
+    command = [
+        "h2load", f"-c{HTTP2_CONNECTIONS}", f"-m{HTTP2_STREAMS}", f"--duration={math.ceil(seconds)}",
+        *_grpc_options(port, folder),
+    ]  # fmt: skip
+    return _h2load(command, port, "h2c")
+
+
+def check_grpc(port: int, folder: Path) -> None:
+    """One call: h2load does not look at what gRPC says in trailers."""
+    command = ["nghttp", "-v", *_grpc_options(port, folder)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if not re.search(r"recv \(stream_id=\d+\) grpc-status: 0\n", said):
+        raise LoadError(f"no call of gRPC on port {port}:\n{said}")
+
+
+def _grpc_options(port: int, folder: Path) -> list[str]:
+    body = folder / "grpc_message"
+    body.write_bytes(GRPC_MESSAGE)
+    return [*(f"-H{line}" for line in GRPC_HEADERS), f"-d{body}", f"http://127.0.0.1:{port}{GRPC_PATH}"]
 
 
 def latencies(port: int, seconds: float, rate: int, folder: Path) -> list[int]:

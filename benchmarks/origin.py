@@ -1,12 +1,15 @@
 """The host behind every proxy: `python origin.py PORT`. As little work as a server can do.
 
-`GET /body/N` is answered with N bytes, everything else with two; bodies of requests are thrown away.
+`GET /body/N` is answered with N bytes, everything else with two; bodies of requests are thrown away. A
+connection that asks for a WebSocket has each of its frames echoed (pingpong.py), one of HTTP/2 is gRPC's.
 """
 
 import asyncio
 import sys
 
 import uvloop
+from grpc_origin import GrpcOrigin
+from pingpong import ECHO, PING, SWITCHED
 
 _SMALL = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok"
 _PIECE = bytes(256 * 1024)
@@ -33,6 +36,13 @@ class Origin(asyncio.Protocol):
             self._head = head
             return
         self._head = b""
+        if head == b"PRI * HTTP/2.0":
+            self._become(GrpcOrigin(self._transport), rest)
+            return
+        if head.startswith(b"GET /echo "):
+            self._transport.write(SWITCHED)
+            self._become(Echo(self._transport), rest)
+            return
         place = head.find(b"\r\ncontent-length: ")
         if place >= 0 and not head.startswith(b"GET"):
             self._body = int(head[place + 18 :].partition(b"\r\n")[0])
@@ -45,6 +55,11 @@ class Origin(asyncio.Protocol):
             self._send()
         else:
             self._transport.write(_SMALL)
+
+    def _become(self, protocol: asyncio.Protocol, rest: bytes) -> None:
+        self._transport.set_protocol(protocol)
+        if rest:
+            protocol.data_received(rest)
 
     def _take_body(self, count: int) -> None:
         self._body -= count
@@ -63,6 +78,17 @@ class Origin(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._blocked = False
         self._send()
+
+
+class Echo(asyncio.Protocol):
+    """A connection of one WebSocket. The client waits for each echo, so frames come whole."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._write = transport.write
+
+    def data_received(self, data: bytes) -> None:
+        if data == PING:
+            self._write(ECHO)
 
 
 async def main(port: int) -> None:

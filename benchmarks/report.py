@@ -4,10 +4,12 @@ import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gates import findings
 from measure import (
     CLOSE,
     DOWN,
     FULL,
+    GRPC,
     HTTP2,
     IDLE,
     IDLE_TLS,
@@ -16,13 +18,21 @@ from measure import (
     MANY_ROUTES,
     RESUMED,
     START,
+    TCP_DOWN,
+    TCP_SMALL,
+    TCP_UP,
     TLS,
     UP,
+    WEBSOCKET,
     Effort,
     Samples,
 )
 
-_ORDER = (KEEP_ALIVE, MANY_ROUTES, CLOSE, DOWN, UP, LATENCY, START, IDLE, TLS, HTTP2, FULL, RESUMED, IDLE_TLS)
+_ORDER = (
+    *(KEEP_ALIVE, MANY_ROUTES, CLOSE, DOWN, UP, LATENCY, START, IDLE),
+    *(TLS, HTTP2, FULL, RESUMED, IDLE_TLS),
+    *(GRPC, WEBSOCKET, TCP_SMALL, TCP_DOWN, TCP_UP),
+)
 _YARDSTICKS = ("Envoy", "nginx")
 
 
@@ -42,7 +52,12 @@ class Run(NamedTuple):
 def render(run: Run, samples: Samples) -> str:
     """The whole page."""
     names = list(run.versions)
-    return "\n".join([*_preamble(run), *_tables(names, samples), *_router(run), *_conditions(run)]) + "\n"
+    return (
+        "\n".join(
+            [*_preamble(run), *_tables(names, samples), *_gates(samples), *_router(run), *_conditions(run)]
+        )
+        + "\n"
+    )
 
 
 def _preamble(run: Run) -> list[str]:
@@ -80,7 +95,7 @@ def _table(
     lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for quantity in _ORDER:
         row = samples.get(quantity, {})
-        if not row or (yardstick and not pick(row[yardstick])):
+        if not row or (yardstick and not (row.get(yardstick) and pick(row[yardstick]))):
             continue
         if yardstick:
             unit = pick(row[yardstick])
@@ -89,6 +104,16 @@ def _table(
             cells = [f"{pick(row[name]):.1f}" if row.get(name) else "" for name in names]
         lines.append(f"| {quantity} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _gates(samples: Samples) -> list[str]:
+    lines = ["## Gates", "", "| | of | ratio | at most | |", "|---|---|---:|---:|---|"]
+    found = findings(samples)
+    for finding in found:
+        (quantity, yardstick, most, proxy), ratio = finding
+        verdict = "holds" if finding.holds else "**missed**"
+        lines.append(f"| {quantity} | {proxy}, to {yardstick} | {ratio:.2f} | {most:.2f} | {verdict} |")
+    return [*lines, ""] if found else []
 
 
 def _router(run: Run) -> list[str]:
@@ -112,6 +137,8 @@ def _conditions(run: Run) -> list[str]:
         f"- TLS 1.3 with a P-256 key. Handshakes: over P-256, {effort.handshakes:,} in a round, one",
         "  after the other, each followed by a request that closes the connection. Requests and idle",
         "  connections: over the curve that a client of OpenSSL asks for first, X25519.",
+        "- gRPC: unary calls without TLS; the host answers with a message and trailers. Small messages: 64",
+        "  bytes in a WebSocket's frame, each sent when the one before has come back; through TCP the same.",
         "",
         "| proxy | version |",
         "|---|---|",

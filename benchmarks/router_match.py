@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from configurations import envoy
+from configurations import Task, envoy
 
 from proxyd.codec.headers import Headers
 from proxyd.config.load import load_text
@@ -23,7 +23,7 @@ def main(count: int) -> None:
 
 
 def _router(routes: int) -> Router:
-    text = envoy(8080, 8081, routes, Path("/nowhere"))
+    text = envoy(8080, 8081, Task(routes=routes), Path("/nowhere"))
     snapshot = compile_snapshot(load_text(Text("benchmark", text)), Registry(), 0)
     manager = snapshot.listeners[0].chains[0].terminal
     assert isinstance(manager, ConnectionManagerSnapshot)

@@ -23,9 +23,10 @@ sys.path.insert(0, str(HERE.parent / "scripts"))
 
 import compiled
 import environment as env
+from gates import COMPILED, PLAIN, Finding, findings
 from load import TOOLS, LoadError
 from machine import LOAD_CORE, description, free_port, load_average, too_few_cores
-from measure import ROUTES, Effort, measure
+from measure import MEASUREMENTS, ROUTES, Effort, measure
 from proxies import Program, others, proxyd
 from report import Run, render
 
@@ -33,7 +34,7 @@ RESULTS = HERE / "RESULTS.md"
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and write the page; 1 where something stands in the way."""
+    """Measure and write the page; 1 where something stands in the way or a gate is missed."""
     options = _options(arguments)
     obstacles = [too_few_cores()] + [
         f"{tool} is not installed: {how}" for tool, how in TOOLS.items() if shutil.which(tool) is None
@@ -42,13 +43,15 @@ def main(arguments: list[str]) -> int:
         env.say("FAILED: " + "\n".join(filter(None, obstacles)))
         return 1
     try:
-        page = _measured(options)
+        page, missed = _measured(options)
     except (env.SetupError, LoadError, RuntimeError, subprocess.CalledProcessError) as failure:
         env.say(f"\nFAILED: {failure}")
         return 1
     options.output.write_text(page, "utf-8")
     env.say(f"\n{page}\nwritten to {options.output}")
-    return 0
+    for (quantity, yardstick, most, proxy), ratio in missed:
+        env.say(f"MISSED: {quantity}: {proxy} at {ratio:.2f} of {yardstick}, at most {most:.2f}")
+    return 1 if missed else 0
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -62,11 +65,18 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=3000, help="requests a second for latency [3000]")
     parser.add_argument("--handshakes", type=int, default=1000, help="TLS handshakes in each round [1000]")
     parser.add_argument("--only", action="append", metavar="NAME", help="only proxies called so (repeatable)")
+    parser.add_argument(
+        "--measure",
+        action="append",
+        choices=MEASUREMENTS,
+        help="only this of %(choices)s (repeatable)",
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the page goes")
     return parser.parse_args(arguments)
 
 
-def _measured(options: argparse.Namespace) -> str:
+def _measured(options: argparse.Namespace) -> tuple[str, list[Finding]]:
+    """The page, and the gates that are missed."""
     effort = Effort(
         options.seconds,
         options.rounds,
@@ -81,8 +91,10 @@ def _measured(options: argparse.Namespace) -> str:
     # Everything that is not a proxy.
     os.sched_setaffinity(0, {LOAD_CORE})
     with tempfile.TemporaryDirectory(prefix="proxyd-bench-") as folder, _origin(pythons) as origin:
-        samples = measure(programs, origin, effort, Path(folder), env.say)
-    router = {name: _router_match(python, Path(folder).parent) for name, python in pythons.items()}
+        samples = measure(programs, origin, effort, Path(folder), env.say, options.measure or ())
+    router = {}
+    if not options.measure or "routes" in options.measure:
+        router = {name: _router_match(python, Path(folder).parent) for name, python in pythons.items()}
     run = Run(
         date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         machine=description(),
@@ -93,16 +105,18 @@ def _measured(options: argparse.Namespace) -> str:
         commit=_commit(),
         router=router,
     )
-    return render(run, samples)
+    return render(run, samples), [found for found in findings(samples) if not found.holds]
 
 
 def _programs(only: list[str] | None) -> tuple[list[Program], dict[str, Path]]:
     """What is compared, and the Python of each proxyd."""
     plain = env.prepare("test")
-    pythons = {"proxyd, plain": plain}
-    missing = compiled.missing_tools()
-    if not missing:
-        pythons["proxyd, compiled"] = compiled.prepare()
+    pythons = {PLAIN: plain}
+    missing = ""
+    if not only or COMPILED in only:
+        missing = compiled.missing_tools()
+        if not missing:
+            pythons[COMPILED] = compiled.prepare()
     programs = [proxyd(name, environment.program("proxyd")) for name, environment in pythons.items()]
     found, lacking = others(plain.program("envoy"))
     for text in filter(None, [missing, *lacking]):
