@@ -200,6 +200,11 @@ class Http1Downstream(Timed, RequestEvents, DownstreamStream, Connection):
             data = self._detect(data)
             if not data:
                 return
+        stream = self._stream
+        if self._tunnel and stream is not None:  # nothing more is parsed, and nobody waits behind it
+            stream.on_request_data(data, now)
+            stream.on_request_flush()
+            return
         self._in_turn = True
         reader = self._reader
         failure = reader.feed(data)

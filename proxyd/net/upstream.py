@@ -208,6 +208,11 @@ class Http1Upstream(Timed, ResponseEvents, UpstreamStream, UpstreamConnection):
         self._stats.upstream_cx_rx_bytes_total.value += len(data)
         if self._wire is not None:
             self._wire.upstream_received += len(data)
+        stream = self._stream
+        if self._tunnel and stream is not None:  # nothing more is parsed
+            stream.on_response_data(data, now)
+            stream.on_response_flush()
+            return
         good = self._reader.feed(data)
         stream = self._stream
         if not good and not self.closing:
