@@ -108,11 +108,12 @@ class HttpConnectionManager(
     """Everything about the HTTP of a listener.
 
     Defaults of what is ``None``: server_name "envoy", use_remote_address false, generate_request_id true,
-    max_request_headers_kb 60, stream_idle_timeout 300 s, drain_timeout 5 s, delayed_close_timeout 1 s; the
-    other timeouts are off. A connection whose idle_timeout or max_connection_duration has passed takes one
-    more request for drain_timeout, and answers it with ``connection: close``. A client on a loopback address
-    stands in ``x-forwarded-for`` as this machine's first other IPv4 address. With ``rds`` the route table is
-    in a file; proxyd itself puts what is there into ``route_config`` before a worker sees it.
+    max_request_headers_kb 60, stream_idle_timeout 300 s, stream_flush_timeout (for a client of HTTP/2 to
+    take a response that is complete) as that, drain_timeout 5 s, delayed_close_timeout 1 s; the other
+    timeouts are off. A connection whose idle_timeout or max_connection_duration has passed takes one more
+    request for drain_timeout, and answers it with ``connection: close``. A client on a loopback address
+    stands in ``x-forwarded-for`` as this machine's first other IPv4 address. With ``rds`` the route table
+    is in a file; proxyd itself puts what is there into ``route_config`` before a worker sees it.
     """
 
     proto: ClassVar[str] = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -143,6 +144,7 @@ class HttpConnectionManager(
     http2_protocol_options: Http2ProtocolOptions | None = None
     max_request_headers_kb: Annotated[int, Meta(gt=0, le=8192), UINT32] | None = None
     stream_idle_timeout: Seconds | None = None
+    stream_flush_timeout: Seconds | None = None
     request_timeout: Seconds | None = None
     request_headers_timeout: Seconds | None = None
     drain_timeout: Seconds | None = None

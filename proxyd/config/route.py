@@ -200,6 +200,7 @@ class RouteAction(Message, frozen=True, kw_only=True):
     append_x_forwarded_host: bool = False
     timeout: Seconds | None = None
     idle_timeout: Seconds | None = None
+    flush_timeout: Seconds | None = None
     priority: RoutingPriority = RoutingPriority.DEFAULT
     max_grpc_timeout: Seconds | None = None
     grpc_timeout_offset: Seconds | None = None

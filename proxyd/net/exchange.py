@@ -275,6 +275,8 @@ class Exchange(Stream):
         if route.action == ROUTE:
             if route.idle_timeout >= 0.0:
                 self._idle_timeout = route.idle_timeout
+            if route.flush_timeout >= 0.0:
+                self._downstream.set_flush_timeout(route.flush_timeout)
             if route.max_stream_duration >= 0.0:
                 self._max_duration = route.max_stream_duration
             if route.grpc_timeouts is not None:

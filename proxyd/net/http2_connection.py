@@ -43,9 +43,9 @@ class Http2Connection(Timed, Http2Events):
     """A protocol of the event loop by shape (no base class: native classes are cheaper without one)."""
 
     __slots__ = (
-        "_blocked", "_buffer_limit", "_engine", "_http2_stats", "_listening", "_now", "_ping_deadline",
-        "_pings", "_pong_deadline", "_reading", "_scheduled", "_settings", "_transport", "_unwritten",
-        "_waiting", "_watch", "_wheel", "_wire", "held",
+        "_blocked", "_blocked_since", "_buffer_limit", "_engine", "_http2_stats", "_listening", "_now",
+        "_ping_deadline", "_pings", "_pong_deadline", "_reading", "_scheduled", "_settings", "_transport",
+        "_unwritten", "_waiting", "_watch", "_wheel", "_wire", "held",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Http2Connection(Timed, Http2Events):
         self._buffer_limit: Final = buffer_limit  # of what waits, in the transport and of each stream
         self._waiting: Final[list[Http2Stream]] = []  # whose peers have too much to take already
         self._blocked: bool = False  # the transport is full
+        self._blocked_since: float = 0.0
         self._reading: bool = False  # inside a callback that will flush itself
         self._scheduled: bool = False
         self._listening: bool = True  # what comes is read, not thrown away
@@ -159,6 +160,7 @@ class Http2Connection(Timed, Http2Events):
 
     def pause_writing(self) -> None:
         self._blocked = True
+        self._blocked_since = time.monotonic()
         self._unwritten = 0
 
     def resume_writing(self) -> None:

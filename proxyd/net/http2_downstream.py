@@ -404,11 +404,12 @@ class Http2Downstream(Http2Connection, Connection):
                     report_bug(self._wheel.loop, error, "logging a request")
         self._written.clear()
 
-    def break_off(self, stream_id: int) -> None:
+    def break_off(self, request: Http2Request) -> None:
         """A response cannot be completed. What was sent of it goes out first."""
         if not self._reading:
             self._write()
-        self.reset(stream_id, INTERNAL_ERROR)
+        self.reset(request.stream_id, INTERNAL_ERROR)
+        self._await_flush(request)
 
     def send_interim(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
         if self.count_frame():
@@ -433,6 +434,34 @@ class Http2Downstream(Http2Connection, Connection):
         if not request.request_done:
             self._stats.downstream_rq_rx_reset.value += 1
             self._resetting.append(request.stream_id)
+        self._await_flush(request)
+
+    def _await_flush(self, request: Http2Request) -> None:
+        """Nothing more is sent on this stream; now it is for the client to take what is left."""
+        timeout = self._flush_timeout(request)
+        if timeout > 0.0:
+            request.deadline = time.monotonic() + timeout
+            self.arm_at(request.deadline)
+
+    def _flush_timeout(self, request: Http2Request) -> float:
+        return request.flush_timeout if request.flush_timeout >= 0.0 else self._options.flush_timeout
+
+    def _end_flush(self, request: Http2Request, now: float) -> None:
+        """The client has had its time. As in Envoy it is not asked whether it takes a little now and then.
+
+        Where it does not even take the bytes of the connection, nothing can be said to it.
+        """
+        if not self._blocked:
+            if self._engine.queued(request.stream_id):
+                self._http2_stats.tx_flush_timeout.value += 1
+                self.reset(request.stream_id, INTERNAL_ERROR)
+            return
+        deadline = self._blocked_since + self._flush_timeout(request)
+        if deadline <= now:
+            self._http2_stats.tx_flush_timeout.value += 1
+            self.abort()
+        else:
+            request.deadline = deadline
 
     # -- writing
 
@@ -508,7 +537,9 @@ class Http2Downstream(Http2Connection, Connection):
                 if request.deadline <= now:
                     request.deadline = NEVER
                     handler = request.handler
-                    if handler is not None:
+                    if handler is None:
+                        self._end_flush(request, now)
+                    else:
                         try:
                             handler.on_deadline(now)
                         except Exception as error:  # noqa: BLE001 - as in on_headers

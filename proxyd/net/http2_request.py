@@ -30,7 +30,8 @@ class Http2Request(Http2Stream, DownstreamStream):
     """One stream: a request, and the way back to its client."""
 
     __slots__ = (
-        "_client", "_head_sent", "_to_head", "born", "deadline", "handler", "head", "request_done",
+        "_client", "_head_sent", "_to_head", "born", "deadline", "flush_timeout",
+        "handler", "head", "request_done",
     )  # fmt: skip
 
     def __init__(self, client: "Http2Downstream", stream_id: int, now: float) -> None:
@@ -41,6 +42,7 @@ class Http2Request(Http2Stream, DownstreamStream):
         self.handler: Stream | None = None
         self.request_done: bool = True
         self.deadline: float = NEVER
+        self.flush_timeout: float = -1.0  # -1.0: as for all of the connection
         self._to_head: bool = False
         self._head_sent: bool = False
 
@@ -183,10 +185,13 @@ class Http2Request(Http2Stream, DownstreamStream):
         self.handler = None
         if not self.done:
             self._let_go()
-            self._client.break_off(self.stream_id)
+            self._client.break_off(self)
 
     def abort(self) -> None:
         self.reset()
+
+    def set_flush_timeout(self, seconds: float) -> None:
+        self.flush_timeout = seconds
 
     def arm(self, deadline: float) -> None:
         self.deadline = deadline

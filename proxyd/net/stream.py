@@ -95,6 +95,12 @@ class DownstreamStream:
         """Nothing more follows for now: write what was held back to go out in one piece."""
         raise NotImplementedError
 
+    def set_flush_timeout(self, seconds: float) -> None:
+        """How long the client may have what is left of a complete response before it; 0.0: for ever.
+
+        Of HTTP/2, whose streams the next requests need.
+        """
+
     def arm(self, deadline: float) -> None:
         """Call the handler's ``on_deadline`` at ``deadline`` at the latest, unless a later call moves it.
 

@@ -102,6 +102,7 @@ class HttpConnectionOptions:
         self.head_timeout: float = 0.0  # from a request's first byte to the end of its head
         self.head_timeout_failure: Failure = REQUEST_HEADER_TIMEOUT
         self.delayed_close_timeout: float = DELAYED_CLOSE_TIMEOUT_S
+        self.flush_timeout: float = STREAM_IDLE_TIMEOUT_S  # for a complete response to be taken
         self.drain_timeout: float = DRAIN_TIMEOUT_S  # for a request under way to a connection that is to end
         self.buffer_limit: int = 1024 * 1024
         self.counts_wire_bytes: bool = False  # for each request, as a format asks for it
@@ -232,6 +233,10 @@ def _connection_options(config: HttpConnectionManager, buffer_limit: int) -> Htt
     if config.max_request_headers_kb is not None:
         options.max_header_bytes = config.max_request_headers_kb * 1024
     _set_head_timeout(options, config)
+    if config.stream_flush_timeout is not None:
+        options.flush_timeout = config.stream_flush_timeout
+    elif config.stream_idle_timeout is not None:
+        options.flush_timeout = config.stream_idle_timeout
     if config.drain_timeout is not None:
         options.drain_timeout = config.drain_timeout
     if config.delayed_close_timeout is not None:

@@ -44,6 +44,7 @@ class Route:
         "connect",
         "expected_timeout",
         "filters",
+        "flush_timeout",
         "grpc_timeouts",
         "host_rewrite",
         "host_rewrite_header",
@@ -81,6 +82,7 @@ class Route:
         self.timeout: float = DEFAULT_TIMEOUT_S  # seconds for the whole response; 0 = none
         self.idle_timeout: float = -1.0  # seconds; 0 = none, -1 = the connection manager's applies
         self.max_stream_duration: float = -1.0  # the same
+        self.flush_timeout: float = -1.0  # the same
         self.grpc_timeouts: GrpcTimeouts | None = None  # None: what a request says of it does not count
         self.least_timeout: float = NO_TIMEOUT  # the first of these that can pass
         self.expected_timeout: tuple[bytes, bytes] | None = None  # the header that tells it the upstream

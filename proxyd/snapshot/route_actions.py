@@ -158,6 +158,8 @@ def _compile_cluster(route: config.Route, action: config.RouteAction, mutations:
         compiled.timeout = action.timeout
     if action.idle_timeout is not None:
         compiled.idle_timeout = action.idle_timeout
+    if action.flush_timeout is not None:
+        compiled.flush_timeout = action.flush_timeout
     if action.max_stream_duration is not None:
         compiled.timeout = 0.0  # as in Envoy, this message takes the place of ``timeout``
         if action.max_stream_duration.max_stream_duration is not None:

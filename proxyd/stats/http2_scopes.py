@@ -27,6 +27,7 @@ class Http2Stats:
         self.rx_messaging_error: Final = scope.counter("rx_messaging_error")
         self.rx_reset: Final = scope.counter("rx_reset")
         self.trailers: Final = scope.counter("trailers")
+        self.tx_flush_timeout: Final = scope.counter("tx_flush_timeout")
         self.tx_reset: Final = scope.counter("tx_reset")
         self.stream_refused_errors: Final = scope.counter("stream_refused_errors")  # by us, of clients
         self.streams_active: Final = scope.gauge("streams_active")
@@ -35,7 +36,7 @@ class Http2Stats:
 
 
 _ZERO_COUNTERS: Final = """
-    cookies_total_bytes_too_large headers_cb_no_stream metadata_empty_frames tx_flush_timeout
+    cookies_total_bytes_too_large headers_cb_no_stream metadata_empty_frames
 """
 _ZERO_GAUGES: Final = """
     deferred_stream_close outbound_control_frames_active outbound_frames_active pending_send_bytes

@@ -1,6 +1,7 @@
 """Clients that ask for more than they may: each is told, counted and cut off, and costs nobody else."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hyperframe.frame import (
@@ -312,6 +313,92 @@ def test_a_client_that_gives_no_window(stage: MakeStage) -> None:
     client.listen()
     assert client.answers[stream].reset is not None
     assert origin.closed
+
+
+FLUSHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "as long as streams may be idle": ({"stream_idle_timeout": "4s"}, {}),
+    "by itself": ({"stream_idle_timeout": "1s", "stream_flush_timeout": "4s"}, {"idle_timeout": "1s"}),
+    "of the route": ({"stream_flush_timeout": "1s"}, {"flush_timeout": "4s"}),
+}
+
+
+@pytest.mark.parametrize(("manager", "action"), FLUSHES.values(), ids=FLUSHES)
+def test_a_client_that_never_takes_the_end(
+    stage: MakeStage, manager: dict[str, Any], action: dict[str, Any]
+) -> None:
+    routes = [{"match": {"prefix": "/"}, "route": {"cluster": "backend", **action}}]
+    play = stage(routes=routes, manager=manager)
+    client = connect(play, window=10)
+    client.reads_on = False
+    stream = client.get()
+    origin = play.origin()
+    origin.say(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + b"x" * 1000)
+    client.listen()
+    assert client.answers[stream].body == b"x" * 10
+    play.pass_time(3)
+    client.connection.increment_flow_control_window(10, stream)  # it goes on, but too slowly
+    client.flush()
+    assert client.answers[stream].body == b"x" * 20
+    assert client.resets == {}
+    play.pass_time(1.5)
+    client.listen()
+    assert client.resets == {stream: 2}  # INTERNAL_ERROR, as in Envoy
+    assert play.counter("http2.tx_flush_timeout") == 1
+    assert play.counter("http2.tx_reset") == 1
+    assert "http2.streams_active" not in play.active()
+    other = client.get()
+    origin.say(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+    client.listen()
+    assert client.answers[other].body == b"hi"  # the connection goes on
+
+
+def test_a_client_may_take_the_end_whenever_it_likes(stage: MakeStage) -> None:
+    play = stage(manager={"stream_idle_timeout": "1s", "stream_flush_timeout": "0s"})
+    client = connect(play, window=1)
+    stream = client.get("/direct")
+    play.pass_time(1000)
+    client.throw([WindowUpdateFrame(stream, window_increment=10)])
+    assert client.answers[stream].body == b"hi"
+    assert client.resets == {}
+
+
+def stalled_client(stage: MakeStage, length: int) -> tuple[Stage, Http2Client]:
+    """It takes nothing of a response that fills its transport and its windows."""
+    play = stage(
+        manager={"stream_idle_timeout": "1s", "stream_flush_timeout": "4s"},
+        listener={"per_connection_buffer_limit_bytes": 1000},
+    )
+    client = connect(play, window=100_000)
+    client.connection.increment_flow_control_window(1 << 20)
+    client.get()
+    origin = play.origin()
+    client.client.stall()
+    origin.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % length + b"x" * 200_000)
+    return play, client
+
+
+def test_a_client_that_takes_nothing_any_more(stage: MakeStage) -> None:
+    play, client = stalled_client(stage, 200_000)
+    play.pass_time(3.5)
+    client.client.take(client.client.transport.get_write_buffer_size())  # slowly, but it does
+    play.pass_time(3.5)
+    assert not client.client.closed
+    assert play.counter("http2.tx_flush_timeout") == 0
+    play.pass_time(1)
+    assert client.client.closed
+    assert play.counter("http2.tx_flush_timeout") == 1
+
+
+def test_a_client_that_does_not_even_take_a_reset(stage: MakeStage, engine: str) -> None:
+    if engine == "h2":
+        pytest.skip("h2 knows nothing more of a stream that is to be reset: its connection counts as idle")
+    play, client = stalled_client(stage, 300_000)
+    play.pass_time(4.5)
+    assert play.counter("http2.tx_reset") == 1  # it was idle
+    assert not client.client.closed
+    play.pass_time(1)
+    assert client.client.closed
+    assert play.counter("http2.tx_flush_timeout") == 1
 
 
 FRAMES: dict[str, tuple[bytes, int]] = {
