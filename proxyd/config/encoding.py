@@ -3,6 +3,7 @@
 import msgspec
 
 from proxyd.config.bootstrap import Bootstrap
+from proxyd.config.message import Message
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Bootstrap)
@@ -11,6 +12,11 @@ _decoder = msgspec.msgpack.Decoder(Bootstrap)
 def encode(bootstrap: Bootstrap) -> bytes:
     """The configuration as one message, files and environment variables it names already read."""
     return _encoder.encode(bootstrap)
+
+
+def encode_message(message: Message) -> bytes:
+    """The same of one message: equal ones are equal bytes."""
+    return _encoder.encode(message)
 
 
 def decode(data: bytes | memoryview) -> Bootstrap:

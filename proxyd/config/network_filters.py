@@ -51,7 +51,8 @@ class ConnectionLimit(
 ):
     """At most ``max_connections`` at a time; more are closed, after ``delay`` where there is one.
 
-    Each worker keeps the limit for itself.
+    All workers have them together; those that open at the very same moment may be as many more as there are
+    other workers.
     """
 
     proto: ClassVar[str] = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
@@ -63,7 +64,10 @@ class ConnectionLimit(
 
 
 class TokenBucket(Message, frozen=True, kw_only=True):
-    """``tokens_per_fill`` tokens, 1 if unset, every ``fill_interval``; never more than ``max_tokens``."""
+    """``tokens_per_fill`` tokens, 1 if unset, every ``fill_interval``; never more than ``max_tokens``.
+
+    As in Envoy they come one by one: four a second are one every 250 ms.
+    """
 
     proto: ClassVar[str] = "envoy.type.v3.TokenBucket"
 
@@ -79,7 +83,7 @@ class LocalRateLimit(
     tag_field="@type",
     tag="type.googleapis.com/envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit",
 ):
-    """A connection takes a token, or is closed. Each worker has a bucket of its own."""
+    """A connection takes a token, or is closed. All workers take from the same bucket."""
 
     proto: ClassVar[str] = "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit"
 

@@ -1,22 +1,25 @@
-"""Limits of connections that hold over all processes of an instance, by memory that they share.
+"""Limits that hold over all processes of an instance, by memory that they share.
 
 ```
-row 0     cell 0: how many rows below are in use or have been
-row 1..   one for each worker process, written by it alone: a cell for each listener name, its connections now
+row 0      cell 0: how many rows below are in use or have been
+row 1..    one for each worker process, written by it alone: a cell for each name, its connections now
+the last   written by all: a cell for each name, the state of its bucket of tokens
 ```
 
-A worker stores its count when a connection comes or goes, and admits by the sum of all rows, those of
-draining generations included. There is no lock: N workers that admit at the same moment exceed a limit by
-N - 1 at most.
+Names are those of listeners and of network filters (``snapshot/limit_names.py``). A worker stores its count
+when a connection comes or goes, and admits by the sum of all rows, those of draining generations included.
+There is no lock: N workers that admit at the same moment exceed a limit by N - 1 at most, and so it is with
+tokens.
 The supervisor lends rows and columns, and clears the row of a process that has ended, however it ended.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 ROWS: Final = 1023  # worker processes at a time, of all generations
-COLUMNS: Final = 4096  # names of listeners at a time, of all generations
-SIZE: Final = (1 + ROWS) * COLUMNS * 8  # bytes; sparse, a worker uses one page for 512 listeners
+COLUMNS: Final = 4096  # names at a time, of all generations
+SIZE: Final = (2 + ROWS) * COLUMNS * 8  # bytes; sparse, a worker uses one page for 512 names
+_BUCKETS: Final = (1 + ROWS) * COLUMNS  # where the last row begins
 
 _NONE: Final = -1
 
@@ -56,12 +59,17 @@ class LimitTable:
             self._cells[row * COLUMNS : (row + 1) * COLUMNS] = memoryview(bytes(COLUMNS * 8)).cast("q")
             self._cells[0] = max(self._rows, default=0)
 
-    def lend_columns(self, names: Iterable[str]) -> tuple[int, ...]:
-        """A column for each of a generation's listeners, the same for the same name; -1 for none.
+    def lend_columns(self, names: Iterable[str]) -> dict[str, int]:
+        """A column for each of a generation's names, the same for the same one.
 
-        None is for a listener without a name, to which no limit can be given, and where all are taken.
+        There is none for a listener without a name, to which no limit can be given, and where all are taken.
         """
-        return tuple(self._lend_column(name) for name in names)
+        lent: dict[str, int] = {}
+        for name in names:
+            column = self._lend_column(name)
+            if column != _NONE:
+                lent[name] = column
+        return lent
 
     def take_back_columns(self, names: Iterable[str]) -> None:
         """The generation is over: all its workers have ended."""
@@ -76,17 +84,24 @@ class LimitTable:
             return _NONE
         if name not in self._columns:
             taken = set(self._columns.values())
-            column = next((column for column in range(COLUMNS) if column not in taken), _NONE)
+            free = (column for column in range(COLUMNS) if column not in taken and self._is_empty(column))
+            column = next(free, _NONE)
             if column == _NONE:
                 return _NONE
+            self._cells[_BUCKETS + column] = 0
             self._columns[name] = column
             self._users[name] = 0
         self._users[name] += 1
         return self._columns[name]
 
+    def _is_empty(self, column: int) -> bool:
+        """A worker still counts what is left of a listener or chain that no configuration has any more."""
+        cells = self._cells
+        return not any(cells[COLUMNS + column : (1 + cells[0]) * COLUMNS : COLUMNS])
+
 
 class ConnectionLimit:
-    """How many connections one listener may have. Without shared memory the limit is this process's own."""
+    """How many connections there may be. Without shared memory the limit is this process's own."""
 
     def __init__(
         self,
@@ -96,7 +111,7 @@ class ConnectionLimit:
         column: int = -1,
         before: "ConnectionLimit | None" = None,
     ) -> None:
-        """``most`` is -1 for no limit. ``before`` is that of the listener whose place this one takes.
+        """``most`` is -1 for no limit. ``before`` is that in whose place this one stands.
 
         Its connections count as well until they have closed.
         """
@@ -129,15 +144,47 @@ class ConnectionLimit:
             self._cells[self._own] = self._open[0]
 
 
-class LimitRow:
-    """A worker's side. ``columns`` has one for each listener, in the order of the configuration."""
+class TokenBucket:
+    """So many tokens at most, and so many a second. Without shared memory it is this process's own.
 
-    def __init__(self, memory: memoryview, row: int, columns: Sequence[int]) -> None:
+    As in Envoy all that is known of it is one moment, since when it has been filling. It is full at first.
+    """
+
+    def __init__(self, most: int, rate: float, cells: memoryview | None = None, column: int = -1) -> None:
+        self._most: Final = most
+        self._interval: Final[float] = 1e9 / rate  # nanoseconds for a token
+        self._cells: Final = cells
+        self._at: Final = _BUCKETS + column
+        self._since: int = 0  # nanoseconds; 0: it is full
+
+    def take(self, now: float) -> bool:
+        """Take a token, where there is one. ``now`` is the monotonic clock, which all processes share."""
+        cells = self._cells
+        moment = int(now * 1e9)
+        since = self._since if cells is None else cells[self._at]
+        tokens = float(self._most)
+        if since:
+            tokens = min(tokens, (moment - since) / self._interval)
+        if tokens < 1.0:
+            return False
+        since = moment - int((tokens - 1.0) * self._interval) or 1
+        if cells is None:
+            self._since = since
+        else:
+            cells[self._at] = since
+        return True
+
+
+class LimitRow:
+    """A worker's side. ``columns`` has those of the configuration by their names."""
+
+    def __init__(self, memory: memoryview, row: int, columns: Mapping[str, int]) -> None:
         self._cells: Final = memory.cast("B").cast("q")
         self._row: Final = row
-        self.columns: Sequence[int] = columns
+        self._filters: Final[dict[int, ConnectionLimit]] = {}  # the last of each column
+        self.columns: Mapping[str, int] = columns
 
-    def limit(self, listener: int, most: int, before: ConnectionLimit | None = None) -> ConnectionLimit:
+    def limit(self, name: str, most: int, before: ConnectionLimit | None = None) -> ConnectionLimit:
         """The limit of a listener; without one its connections are counted all the same.
 
         ``before`` is that of a listener of the same name whose place it takes.
@@ -147,12 +194,26 @@ class LimitRow:
         Raises:
             ValueError: there is no room to count them, and there is a limit.
         """
-        column = self.columns[listener]
-        if self._row == _NONE or column == _NONE:
-            if most >= 0:
-                raise ValueError(
-                    f"a connection limit can hold over {ROWS} workers and {COLUMNS} listeners at most, "
-                    "those that drain included"
-                )
+        if most < 0 and (self._row == _NONE or name not in self.columns):
             return ConnectionLimit(most, before=before)
-        return ConnectionLimit(most, self._cells, self._row, column, before)
+        return ConnectionLimit(most, self._cells, self._row, self._column(name), before)
+
+    def filter_limit(self, name: str, most: int) -> ConnectionLimit:
+        """That of a network filter; another of the same name may drain. Raises as ``limit``."""
+        column = self._column(name)
+        made = ConnectionLimit(most, self._cells, self._row, column, self._filters.get(column))
+        self._filters[column] = made
+        return made
+
+    def bucket(self, name: str, most: int, rate: float) -> TokenBucket:
+        """That of a network filter. Raises as ``limit``."""
+        return TokenBucket(most, rate, self._cells, self._column(name))
+
+    def _column(self, name: str) -> int:
+        column = self.columns.get(name, _NONE)
+        if self._row == _NONE or column == _NONE:
+            raise ValueError(
+                f"limits can hold over {ROWS} workers and {COLUMNS} listeners and network filters at most, "
+                "those that drain included"
+            )
+        return column

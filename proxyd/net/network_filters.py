@@ -8,6 +8,7 @@ from proxyd.errors import URX
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.network_filter import AT_ONCE, GO_ON, NetworkFilter
 from proxyd.net.addresses import note_addresses
+from proxyd.net.limits import ConnectionLimit, LimitRow, TokenBucket
 from proxyd.net.listener import Chain, Connection, Front
 from proxyd.net.raw_downstream import RawDownstream
 from proxyd.snapshot.network_filters import (
@@ -27,47 +28,39 @@ class SniCluster(NetworkFilter):
         return GO_ON
 
 
-class ConnectionLimit(NetworkFilter):
-    """So many connections at a time, in this process."""
+class ConnectionLimitFilter(NetworkFilter):
+    """So many connections at a time."""
 
-    def __init__(self, config: ConnectionLimitSnapshot) -> None:
+    def __init__(self, config: ConnectionLimitSnapshot, limit: ConnectionLimit) -> None:
         super().__init__()
         self._config: Final = config
-        self._open: int = 0
+        self._limit: Final = limit
 
     def on_new_connection(self, info: ConnectionInfo) -> float:
         config = self._config
-        if config.enabled and self._open >= config.max_connections:
+        if config.enabled and not self._limit.admits():
             config.stats.limited_connections.value += 1
             return config.delay
-        self._open += 1
+        self._limit.opened()
         config.stats.active_connections.value += 1
         return GO_ON
 
     def on_closed(self) -> None:
-        self._open -= 1
+        self._limit.closed()
         self._config.stats.active_connections.value -= 1
 
 
 class LocalRateLimit(NetworkFilter):
-    """A token for each connection, from this process's bucket."""
+    """A token for each connection."""
 
-    def __init__(self, config: LocalRateLimitSnapshot) -> None:
+    def __init__(self, config: LocalRateLimitSnapshot, bucket: TokenBucket) -> None:
         super().__init__(URX)
         self._config: Final = config
-        self._tokens: int = config.max_tokens
-        self._filled: float = time.monotonic()  # when the last tokens came
+        self._bucket: Final = bucket
 
     def on_new_connection(self, info: ConnectionInfo) -> float:
         config = self._config
-        if not config.enabled:
-            return GO_ON
-        fills = int((time.monotonic() - self._filled) / config.fill_interval)
-        if fills > 0:
-            self._filled += fills * config.fill_interval
-            self._tokens = min(config.max_tokens, self._tokens + fills * config.tokens_per_fill)
-        if self._tokens > 0:
-            self._tokens -= 1
+        if not config.enabled or self._bucket.take(time.monotonic()):
             return GO_ON
         config.stats.rate_limited.value += 1
         return AT_ONCE
@@ -103,12 +96,20 @@ class RbacFilter(NetworkFilter):
         return self._config.continuous
 
 
-def network_filter(config: NetworkFilterSnapshot) -> NetworkFilter:
-    """A compiled filter at work."""
+def network_filter(config: NetworkFilterSnapshot, limits: LimitRow | None) -> NetworkFilter:
+    """A compiled filter at work; without ``limits`` what it limits is this process's own.
+
+    Raises:
+        ValueError: there is no room to count what it limits.
+    """
     if isinstance(config, ConnectionLimitSnapshot):
-        return ConnectionLimit(config)
+        most = config.max_connections
+        limit = ConnectionLimit(most) if limits is None else limits.filter_limit(config.name, most)
+        return ConnectionLimitFilter(config, limit)
     if isinstance(config, LocalRateLimitSnapshot):
-        return LocalRateLimit(config)
+        tokens, rate = config.max_tokens, config.rate
+        bucket = TokenBucket(tokens, rate) if limits is None else limits.bucket(config.name, tokens, rate)
+        return LocalRateLimit(config, bucket)
     if isinstance(config, RbacSnapshot):
         return RbacFilter(config)
     assert isinstance(config, SniClusterSnapshot)

@@ -59,7 +59,7 @@ class Server:
         """``on_idle`` is called once, when a drain has been asked for and no connection is left.
 
         ``local_address`` is this machine's own: clients on a loopback address are forwarded as it. Without
-        ``limits`` the listeners' connection limits are this process's own.
+        ``limits`` what listeners and network filters limit is this process's own.
 
         Raises:
             OSError: an access log cannot be opened.
@@ -99,15 +99,15 @@ class Server:
         """
         change = Change(snapshot)
         present = {listener.snapshot.key: listener for listener in self._listeners}
-        for index, compiled in enumerate(snapshot.listeners):
+        for compiled in snapshot.listeners:
             live = present.get(compiled.key)
             if live is None or live.snapshot is not compiled:
-                live = self._prepare_listener(index, compiled, live, change)
+                live = self._prepare_listener(compiled, live, change)
             change.listeners.append(live)
         return change
 
     def _prepare_listener(
-        self, index: int, compiled: ListenerSnapshot, before: ServedListener | None, change: Change
+        self, compiled: ListenerSnapshot, before: ServedListener | None, change: Change
     ) -> ServedListener:
         """A listener whose chains alone have changed keeps its connections, and the chains that have not."""
         if before is not None and frame(before.snapshot.written) == frame(compiled.written):
@@ -120,7 +120,7 @@ class Server:
             limit = (
                 ConnectionLimit(most, before=former)
                 if self._limits is None
-                else self._limits.limit(index, most, former)
+                else self._limits.limit(compiled.written.name, most, former)
             )
             loggers = open_loggers(self._logs, compiled.access_logs)
             connections = ServedConnections(compiled, limit, loggers, self)
@@ -143,7 +143,7 @@ class Server:
 
     def _new_chain(self, chain: FilterChainSnapshot, connections: Connections) -> Chain:
         made = self._new_terminal(chain, connections)
-        made.filters.extend(map(network_filter, chain.filters))
+        made.filters.extend(network_filter(each, self._limits) for each in chain.filters)
         return made
 
     def _new_terminal(self, chain: FilterChainSnapshot, connections: Connections) -> Chain:

@@ -14,6 +14,7 @@ from proxyd.config.tls import Secret
 from proxyd.snapshot.clusters import ClusterSnapshot
 from proxyd.snapshot.filter_chains import DuplicateMatchError
 from proxyd.snapshot.formatter import FormatError
+from proxyd.snapshot.limit_names import listener_key
 from proxyd.snapshot.listeners import ListenerSnapshot, RuntimeNumberError
 from proxyd.snapshot.router import RouterError
 from proxyd.snapshot.runtime import Runtime, compile_runtime
@@ -41,11 +42,6 @@ class Snapshot:
         self.clusters: Final = clusters
         self.secrets: Final = secrets
         self.keyed: Final = {listener.key: listener for listener in listeners}
-
-
-def listener_key(listener: Listener, index: int) -> str:
-    """By which a listener is known again: its name. One without is static, and stays where it stands."""
-    return listener.name or f"#{index}"
 
 
 class Compiler:

@@ -19,6 +19,7 @@ from proxyd.snapshot.http_connection_manager import (
     compile_access_logs,
 )
 from proxyd.snapshot.inspections import compile_inspections
+from proxyd.snapshot.limit_names import filter_limit_names
 from proxyd.snapshot.network_filters import (
     DirectResponseSnapshot,
     NetworkFilterSnapshot,
@@ -116,8 +117,10 @@ class ListenerSnapshot:
                 except SecretNotReadyError:
                     waits = tls_stats
             terminal = self._terminal(chain, stat_address, registry, runtime, node, tls is not None)
+            limited = filter_limit_names(self.key, chain)
             filters = [
-                compile_network_filter(each.typed_config, registry, runtime) for each in chain.filters[:-1]
+                compile_network_filter(each.typed_config, registry, runtime, limited.get(position, ""))
+                for position, each in enumerate(chain.filters[:-1])
             ]
             self.chains.append(FilterChainSnapshot(chain, terminal, filters, tls, waits))
         self.udp: Final[UdpProxySnapshot | None] = _udp_proxy(config, stat_address, registry)

@@ -43,9 +43,10 @@ class SniClusterSnapshot(NetworkFilterSnapshot):
 
 
 class ConnectionLimitSnapshot(NetworkFilterSnapshot):
-    """``delay`` in seconds, 0.0 for none."""
+    """``delay`` in seconds, 0.0 for none; ``name`` is under which all workers' connections count."""
 
-    def __init__(self, config: ConnectionLimit, registry: Registry, runtime: Runtime) -> None:
+    def __init__(self, config: ConnectionLimit, registry: Registry, runtime: Runtime, name: str) -> None:
+        self.name: Final = name
         self.stats: Final = ConnectionLimitStats(registry, config.stat_prefix)
         self.max_connections: Final = config.max_connections
         self.delay: Final[float] = config.delay or 0.0
@@ -53,14 +54,14 @@ class ConnectionLimitSnapshot(NetworkFilterSnapshot):
 
 
 class LocalRateLimitSnapshot(NetworkFilterSnapshot):
-    """``fill_interval`` in seconds."""
+    """``rate`` in tokens a second; ``name`` is of the bucket that all workers share."""
 
-    def __init__(self, config: LocalRateLimit, registry: Registry, runtime: Runtime) -> None:
+    def __init__(self, config: LocalRateLimit, registry: Registry, runtime: Runtime, name: str) -> None:
+        self.name: Final = name
         self.stats: Final = LocalRateLimitStats(registry, config.stat_prefix)
         bucket = config.token_bucket
         self.max_tokens: Final = bucket.max_tokens
-        self.tokens_per_fill: Final[int] = bucket.tokens_per_fill or 1
-        self.fill_interval: Final = bucket.fill_interval
+        self.rate: Final[float] = (bucket.tokens_per_fill or 1) / bucket.fill_interval
         self.enabled: Final[bool] = _enabled(config.runtime_enabled, runtime)
 
 
@@ -75,12 +76,14 @@ class RbacSnapshot(NetworkFilterSnapshot):
         self.continuous: Final[bool] = config.enforcement_type is EnforcementType.CONTINUOUS
 
 
-def compile_network_filter(config: Message, registry: Registry, runtime: Runtime) -> NetworkFilterSnapshot:
-    """A filter in front of the last one. Raises RegexError."""
+def compile_network_filter(
+    config: Message, registry: Registry, runtime: Runtime, name: str
+) -> NetworkFilterSnapshot:
+    """A filter in front of the last one; ``name`` is for one that limits. Raises RegexError."""
     if isinstance(config, ConnectionLimit):
-        return ConnectionLimitSnapshot(config, registry, runtime)
+        return ConnectionLimitSnapshot(config, registry, runtime, name)
     if isinstance(config, LocalRateLimit):
-        return LocalRateLimitSnapshot(config, registry, runtime)
+        return LocalRateLimitSnapshot(config, registry, runtime, name)
     if isinstance(config, RBAC):
         return RbacSnapshot(config, registry)
     assert isinstance(config, SniCluster), "the loader lets no last filter stand before others"

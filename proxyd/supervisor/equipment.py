@@ -8,7 +8,7 @@ from typing import Final
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.encoding import encode
-from proxyd.snapshot.build import listener_key
+from proxyd.snapshot.limit_names import limit_names, listener_key
 from proxyd.stats.block import size_for
 from proxyd.supervisor.activation import NumberedSocket
 from proxyd.supervisor.dns import HostSets
@@ -30,7 +30,7 @@ class Equipment:
         self.stats_size: Final = size_for(_scopes(bootstrap))
         self._sockets: Final = sockets
         self._limits: Final = limits
-        self._limited: Final = [listener.name for listener in bootstrap.static_resources.listeners]
+        self._limited: Final = limit_names(bootstrap)
         self.limit_columns: Final = limits.table.lend_columns(self._limited)
 
     def lent(self, slot: int, stopped: Collection[str]) -> list[tuple[Wanted, NumberedSocket]]:

@@ -95,7 +95,7 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     generation: int
     limit_row: int  # see net/limits.py
-    limit_columns: tuple[int, ...]  # of each listener of the configuration
+    limit_columns: dict[str, int]  # by the names of snapshot/limit_names.py
     local_address: str  # this machine's own, see supervisor/machine.py
     listeners: tuple["Socket", ...]
     hosts: tuple[HostSet, ...]
@@ -186,7 +186,7 @@ class Prepare(msgspec.Struct, frozen=True, tag=True):
     number: int
     sockets: tuple[Socket, ...]  # all that it is to serve
     lent: int  # how many of them are new: the last ones
-    limit_columns: tuple[int, ...]
+    limit_columns: dict[str, int]
     hosts: tuple[HostSet, ...]
     drain_seconds: float  # for connections of listeners that change or go
 

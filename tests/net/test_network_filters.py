@@ -35,11 +35,11 @@ def limit(most: int, **fields: Any) -> dict[str, Any]:
     return network("connection_limit.v3.ConnectionLimit", stat_prefix="few", max_connections=most, **fields)
 
 
-def bucket(tokens: int, interval: str) -> dict[str, Any]:
+def bucket(tokens: int, interval: str, **more: int) -> dict[str, Any]:
     return network(
         "local_ratelimit.v3.LocalRateLimit",
         stat_prefix="slow",
-        token_bucket={"max_tokens": tokens, "fill_interval": interval},
+        token_bucket={"max_tokens": tokens, "fill_interval": interval, **more},
     )
 
 
@@ -121,6 +121,18 @@ def test_tokens_come_again():
                 pass
 
     play(main, behind(bucket(1, "0.5s")))
+
+
+def test_tokens_come_one_by_one():
+    async def main(house: TlsHouse) -> None:
+        assert await let_through(house)
+        assert await let_through(house)
+        assert not await let_through(house)
+        async with asyncio.timeout(20):  # not after all of the 1000 s, when both are there
+            while not await let_through(house):
+                pass
+
+    play(main, behind(bucket(2, "1000s", tokens_per_fill=5000)))
 
 
 def test_filters_stand_before_http():

@@ -64,7 +64,7 @@ class Worker:
                 encode(bootstrap),
                 listening,
                 listeners=(Lent(1, 0, 16),),
-                limit_columns=(0,),
+                limit_columns={},
                 ticket_secret=tickets.secret,
                 ticket_epoch=epoch,
                 ticket_former=tickets.former,

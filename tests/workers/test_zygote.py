@@ -115,7 +115,7 @@ def spawn(zygote: Peer, worker_id: int = 1, config: bytes | None = None) -> tupl
         local_address="127.0.0.1",
         listeners=(),
         limit_row=0,
-        limit_columns=(),
+        limit_columns={},
         hosts=(),
         log=LOG,
         serve=False,
