@@ -31,13 +31,36 @@ DATA_PLANE = (
 
 COMPILER = ("mypy==2.4.*", "setuptools>=65")
 
+# One C file for each module and one library of them all: the modules call each other directly, and all cores
+# compile. setuptools compiles the files of one extension one after the other, hence the threads.
 _SETUP = """\
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 from mypyc.build import mypycify
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+
+class OnAllCores(build_ext):
+    def build_extensions(self):
+        one_by_one = self.compiler.compile
+        self.parallel = os.cpu_count()
+
+        def compile(sources, **options):
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                objects = threads.map(lambda source: one_by_one([source], **options), sources)
+                return [path for paths in objects for path in paths]
+
+        self.compiler.compile = compile
+        super().build_extensions()
+
 
 options = ["--strict", "--python-version=3.11", "--ignore-missing-imports", "--no-warn-unused-ignores"]
-modules = mypycify([*options, *{modules!r}], opt_level="3", debug_level="0", group_name="proxyd")
-setup(name="proxyd", packages=[], ext_modules=modules)
+modules = mypycify(
+    [*options, *{modules!r}], opt_level="3", debug_level="0", group_name="proxyd", multi_file=True
+)
+setup(name="proxyd", packages=[], ext_modules=modules, cmdclass={{"build_ext": OnAllCores}})
 """
 
 
@@ -81,7 +104,7 @@ def compile_modules(root: Path, scratch: Path) -> dict[str, str]:
 
 def _reproducible(scratch: Path) -> dict[str, str]:
     """An environment in which the same sources compile to the same bytes, wherever and whenever."""
-    flags = f"{os.environ.get('CFLAGS', '')} -ffile-prefix-map={scratch}=."
+    flags = f"{os.environ.get('CFLAGS', '')} -ffile-prefix-map={scratch}=. -fvisibility=hidden"
     return {**os.environ, "PYTHONHASHSEED": "0", "CFLAGS": flags.strip()}
 
 

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import environment as env
+import second_run
 from steps import PYTEST
 
 # Compiled classes take no interpreted subclasses, so the tests' own are compiled together with the package.
@@ -28,7 +29,10 @@ _STAMP = "proxyd-wheel.stamp"
 
 
 def main(arguments: list[str]) -> int:
-    """Run pytest with `arguments` on the compiled package; its exit code, or 2 where that cannot be made."""
+    """Run pytest with `arguments` on the compiled package; its exit code, or 2 where that cannot be made.
+
+    `--again` among them is for second_run.
+    """
     missing = missing_tools()
     if missing:
         env.say(f"compiled: SKIPPED, {missing}")
@@ -112,7 +116,10 @@ def _pytest(environment: env.Environment, folder: Path, arguments: list[str]) ->
         raise env.SetupError(
             f"what is installed is not compiled: {found.stdout.strip() or found.stderr.strip()}"
         )
-    command = [python, "-m", *PYTEST, "-p", "no:cacheprovider", *arguments]
+    command = [python, "-m", *PYTEST, *(argument for argument in arguments if argument != "--again")]
+    if "--again" in arguments:
+        return second_run.run(command, folder, variables)
+    command += ["-p", "no:cacheprovider"]
     return subprocess.run(
         command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, check=False
     ).returncode

@@ -11,12 +11,13 @@ import sys
 import time
 
 import environment as env
+import second_run
 from steps import STEPS, Step
 
 
 def main(arguments: list[str]) -> int:
     """Run the chosen steps; the exit code: 0 all passed, 1 one failed, 2 there is no environment."""
-    chosen, for_pytest = _choose(arguments)
+    chosen, for_pytest, again = _choose(arguments)
     began = time.monotonic()
     try:
         environment = env.prepare("test")
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
         return 2
     passed = []
     for step in chosen:
-        took = _run(environment, step, for_pytest if step.name in ("tests", "compiled") else [])
+        took = _run(environment, step, for_pytest if step.name in ("tests", "compiled") else [], again)
         if took is None:
             env.say(f"\nFAILED: step '{step.name}' ({step.purpose}) after {env.seconds(began)}")
             return 1
@@ -34,12 +35,16 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _choose(arguments: list[str]) -> tuple[list[Step], list[str]]:
+def _choose(arguments: list[str]) -> tuple[list[Step], list[str], bool]:
+    """The steps, what goes to pytest, and whether a few that fail are run again."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="leave out the end-to-end tests")
     parser.add_argument("--compiled", action="store_true", help="run the tests on the compiled wheel, too")
+    parser.add_argument(
+        "--again", action="store_true", help="run up to three tests that fail once more, alone, and name them"
+    )
     parser.add_argument(
         "--only",
         action="append",
@@ -50,23 +55,28 @@ def _choose(arguments: list[str]) -> tuple[list[Step], list[str]]:
     if options.quick:
         for_pytest = ["-m", "not e2e", *for_pytest]
     if options.only:
-        return [step for step in STEPS if step.name in options.only], for_pytest
-    return [step for step in STEPS if step.always or options.compiled], for_pytest
+        chosen = [step for step in STEPS if step.name in options.only]
+    else:
+        chosen = [step for step in STEPS if step.always or options.compiled]
+    return chosen, for_pytest, options.again
 
 
-def _run(environment: env.Environment, step: Step, more: list[str]) -> str | None:
+def _run(environment: env.Environment, step: Step, more: list[str], again: bool) -> str | None:
     """Run one step, its output going straight to ours; how long it took, or None when it failed."""
     program, *arguments = (*step.command, *more)
     env.say(f"\n== {step.name}: {step.purpose} ({' '.join([program, *arguments])})")
     began = time.monotonic()
-    done = subprocess.run(
-        [environment.program(program), *arguments],
-        cwd=env.ROOT,
-        stdin=subprocess.DEVNULL,
-        env=environment.variables(),
-        check=False,
-    )
-    if done.returncode != 0:
+    command = [environment.program(program), *arguments]
+    variables = environment.variables()
+    if again and step.name == "tests":
+        code = second_run.run(command, env.ROOT, variables)
+    else:
+        if again and step.name == "compiled":
+            command.append("--again")
+        code = subprocess.run(
+            command, cwd=env.ROOT, stdin=subprocess.DEVNULL, env=variables, check=False
+        ).returncode
+    if code != 0:
         return None
     env.say(f"== {step.name}: passed in {env.seconds(began)}")
     return env.seconds(began)
