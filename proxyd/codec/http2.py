@@ -165,6 +165,10 @@ class Http2Engine:
     def reset(self, stream_id: int, code: int) -> None:
         raise NotImplementedError
 
+    def refuse_late(self, stream_id: int) -> None:
+        """The peer has sent data for a stream that it had ended: say so, if that has not been said yet."""
+        raise NotImplementedError
+
     def announce_shutdown(self) -> None:
         """The first GOAWAY of two: no more requests, please, but those on their way are welcome."""
         raise NotImplementedError

@@ -283,6 +283,9 @@ class H2Engine(Http2Engine):
             pass
         self._close(stream_id, code)
 
+    def refuse_late(self, stream_id: int) -> None:
+        """It has been said."""
+
     def announce_shutdown(self) -> None:
         self._extra += goaway_frame(LAST_STREAM_ID, 0)
 

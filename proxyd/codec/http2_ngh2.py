@@ -12,10 +12,12 @@ from proxyd.codec.http2 import (
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
     NOBODY,
+    STREAM_CLOSED,
     Http2Engine,
     Http2Events,
     Http2Options,
 )
+from proxyd.codec.http2_frames import reset_frame
 
 # Where a message is too large for us, the engine's own limit, which ends the connection, is not to be met.
 _MORE_HEADER_BYTES: Final = 65536
@@ -28,7 +30,7 @@ _OUTPUT: Final = 65536
 class Ngh2Engine(Http2Engine):
     """Who sends to a stream that the peer has just reset hears of that from the event behind."""
 
-    __slots__ = ("_connection", "_events", "_finished", "_peer_max_streams")
+    __slots__ = ("_connection", "_events", "_extra", "_finished", "_peer_max_streams")
 
     def __init__(
         self, events: Http2Events, options: Http2Options, server: bool, max_bytes: int, max_count: int
@@ -54,6 +56,7 @@ class Ngh2Engine(Http2Engine):
         if window > DEFAULT_WINDOW:
             self._connection.set_local_window_size(window)
         self._finished: bool = False
+        self._extra: bytes = b""  # frames that libnghttp2 does not write
         self._peer_max_streams: int = options.max_concurrent_streams
 
     def release(self) -> None:
@@ -74,6 +77,8 @@ class Ngh2Engine(Http2Engine):
         except ngh2.NGH2Error:
             return b""
         self._dispatch()
+        if not data and self._extra:
+            data, self._extra = self._extra, b""
         return data
 
     def _dispatch(self) -> None:
@@ -152,6 +157,9 @@ class Ngh2Engine(Http2Engine):
             self._connection.reset_stream(stream_id, code)
         except ngh2.NGH2Error:
             pass
+
+    def refuse_late(self, stream_id: int) -> None:
+        self._extra += reset_frame(stream_id, STREAM_CLOSED)
 
     def announce_shutdown(self) -> None:
         try:

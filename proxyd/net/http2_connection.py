@@ -9,14 +9,24 @@ import random
 import time
 from typing import Final
 
-from proxyd.codec.http2 import ENHANCE_YOUR_CALM, FRAME_SIZE_ERROR, PROTOCOL_ERROR, Http2Events, Http2Options
+from proxyd.codec.http2 import (
+    ENHANCE_YOUR_CALM,
+    FRAME_SIZE_ERROR,
+    PROTOCOL_ERROR,
+    STREAM_CLOSED,
+    Http2Events,
+    Http2Options,
+)
 from proxyd.codec.http2_engine import new_engine
 from proxyd.codec.http2_frames import (
     CONTROL_FRAMES,
     EMPTY_FRAMES,
     HEADER_FRAMES,
     LARGE_FRAME,
+    LATE_HEADERS,
     PRIORITY_FRAMES,
+    PRIORITY_OF_NONE,
+    SKIPPED_STREAM,
     UNREAD_CONTROL_FRAMES,
     WINDOW_UPDATES,
     FrameWatch,
@@ -127,17 +137,27 @@ class Http2Connection(Timed, Http2Events):
         if self._wire is not None:
             self._wire.receive(data)
         flood = self._watch.feed(data, now)
-        if flood == LARGE_FRAME:
+        if flood in _MISTAKES:
             self._http2_stats.rx_messaging_error.value += 1
-            self._fail(FRAME_SIZE_ERROR, CODEC_ERROR)
+            self._fail(_MISTAKES[flood], CODEC_ERROR)
         elif flood:
             self._count_flood(flood)
             self._fail(ENHANCE_YOUR_CALM, _FLOODS[flood])
         elif not self._engine.receive(data):
             self._give_up()
-        elif self._watch.excess:
-            self._count_excess()
+        else:
+            if self._watch.excess:
+                self._count_excess()
+            if self._watch.late:
+                self._refuse_late()
         self._write()
+
+    def _refuse_late(self) -> None:
+        """The peer has sent data for streams that it had ended itself."""
+        for stream_id in self._watch.late:
+            self._http2_stats.tx_reset.value += 1
+            self._engine.refuse_late(stream_id)
+        self._watch.late.clear()
 
     def _give_up(self) -> None:
         """The engine finds that the peer has broken the protocol."""
@@ -317,6 +337,12 @@ class Http2Connection(Timed, Http2Events):
         self._pong_deadline = NEVER
 
 
+_MISTAKES: Final = {
+    LARGE_FRAME: FRAME_SIZE_ERROR,
+    LATE_HEADERS: STREAM_CLOSED,
+    SKIPPED_STREAM: PROTOCOL_ERROR,
+    PRIORITY_OF_NONE: PROTOCOL_ERROR,
+}
 _FLOODS: Final = {
     EMPTY_FRAMES: EMPTY_FRAMES_FLOOD,
     PRIORITY_FRAMES: PRIORITY_FLOOD,

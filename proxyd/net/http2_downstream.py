@@ -75,7 +75,7 @@ class Http2Downstream(Http2Connection, Connection):
 
     __slots__ = (
         "_began", "_born", "_close_deadline", "_closed_here", "_drain_deadline", "_draining", "_fields",
-        "_finished", "_head_deadline", "_heard", "_idle_deadline", "_last_stream", "_listener",
+        "_finished", "_head_deadline", "_heard", "_idle_deadline", "_last_stream", "_leaves", "_listener",
         "_options", "_phase", "_premature", "_requests", "_resetting", "_said_last", "_stats", "_streams",
         "_unlogged", "_unsent", "_written", "info",
     )  # fmt: skip
@@ -113,6 +113,7 @@ class Http2Downstream(Http2Connection, Connection):
         self._phase: int = _SERVING
         self._closed_here: bool = False
         self._draining: bool = False
+        self._leaves: bool = False  # the client has said that it opens no further stream
         self._said_last: bool = False
         self._began: bool = False
         self._born: float = 0.0
@@ -274,6 +275,8 @@ class Http2Downstream(Http2Connection, Connection):
         self._lose(request, CLIENT_CANCELLED if code else CLIENT_FINISHED)
 
     def on_closed(self, stream_id: int, code: int) -> None:
+        if self._watch.sending:
+            self._watch.give_up(stream_id)
         request = self._streams.pop(stream_id, None)
         if request is None:
             if self._listening:
@@ -333,6 +336,7 @@ class Http2Downstream(Http2Connection, Connection):
 
     def on_goaway(self, last_stream_id: int, code: int) -> None:
         """The client opens no further stream; what it has asked for it still wants."""
+        self._leaves = True
 
     # -- what clients must not do
 
@@ -479,7 +483,9 @@ class Http2Downstream(Http2Connection, Connection):
             self._tell_written()
         more = bool(self._resetting) and self._reset_answered()
         if self._phase == _SERVING:
-            if self._draining and not self._streams and self._drain_deadline == NEVER:
+            if not self._streams and (self._leaves or (self._draining and self._drain_deadline == NEVER)):
+                self._draining = True
+                self._drain_deadline = NEVER
                 self._shut()
                 more = True
             elif self._watch.unfinished() and self._options.head_timeout > 0.0:
