@@ -61,13 +61,9 @@ def port_owner(host: str, port: int, udp: bool = False) -> psutil.Process | None
     """The process listening on an address, None where that cannot be known."""
     wildcards = ("0.0.0.0", "::")
     try:
-        for connection in psutil.net_connections("udp" if udp else "tcp"):
-            address = connection.laddr
-            listens = udp or connection.status == psutil.CONN_LISTEN
-            if not listens or connection.pid is None or not address:
-                continue
-            if address.port == port and (address.ip == host or address.ip in wildcards or host in wildcards):
-                return psutil.Process(connection.pid)
+        for address, pid in native.listening_processes(port, udp):
+            if pid and (address == host or address in wildcards or host in wildcards):
+                return psutil.Process(pid)
     except (psutil.Error, OSError):
         pass
     return None

@@ -75,6 +75,7 @@ from proxyd.system._linux_sockets import (
     knows_original_destinations as knows_original_destinations,
 )
 from proxyd.system._linux_sockets import lend_descriptors as lend_descriptors
+from proxyd.system._linux_sockets import listening_processes as listening_processes
 from proxyd.system._linux_sockets import original_destination as original_destination
 from proxyd.system._linux_sockets import port_remedy as port_remedy
 from proxyd.system._linux_sockets import receive_descriptors as receive_descriptors

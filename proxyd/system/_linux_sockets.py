@@ -110,6 +110,16 @@ def open_socket(host: str, kind: socket.SocketKind) -> socket.socket:
     return sock
 
 
+def listening_processes(port: int, udp: bool) -> list[tuple[str, int]]:
+    import psutil  # takes time, which no worker should
+
+    return [
+        (each.laddr.ip, each.pid or 0)
+        for each in psutil.net_connections("udp" if udp else "tcp")
+        if each.laddr and each.laddr.port == port and (udp or each.status == psutil.CONN_LISTEN)
+    ]
+
+
 def port_remedy() -> str:
     return (
         "ports below 1024 need the capability CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep "

@@ -31,6 +31,7 @@ from proxyd.system._windows_memory import create_sealed_memory as create_sealed_
 from proxyd.system._windows_memory import map_memory as map_memory
 from proxyd.system._windows_memory import private_file as private_file
 from proxyd.system._windows_memory import read_memory as read_memory
+from proxyd.system._windows_ports import listening_processes as listening_processes
 from proxyd.system._windows_process import apart as apart
 from proxyd.system._windows_process import become_standard_error as become_standard_error
 from proxyd.system._windows_process import child_exits as child_exits

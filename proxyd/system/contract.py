@@ -375,6 +375,12 @@ class System(Protocol):
         A socket that does not listen gets no connections: binding can be undone without losing any.
         """
 
+    def listening_processes(self, port: int, udp: bool) -> list[tuple[str, int]]:
+        """The addresses at which somebody has a port, and which process; 0 where the system does not tell.
+
+        Of TCP whoever listens there, of UDP whoever receives. Raises OSError, psutil.Error.
+        """
+
     def port_remedy(self) -> str:
         """What an operator can do who has no permission for an address."""
 

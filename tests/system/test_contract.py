@@ -319,6 +319,17 @@ def test_a_pipe_of_nobody_is_replaced_and_that_of_somebody_is_not(tmp_path: Path
     assert (tmp_path / "file").read_text() == "no socket"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_who_listens_on_a_port_is_told_and_not_who_is_connected(host: str):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(server.getsockname()[:2]), server.accept()[0]:
+            told = native.listening_processes(port, False)
+    assert [address for address, _ in told] == [host]
+    assert native.listening_processes(port, False) == []
+
+
 def test_a_connection_is_broken_off():
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
