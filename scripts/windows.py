@@ -20,6 +20,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -54,8 +55,10 @@ _ALL: Final = ("-q", "-n", "2", "--max-worker-restart", "0", "--durations", "10"
 _LENIENT: Final = ("-W", "ignore::ResourceWarning")
 _LAST_WORDS: Final = 2.0  # seconds for what is still in the pipe when a program has ended
 _CONTROL: Final = r"HKLM\System\CurrentControlSet\Control"
+_SERVICES: Final = r"HKLM\System\CurrentControlSet\Services"
+_DISABLED: Final = 4  # how a service starts: never
 _STAMP: Final = "proxyd-windows.stamp"
-_RECIPE: Final = 2  # of this file; raised when what it makes becomes another
+_RECIPE: Final = 3  # of this file; raised when what it makes becomes another
 
 
 class Windows:
@@ -168,15 +171,16 @@ def prepare() -> Windows:
         env.say(f"windows: {windows.folder.name} is up to date")
         return windows
     began = time.monotonic()
-    _install_wine()
     if windows.folder.exists():
         shutil.rmtree(windows.folder)
     windows.folder.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(prefix="proxyd-windows-") as downloads:
-        _unpack_python(tools, windows, Path(downloads))
-        _unpack_nssm(tools, windows, Path(downloads))
-    _install_wheels(tools, windows, wanted)
-    _make_prefix(windows)
+    with ThreadPoolExecutor() as side:
+        wine = side.submit(_make_wine, windows)
+        with tempfile.TemporaryDirectory(prefix="proxyd-windows-") as downloads:
+            _unpack_python(tools, windows, Path(downloads))
+            _unpack_nssm(tools, windows, Path(downloads))
+        _install_wheels(tools, windows, wanted)
+        wine.result()
     file.write_text(stamp, "utf-8")
     env.say(f"windows: ready in {env.seconds(began)}")
     return windows
@@ -197,14 +201,20 @@ def requirements(pyproject: Mapping[str, Any]) -> list[str]:
     return [*wanted, *ON_WINDOWS_ALONE]
 
 
+def _make_wine(windows: Windows) -> None:
+    _install_wine()
+    _make_prefix(windows)
+
+
 def _install_wine() -> None:
     if shutil.which("wine"):
         return
     env.say("windows: installing Wine with apt-get")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    hasty = "-oDpkg::Options::=--force-unsafe-io"  # without a sync for each of some thousand files
     for command in (
         ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-qq", "--no-install-recommends", "wine", "wine64"],
+        ["apt-get", "install", "-qq", "--no-install-recommends", hasty, "wine", "wine64"],
     ):
         _checked(command, os.environ | quiet, "Wine cannot be installed")
 
@@ -224,9 +234,15 @@ def _unpack_python(tools: env.Environment, windows: Windows, downloads: Path) ->
         assert payload is not None
         with zipfile.ZipFile(payload) as data:
             data.extractall(downloads / "payload")  # noqa: S202 - its digest is known
-    (downloads / "payload" / "cp311").rename(windows.folder / "python")
+    made = windows.python.parent
+    (downloads / "payload" / "cp311").rename(made)
     for name in ("python311._pth", "_wmi.pyd"):  # the first would isolate it, the second crashes under Wine
-        (windows.folder / "python" / name).unlink(missing_ok=True)
+        (made / name).unlink(missing_ok=True)
+    # Each process would read the archive's directory, and open it for each module.
+    library = made / "python311.zip"
+    with zipfile.ZipFile(library) as data:
+        data.extractall(made / "Lib")  # noqa: S202 - its digest is known
+    library.unlink()
 
 
 def _unpack_nssm(tools: env.Environment, windows: Windows, downloads: Path) -> None:
@@ -261,8 +277,10 @@ def _make_prefix(windows: Windows) -> None:
         _run(["wineboot", "-i"], windows, "Wine cannot make its drive C:")
         _run(["wine", "winecfg", "-v", "win10"], windows, "Wine cannot be told to be Windows 10")
         # Ten seconds otherwise, within which a busy machine does not start Python.
-        patience = ["/v", "ServicesPipeTimeout", "/t", "REG_DWORD", "/d", "120000", "/f"]
-        _run(["wine", "reg", "add", _CONTROL, *patience], windows, "Wine's registry cannot be written")
+        _set_number(windows, _CONTROL, "ServicesPipeTimeout", 120_000)
+        # It would be asked, in a process of its own, what disk a file is on whenever one is opened or looked
+        # at: some thousand times while proxyd starts, for milliseconds each on a busy machine.
+        _set_number(windows, rf"{_SERVICES}\MountMgr", "Start", _DISABLED)
     finally:
         _run(["wineserver", "-k"], windows, "Wine's server does not end")
     # Wheels made with Rust import this of a library that Wine 8 does not have.
@@ -270,6 +288,11 @@ def _make_prefix(windows: Windows) -> None:
     library = system / "bcryptprimitives.dll"
     if not library.exists():
         library.write_bytes(forwarder_dll(library.name, "ProcessPrng", "ADVAPI32.SystemFunction036"))
+
+
+def _set_number(windows: Windows, key: str, name: str, value: int) -> None:
+    command = ["wine", "reg", "add", key, "/v", name, "/t", "REG_DWORD", "/d", str(value), "/f"]
+    _run(command, windows, "Wine's registry cannot be written")
 
 
 def _run(command: Sequence[str], windows: Windows, failure: str) -> None:
