@@ -61,6 +61,10 @@ _STAMP: Final = "proxyd-windows.stamp"
 _RECIPE: Final = 3  # of this file; raised when what it makes becomes another
 
 
+class NoWineError(env.SetupError):
+    """There is no Wine for this machine, or no way to it; nothing else is wrong."""
+
+
 class Windows:
     """The Windows that Wine plays, in one folder."""
 
@@ -113,13 +117,16 @@ def _pass_on(output: IO[bytes]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run pytest, or what follows --run; its exit code, or 2 where there is no Windows to be had."""
+    """Run pytest, or what follows --run; its exit code, or 2 where no Windows can be made."""
     missing = missing_tools()
     if missing:
         env.say(f"windows: SKIPPED, {missing}")
         return 0
     try:
         windows = prepare()
+    except NoWineError as failure:
+        env.say(f"windows: SKIPPED, {failure}")
+        return 0
     except env.SetupError as failure:
         env.say(f"\nFAILED: no Windows to test on: {failure}")
         return 2
@@ -216,7 +223,10 @@ def _install_wine() -> None:
         ["apt-get", "update", "-qq"],
         ["apt-get", "install", "-qq", "--no-install-recommends", hasty, "wine", "wine64"],
     ):
-        _checked(command, os.environ | quiet, "Wine cannot be installed")
+        try:
+            _checked(command, os.environ | quiet, "Wine cannot be installed")
+        except env.SetupError as failure:
+            raise NoWineError(str(failure)) from None
 
 
 def _unpack_python(tools: env.Environment, windows: Windows, downloads: Path) -> None:
