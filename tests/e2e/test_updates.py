@@ -311,6 +311,26 @@ def test_files_that_static_resources_name_are_read_again(
     assert ask(proxyd.port(), "/file") == (200, "another")
 
 
+def test_a_directory_that_is_exchanged_for_another_is_seen(
+    start: StartProxyd, origin: Origin, tmp_path: Path
+) -> None:
+    """Watching holds on to neither the directory nor what is in it."""
+    used, new, old = (tmp_path / name for name in ("used", "new", "old"))
+    for directory, listeners in ((used, ["first"]), (new, ["first", "second"])):
+        ResourceFile(directory / "lds.json", *[listener(name) for name in listeners])
+        ResourceFile(directory / "cds.json", cluster(origin.address))
+    os.utime(new / "lds.json", (0, 0))
+    proxyd = start(bootstrap(lds=used / "lds.json", cds=used / "cds.json"))
+    used.rename(old)
+    assert ask(proxyd.port("first"))[0] == 200  # without any files
+    new.rename(used)
+    proxyd.wait_for_log("add/update listener 'second'")
+    assert ask(proxyd.port("second"))[0] == 200
+    (old / "lds.json").rename(used / "lds.json.back")
+    os.replace(used / "lds.json.back", used / "lds.json")
+    proxyd.wait_for_log("remove listener 'second'")
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_two_hundred_updates_under_load_fail_no_request(
     start: StartProxyd, origin: Origin, tmp_path: Path, secure: bool
