@@ -167,10 +167,45 @@ class FieldBlock:
 _NO_FIELDS: Final = FieldBlock((), 0, True)
 
 
-class RequestFields:
-    """Reads the heads of one connection's requests; most bring the same fields as the one before."""
+class _RepeatedHead:
+    """What a head says, for others that say the same."""
 
-    __slots__ = ("_allow_connect", "_known", "_max_bytes", "_max_count", "_underscores", "dropped", "fault")
+    __slots__ = ("_authority", "_block", "_body", "_method", "_path", "_plain", "_scheme")
+
+    def __init__(self, head: RequestHead, block: HeaderBlock) -> None:
+        self._method: Final = head.method
+        self._path: Final = head.path
+        self._scheme: Final = head.scheme
+        self._authority: Final = head.authority
+        self._body: Final = head.body
+        self._plain: Final = head.plain
+        self._block: Final = block
+
+    def head(self) -> RequestHead:
+        """One more, in which whoever gets it may change everything."""
+        block = self._block
+        head = RequestHead(Headers(block.items.copy(), block))
+        head.method = self._method
+        head.path = self._path
+        head.scheme = self._scheme
+        head.authority = self._authority
+        head.has_host = True
+        head.body = self._body
+        head.plain = self._plain
+        return head
+
+
+class RequestFields:
+    """Reads the heads of one connection's requests.
+
+    Most bring the same fields as the one before. Calls of one method, as gRPC's are, are alike in everything:
+    what is the same for the third time is not read again.
+    """
+
+    __slots__ = (
+        "_allow_connect", "_known", "_last_end", "_last_fields", "_max_bytes", "_max_count", "_repeated",
+        "_underscores", "dropped", "fault",
+    )  # fmt: skip
 
     def __init__(self, max_bytes: int, max_count: int, underscores: int, allow_connect: bool) -> None:
         self._max_bytes: Final = max_bytes
@@ -178,12 +213,18 @@ class RequestFields:
         self._underscores: Final = underscores
         self._allow_connect: Final = allow_connect
         self._known: FieldBlock = _NO_FIELDS
+        self._last_fields: Fields = ()  # of the last head that may be repeated
+        self._last_end: bool = False
+        self._repeated: _RepeatedHead | None = None  # what they say, once they have come twice
         self.fault: int = 0
         self.dropped: int = 0  # headers, for an underscore in their names, since somebody set it to 0
 
     def read(self, fields: Fields, end: bool) -> RequestHead | None:
         """The head that ``fields`` are; None where ``fault`` says why there is none."""
         self.fault = 0
+        again = end == self._last_end and fields == self._last_fields
+        if again and self._repeated is not None:
+            return self._repeated.head()
         pseudo = 0
         size = 0
         present = 0
@@ -245,6 +286,12 @@ class RequestFields:
             and bool(head.authority)
             and not head.authority.translate(None, _PLAIN_AUTHORITY_BYTES)
         )
+        if again:
+            self._repeated = _RepeatedHead(head, block)
+        elif size + known.size <= _LONGEST_BLOCK and not known.expect and not known.dropped:
+            self._last_fields = fields
+            self._last_end = end
+            self._repeated = None
         return head
 
     def _refuse(self, fault: int) -> RequestHead | None:
@@ -308,12 +355,20 @@ _AUTHORITY: Final = 1 << 4
 class ResponseFields:
     """Reads the heads of one connection's responses; most bring the same fields as the one before."""
 
-    __slots__ = ("_known", "_max_bytes", "_max_count", "fault")
+    __slots__ = (
+        "_known", "_last_body", "_last_end", "_last_fields", "_last_status", "_max_bytes", "_max_count",
+        "fault",
+    )  # fmt: skip
 
     def __init__(self, max_bytes: int, max_count: int) -> None:
         self._max_bytes: Final = max_bytes
         self._max_count: Final = max_count
         self._known: FieldBlock = _NO_FIELDS
+        # Of the last head of a response whose fields are those of ``_known``, what it says beside them.
+        self._last_fields: Fields = ()
+        self._last_end: bool = False
+        self._last_status: int = 0
+        self._last_body: int = NO_BODY
         self.fault: int = 0
 
     def read(self, fields: Fields, end: bool, to_head: bool) -> ResponseHead | None:
@@ -322,6 +377,12 @@ class ResponseFields:
         ``to_head``: it answers a HEAD.
         """
         self.fault = 0
+        if not to_head and self._last_status and end == self._last_end and fields == self._last_fields:
+            block = self._known.block
+            head = ResponseHead(Headers(block.items.copy(), block))
+            head.status = self._last_status
+            head.body = self._last_body
+            return head
         status = fields[0][1] if fields and fields[0][0] == b":status" else b""
         if len(status) != 3 or not status.isdigit() or status == b"101" or status < b"100":
             self.fault = MALFORMED
@@ -332,6 +393,7 @@ class ResponseFields:
             known = FieldBlock(rest, 0, False)
             if not known.fault and known.size <= _LONGEST_BLOCK:
                 self._known = known
+                self._last_status = 0
         if known.fault:
             self.fault = known.fault
         elif known.size > self._max_bytes:
@@ -356,6 +418,11 @@ class ResponseFields:
             return None
         elif not end and length != 0:
             head.body = CHUNKED if length < 0 else LENGTH
+        if known is self._known and head.headers.block() is block and not to_head and head.status >= 200:
+            self._last_fields = fields
+            self._last_end = end
+            self._last_status = head.status
+            self._last_body = head.body
         return head
 
 
