@@ -188,7 +188,6 @@ def haproxy(port: int, origin: int, task: Task, folder: Path) -> str:
     tcp = """\
  mode tcp
  option tcplog
- option splice-auto
 """
     http = """\
  mode http
@@ -201,7 +200,6 @@ def haproxy(port: int, origin: int, task: Task, folder: Path) -> str:
     return f"""\
 global
  maxconn 8192
- maxpipes 1024
  nbthread 1
  log stdout format raw daemon
 defaults
