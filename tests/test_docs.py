@@ -23,7 +23,7 @@ SLIPS = (
     ("stat_prefix", "stat_prefx"),
     ("30s", "30 seconds"),
     ("STRICT_DNS", "STRICT_DSN"),
-    ("connect_timeout: 1s", "lb_policy: MAGLEV"),
+    ("connect_timeout: 1s", "respect_dns_ttl: true"),
 )
 
 

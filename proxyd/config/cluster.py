@@ -11,7 +11,9 @@ from proxyd.config.load_balancing import (
     LbPolicy,
     LeastRequestLbConfig,
     LoadBalancingPolicy,
+    MaglevLbConfig,
     OriginalDstLbConfig,
+    RingHashLbConfig,
     RoundRobinLbConfig,
 )
 from proxyd.config.message import (
@@ -208,6 +210,8 @@ class Cluster(Message, frozen=True, kw_only=True):
     lb_policy: LbPolicy = LbPolicy.ROUND_ROBIN
     least_request_lb_config: Annotated[LeastRequestLbConfig | None, _LB_CONFIG] = None
     round_robin_lb_config: Annotated[RoundRobinLbConfig | None, _LB_CONFIG] = None
+    ring_hash_lb_config: Annotated[RingHashLbConfig | None, _LB_CONFIG] = None
+    maglev_lb_config: Annotated[MaglevLbConfig | None, _LB_CONFIG] = None
     original_dst_lb_config: Annotated[OriginalDstLbConfig | None, _LB_CONFIG] = None
     load_balancing_policy: LoadBalancingPolicy | None = None
     load_assignment: ClusterLoadAssignment | None = None

@@ -1,12 +1,21 @@
 """What no single field of a cluster can tell."""
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, ClusterLoadAssignment, DiscoveryType
 from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions, Pipe
 from proxyd.config.finding import Finding
-from proxyd.config.load_balancing import LbPolicy
+from proxyd.config.load_balancing import (
+    MAXIMUM_RING,
+    MINIMUM_RING,
+    LbPolicy,
+    Maglev,
+    MaglevLbConfig,
+    RingHash,
+    RingHashLbConfig,
+)
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
 from proxyd.config.scalars import is_ip
@@ -27,6 +36,7 @@ def check_cluster(path: str, cluster: Cluster) -> Iterator[Finding]:
     """Everything that is wrong with one cluster."""
     yield from _http_options(path, cluster)
     yield from _load_balancing(path, cluster)
+    yield from _rings(path, cluster)
     yield from _names(path, cluster)
     yield from _eds(path, cluster)
     yield from _original_dst(path, cluster)
@@ -84,6 +94,8 @@ def _load_balancing(path: str, cluster: Cluster) -> Iterator[Finding]:
     for name, config, of in (
         ("least_request_lb_config", cluster.least_request_lb_config, LbPolicy.LEAST_REQUEST),
         ("round_robin_lb_config", cluster.round_robin_lb_config, LbPolicy.ROUND_ROBIN),
+        ("ring_hash_lb_config", cluster.ring_hash_lb_config, LbPolicy.RING_HASH),
+        ("maglev_lb_config", cluster.maglev_lb_config, LbPolicy.MAGLEV),
         ("original_dst_lb_config", cluster.original_dst_lb_config, LbPolicy.CLUSTER_PROVIDED),
     ):
         if config is None:
@@ -99,6 +111,35 @@ def _load_balancing(path: str, cluster: Cluster) -> Iterator[Finding]:
             yield Finding(
                 f"{path}.{name}", f"has no effect: lb_policy is {policy.name}", (f"{path}.lb_policy",)
             )
+
+
+def _rings(path: str, cluster: Cluster) -> Iterator[Finding]:
+    """Sizes that RING_HASH and MAGLEV cannot have."""
+    places: list[tuple[str, Message]] = []
+    if cluster.ring_hash_lb_config is not None:
+        places.append((f"{path}.ring_hash_lb_config", cluster.ring_hash_lb_config))
+    if cluster.maglev_lb_config is not None:
+        places.append((f"{path}.maglev_lb_config", cluster.maglev_lb_config))
+    if cluster.load_balancing_policy is not None:
+        for index, each in enumerate(cluster.load_balancing_policy.policies):
+            place = f"{path}.load_balancing_policy.policies[{index}].typed_extension_config.typed_config"
+            places.append((place, each.typed_extension_config.typed_config))
+    for place, config in places:
+        if isinstance(config, (RingHashLbConfig, RingHash)):
+            least = MINIMUM_RING if config.minimum_ring_size is None else config.minimum_ring_size
+            most = MAXIMUM_RING if config.maximum_ring_size is None else config.maximum_ring_size
+            if least > most:
+                yield Finding(place, f"minimum_ring_size ({least}) is more than maximum_ring_size ({most})")
+        elif (
+            isinstance(config, (MaglevLbConfig, Maglev))
+            and config.table_size is not None
+            and not _is_prime(config.table_size)
+        ):
+            yield Finding(f"{place}.table_size", "must be a prime number")
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % divisor for divisor in range(2, math.isqrt(number) + 1))
 
 
 def _eds(path: str, cluster: Cluster) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from proxyd.config.grpc_filters import GrpcWeb
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.http_filters import FilterConfig, Router
 from proxyd.config.listener_filters import HttpInspector, OriginalDst, ProxyProtocol, TlsInspector
-from proxyd.config.load_balancing import LeastRequest, Random, RoundRobin
+from proxyd.config.load_balancing import LeastRequest, Maglev, Random, RingHash, RoundRobin
 from proxyd.config.message import Message
 from proxyd.config.network_filters import ConnectionLimit, Echo, LocalRateLimit, SniCluster
 from proxyd.config.network_rbac import RBAC
@@ -43,7 +43,9 @@ _BY_NAME: Final[dict[str, type[Message]]] = {
     "envoy.filters.network.tcp_proxy": TcpProxy,
     "envoy.filters.udp_listener.udp_proxy": UdpProxyConfig,
     "envoy.load_balancing_policies.least_request": LeastRequest,
+    "envoy.load_balancing_policies.maglev": Maglev,
     "envoy.load_balancing_policies.random": Random,
+    "envoy.load_balancing_policies.ring_hash": RingHash,
     "envoy.load_balancing_policies.round_robin": RoundRobin,
     "envoy.transport_sockets.raw_buffer": RawBuffer,
     "envoy.transport_sockets.upstream_proxy_protocol": ProxyProtocolUpstreamTransport,

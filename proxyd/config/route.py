@@ -175,6 +175,58 @@ _CLUSTER = Oneof("cluster_specifier", required=True)
 _HOST_REWRITE = Oneof("host_rewrite_specifier")
 
 
+class Header(Message, frozen=True, kw_only=True):
+    """A header's value, after a rewriting; of several values, sorted, all."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.HashPolicy.Header"
+
+    header_name: HeaderName
+    regex_rewrite: RegexMatchAndSubstitute | None = None
+
+
+class Cookie(Message, frozen=True, kw_only=True):
+    """A cookie's value. None is made for a client that has none."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.HashPolicy.Cookie"
+
+    name: NonEmpty
+
+
+class ConnectionProperties(Message, frozen=True, kw_only=True):
+    """The client's IP address, as forwarded headers tell it, too."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties"
+
+    source_ip: bool = False
+
+
+class QueryParameter(Message, frozen=True, kw_only=True):
+    """The first value of a parameter of the query, as it is written there."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter"
+
+    name: NonEmpty
+
+
+_POLICY = Oneof("policy_specifier", required=True)
+
+
+class HashPolicy(Message, frozen=True, kw_only=True):
+    """By what a load balancer that hashes chooses a host. As in Envoy, one that does not looks at none.
+
+    What several find is mixed, in their order; after one that is ``terminal`` and has found something no
+    other is asked.
+    """
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.HashPolicy"
+
+    header: Annotated[Header | None, _POLICY] = None
+    cookie: Annotated[Cookie | None, _POLICY] = None
+    connection_properties: Annotated[ConnectionProperties | None, _POLICY] = None
+    query_parameter: Annotated[QueryParameter | None, _POLICY] = None
+    terminal: bool = False
+
+
 class RouteAction(Message, frozen=True, kw_only=True):
     """Proxying to a cluster. Default of timeout: 15 s; 0 turns it off.
 
@@ -202,6 +254,7 @@ class RouteAction(Message, frozen=True, kw_only=True):
     idle_timeout: Seconds | None = None
     flush_timeout: Seconds | None = None
     priority: RoutingPriority = RoutingPriority.DEFAULT
+    hash_policy: tuple[HashPolicy, ...] = ()
     max_grpc_timeout: Seconds | None = None
     grpc_timeout_offset: Seconds | None = None
     max_stream_duration: MaxStreamDuration | None = None

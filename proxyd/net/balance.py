@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from proxyd.snapshot.hash_policy import NO_KEY
 from proxyd.snapshot.load_balancing import LEAST_REQUEST, RANDOM, LoadBalancing
 from proxyd.stats.metrics import Gauge
 
@@ -22,8 +23,8 @@ _MOST_AHEAD: Final = 1024
 class Balancer:
     """Chooses among the hosts of one host set, of which there is at least one."""
 
-    def choose(self) -> int:
-        """The place of the host that the next request goes to."""
+    def choose(self, key: int = NO_KEY) -> int:
+        """The place of the host that the next request goes to; ``key`` is a hash of it, or NO_KEY."""
         raise NotImplementedError
 
 
@@ -34,7 +35,7 @@ class Rotation(Balancer):
         self._count: Final = count
         self._next: int = begin % count
 
-    def choose(self) -> int:
+    def choose(self, key: int = NO_KEY) -> int:
         chosen = self._next
         self._next = chosen + 1 if chosen + 1 < self._count else 0
         return chosen
@@ -66,7 +67,7 @@ class Schedule(Balancer):
         self._due = [(1.0 / weights[place], place, place) for place in range(len(weights))]
         heapq.heapify(self._due)
 
-    def choose(self) -> int:
+    def choose(self, key: int = NO_KEY) -> int:
         if not self._left:
             self._begin()
         self._left -= 1
@@ -86,7 +87,7 @@ class Random(Balancer):
         self._count: Final = count
         self._rng: Final = rng
 
-    def choose(self) -> int:
+    def choose(self, key: int = NO_KEY) -> int:
         return int(self._rng() * self._count)
 
 
@@ -98,7 +99,7 @@ class LeastOfSome(Balancer):
         self._choices: Final = choices
         self._rng: Final = rng
 
-    def choose(self) -> int:
+    def choose(self, key: int = NO_KEY) -> int:
         active = self._active
         count = len(active)
         rng = self._rng
@@ -130,7 +131,7 @@ class LeastByWeight(Balancer):
         for _ in range(ahead):
             self.choose()
 
-    def choose(self) -> int:
+    def choose(self, key: int = NO_KEY) -> int:
         deadline, _, place = self._due[0]
         if deadline > _FAR:
             self._due = [(each[0] - deadline, each[1], each[2]) for each in self._due]

@@ -1,6 +1,7 @@
 """Live clusters: their hosts, and which one is next."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -8,10 +9,12 @@ from proxyd.codec.headers import Headers
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.net.addresses import format_address
 from proxyd.net.balance import Balancer, balancer
+from proxyd.net.hash_balance import hash_balancer
 from proxyd.net.host import Host
 from proxyd.net.pool import PoolOwner
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry
+from proxyd.snapshot.hash_policy import NO_KEY
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HostStats
 
@@ -25,6 +28,7 @@ class Cluster(PoolOwner):
         self, config: ClusterSnapshot, loop: asyncio.AbstractEventLoop, wheel: TimerWheel, registry: Registry
     ) -> None:
         super().__init__(config, loop, wheel)
+        self.hashes: Final[bool] = config.load_balancing.hashes
         self._registry: Final = registry
         self._hosts: list[Host] = []
         self._leaving: set[Host] = set()  # named by no host set any more, but not idle yet
@@ -32,17 +36,18 @@ class Cluster(PoolOwner):
         self._on_gone: Callable[[Cluster], None] | None = None
         self.update_hosts(config.hosts)
 
-    def choose(self, connection: ConnectionInfo, headers: Headers) -> Host | None:
+    def choose(self, connection: ConnectionInfo, headers: Headers, key: int = NO_KEY) -> Host | None:
         """The host for the next request, or None where the cluster has none.
 
-        ``connection`` and ``headers`` are the client's; what carries bytes has no headers.
+        ``connection`` and ``headers`` are the client's; what carries bytes has no headers. ``key`` is the
+        hash of what the filter or route hashes, for a cluster that ``hashes``.
         """
         chooser = self._balancer
         if chooser is None:
             self.stats.upstream_cx_none_healthy.value += 1
             self.stats.lb_healthy_panic.value += 1  # as in Envoy: none of none is healthy
             return None
-        return self._hosts[chooser.choose()]
+        return self._hosts[chooser.choose(key)]
 
     def update_hosts(self, entries: Iterable[HostEntry]) -> None:
         """Replace the host set; hosts that stay keep their connections, others finish what they have."""
@@ -54,11 +59,7 @@ class Cluster(PoolOwner):
         self._hosts = hosts
         self._balancer = None
         if hosts:
-            self._balancer = balancer(
-                self.config.load_balancing,
-                [host.weight for host in hosts],
-                [host.stats.rq_active for host in hosts],
-            )
+            self._balancer = self._new_balancer(hosts)
         if not self.config.resolved:  # whoever resolves the others counts them
             self.stats.membership_total.value = len(hosts)
             self.stats.membership_healthy.value = len(hosts)
@@ -66,6 +67,14 @@ class Cluster(PoolOwner):
         for host in gone:
             host.removed = True
             host.pool.close()
+
+    def _new_balancer(self, hosts: list[Host]) -> Balancer:
+        policy = self.config.load_balancing
+        weights = [host.weight for host in hosts]
+        if self.hashes:
+            names = [format_address(host.ip, host.port) for host in hosts]
+            return hash_balancer(policy, names, weights, random.random)
+        return balancer(policy, weights, [host.stats.rq_active for host in hosts])
 
     def _strict(self, entries: Iterable[HostEntry]) -> tuple[list[Host], list[Host]]:
         """The hosts of these entries, known ones taken over, and the known ones that are not among them."""

@@ -49,6 +49,7 @@ from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, describe_
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
 from proxyd.net.timers import NEVER
 from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
+from proxyd.snapshot.hash_policy import NO_KEY
 from proxyd.snapshot.local_reply import answer_grpc
 from proxyd.snapshot.normalization import REDIRECTED, REFUSED
 from proxyd.snapshot.route import CONNECT_PATH, REDIRECT, ROUTE, Route
@@ -350,11 +351,17 @@ class Exchange(Stream):
         self._cluster = cluster
         self.upstream_cluster = cluster.config.stat_name
         self._prepare_upstream_headers(route)  # as in Envoy, for the log of a request that finds no host, too
-        host = cluster.choose(self.connection, self.request_headers)
+        host = self._choose_host(cluster)
         if host is None:
             self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
             return
         self._lease(host, False, now)
+
+    def _choose_host(self, cluster: Cluster) -> Host | None:
+        key = NO_KEY
+        if cluster.hashes and self._route is not None and self._route.hash_policies is not None:
+            key = self._route.hash_policies.key(self)
+        return cluster.choose(self.connection, self.request_headers, key)
 
     def _prepare_upstream_headers(self, route: Route) -> None:
         items = self.request_headers.items
@@ -714,7 +721,7 @@ class Exchange(Stream):
     def _retry(self, cluster: Cluster, now: float) -> None:
         self._retried = True
         cluster.stats.upstream_rq_retry.value += 1
-        host = cluster.choose(self.connection, self.request_headers)
+        host = self._choose_host(cluster)
         if host is None:
             self._fail_upstream(NO_HEALTHY_UPSTREAM, now)
         else:

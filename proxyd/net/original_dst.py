@@ -17,6 +17,7 @@ from proxyd.net.cluster import Cluster
 from proxyd.net.host import Host
 from proxyd.net.timers import Timed, TimerWheel
 from proxyd.snapshot.clusters import ClusterSnapshot, HostEntry, OriginalDstSnapshot
+from proxyd.snapshot.hash_policy import NO_KEY
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HostStats, OriginalDstStats
 
@@ -50,7 +51,7 @@ class OriginalDstCluster(Cluster):
         self._used: Final[set[Host]] = set()  # since the last cleanup
         self._cleanup: Final = _Cleanup(self)
 
-    def choose(self, connection: ConnectionInfo, headers: Headers) -> Host | None:
+    def choose(self, connection: ConnectionInfo, headers: Headers, key: int = NO_KEY) -> Host | None:
         options = self._options
         meant = connection.original_destination
         if options.header:

@@ -17,6 +17,7 @@ from proxyd.net.raw_downstream import RawDownstream
 from proxyd.net.splicing import LARGE, Flow, SplicedConnection
 from proxyd.net.tcp_upstream import TcpUpstream, TcpUpstreamUser
 from proxyd.net.timers import NEVER, TimerWheel
+from proxyd.snapshot.hash_policy import NO_KEY, ip_key
 from proxyd.snapshot.tcp_proxy import TcpProxySnapshot
 from proxyd.system import native
 
@@ -267,7 +268,8 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser, SplicedConnection):
             cluster.stats.upstream_cx_connect_attempts_exceeded.value += 1
             self._give_up(URX)
             return
-        host = cluster.choose(self.info, NO_HEADERS)
+        hashed = cluster.hashes and config.hashes_source
+        host = cluster.choose(self.info, NO_HEADERS, ip_key(self.info.remote_ip) if hashed else NO_KEY)
         if host is None:
             self._give_up(UH)
             return

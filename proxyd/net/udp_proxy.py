@@ -17,6 +17,7 @@ from proxyd.filters.connection_info import NO_CONNECTION
 from proxyd.net.bugs import report_bug
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.timers import Timed, TimerWheel
+from proxyd.snapshot.hash_policy import ip_key
 from proxyd.snapshot.udp_proxy import UdpProxySnapshot
 from proxyd.stats.metrics import Registry
 from proxyd.stats.udp_scopes import UdpClusterStats
@@ -58,7 +59,7 @@ class UdpProxy:
             cluster = self._cluster()
             if cluster is None:
                 return
-            host = cluster.choose(NO_CONNECTION, NO_HEADERS)
+            host = self._choose(cluster, peer)
             if host is None:
                 return
         key = (peer, sender, host)
@@ -79,6 +80,11 @@ class UdpProxy:
             self.config.stats.downstream_sess_no_route.value += 1
         return cluster
 
+    def _choose(self, cluster: Cluster, peer: Any) -> Host | None:
+        config = self.config
+        key = ip_key(peer[0]) if cluster.hashes and config.hashes_source else config.key
+        return cluster.choose(NO_CONNECTION, NO_HEADERS, key)
+
     def _new_session(self, listening: "UdpSocket", key: _Key, host: Host | None) -> "UdpSession | None":
         cluster = self._cluster()
         if cluster is None:
@@ -87,7 +93,7 @@ class UdpProxy:
             cluster.stats.upstream_cx_overflow.value += 1
             return None
         if host is None:
-            host = cluster.choose(NO_CONNECTION, NO_HEADERS)
+            host = self._choose(cluster, key[0])
             if host is None:
                 return None
         stats = self._cluster_stats

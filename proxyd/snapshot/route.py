@@ -6,6 +6,7 @@ from proxyd.codec.headers import Headers
 from proxyd.filters.http_filter import HttpFilterFactory
 from proxyd.filters.stream_info import StreamInfo
 from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
+from proxyd.snapshot.hash_policy import HashPolicies
 from proxyd.snapshot.header_mutation import HeaderMutation
 from proxyd.snapshot.redirect import Redirect
 from proxyd.snapshot.regex import Substitution
@@ -46,6 +47,7 @@ class Route:
         "filters",
         "flush_timeout",
         "grpc_timeouts",
+        "hash_policies",
         "host_rewrite",
         "host_rewrite_header",
         "host_rewrite_regex",
@@ -86,6 +88,7 @@ class Route:
         self.grpc_timeouts: GrpcTimeouts | None = None  # None: what a request says of it does not count
         self.least_timeout: float = NO_TIMEOUT  # the first of these that can pass
         self.expected_timeout: tuple[bytes, bytes] | None = None  # the header that tells it the upstream
+        self.hash_policies: HashPolicies | None = None  # of what a host is chosen by
         self.connect: bool = False  # it takes CONNECT requests, and no others
         self.upgrades: dict[bytes, bool] | None = None  # protocols to upgrade to, or not; None = as for all
         self.not_found_status: int = 503  # the answer when the cluster does not exist

@@ -5,6 +5,7 @@ from typing import Final
 from proxyd.config import route as config
 from proxyd.config.core import RegexMatchAndSubstitute
 from proxyd.snapshot.grpc_timeouts import compile_grpc_timeouts
+from proxyd.snapshot.hash_policy import HashPolicies
 from proxyd.snapshot.header_mutation import (
     AttemptCount,
     HeaderMutation,
@@ -168,6 +169,8 @@ def _compile_cluster(route: config.Route, action: config.RouteAction, mutations:
     compiled.settle_timeouts()
     compiled.not_found_status = _NOT_FOUND_STATUS[action.cluster_not_found_response_code]
     compiled.prefix_rewrite = action.prefix_rewrite.encode()
+    if action.hash_policy:
+        compiled.hash_policies = HashPolicies(action.hash_policy)
     compiled.regex_rewrite = _substitution(action.regex_rewrite)
     compiled.host_rewrite = (action.host_rewrite_literal or "").encode()
     compiled.host_rewrite_header = (action.host_rewrite_header or "").lower().encode()

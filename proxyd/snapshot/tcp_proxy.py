@@ -57,6 +57,7 @@ class TcpProxySnapshot:
         self.max_connect_attempts: Final[int] = config.max_connect_attempts or 1
         backoff = config.backoff_options
         self.backoff: Final = None if backoff is None else Backoff(backoff)
+        self.hashes_source: Final[bool] = bool(config.hash_policy)
         self.access_logs: Final = compile_access_logs(config.access_log, runtime)
         options = config.access_log_options
         self.log_interval: Final[float] = 0.0 if options is None else options.access_log_flush_interval or 0.0

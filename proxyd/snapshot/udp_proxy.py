@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from proxyd.codec.xxh64 import xxh64
 from proxyd.config.listener import Listener
 from proxyd.config.udp_proxy import UdpProxyConfig
+from proxyd.snapshot.hash_policy import NO_KEY
 from proxyd.stats.metrics import Registry
 from proxyd.stats.udp_scopes import UdpListenerStats, UdpProxyStats
 
@@ -27,6 +29,9 @@ class UdpProxySnapshot:
         )
         idle = config.idle_timeout
         self.idle_timeout: Final[float] = IDLE_TIMEOUT_S if idle is None else idle
+        policy = config.hash_policies[0] if config.hash_policies else None
+        self.hashes_source: Final[bool] = policy is not None and policy.source_ip is not None
+        self.key: Final[int] = NO_KEY if policy is None or policy.key is None else xxh64(policy.key.encode())
         self.per_packet: Final[bool] = config.use_per_packet_load_balancing
         udp = listener.udp_listener_config
         from_clients = None if udp is None else udp.downstream_socket_config

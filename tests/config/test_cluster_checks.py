@@ -57,6 +57,8 @@ def mistakes(**cluster: Any) -> list[str]:
         {"lb_policy": "LOAD_BALANCING_POLICY_CONFIG", "load_balancing_policy": policy(choice_count=4)},
         {"lb_policy": "RANDOM", "load_assignment": hosts([host(load_balancing_weight=0xFFFFFFFF)])},
         {"type": "LOGICAL_DNS", "load_assignment": hosts([host("name.test")])},
+        {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 5, "maximum_ring_size": 5}},
+        {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 5000011}},
         {"type": "STRICT_DNS", "dns_failure_refresh_rate": {"base_interval": "2s", "max_interval": "2s"}},
         http_options(common_http_protocol_options={"max_response_headers_kb": 8192, "max_headers_count": 1}),
         {"max_requests_per_connection": 3, **http_options()},
@@ -111,6 +113,26 @@ _REFUSED = "is not supported by proxyd"
                 "least_request_lb_config": {"active_request_bias": {"default_value": "many"}},
             },
             'least_request_lb_config.active_request_bias.default_value: expected a number, got "many"',
+        ),
+        (
+            {"maglev_lb_config": {"table_size": 7}},
+            "maglev_lb_config: has no effect: lb_policy is ROUND_ROBIN",
+        ),
+        (
+            {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"maximum_ring_size": 1000}},
+            "ring_hash_lb_config: minimum_ring_size (1024) is more than maximum_ring_size (1000)",
+        ),
+        (
+            {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"minimum_ring_size": 8388609}},
+            "ring_hash_lb_config.minimum_ring_size: must be at least 1 and at most 8388608",
+        ),
+        (
+            {"lb_policy": "RING_HASH", "ring_hash_lb_config": {"hash_function": "MURMUR_HASH_2"}},
+            "ring_hash_lb_config.hash_function: MURMUR_HASH_2 is not supported by proxyd",
+        ),
+        (
+            {"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 65536}},
+            "maglev_lb_config.table_size: must be a prime number",
         ),
         ({"type": "LOGICAL_DNS"}, ": LOGICAL_DNS needs a single endpoint"),
         ({"type": "ORIGINAL_DST"}, ": ORIGINAL_DST needs lb_policy CLUSTER_PROVIDED"),
