@@ -1,7 +1,6 @@
 """Which HTTP/2 engine is used: ngh2 where it is installed, else h2, much slower and good enough."""
 
 from proxyd.codec.http2 import Http2Engine, Http2Events, Http2Options
-from proxyd.codec.http2_h2 import H2Engine
 
 NGH2 = "ngh2"
 H2 = "h2"
@@ -12,6 +11,8 @@ class _Choice:
 
     def __init__(self) -> None:
         self.name: str = NGH2 if ngh2_is_installed() else H2
+        if self.name == H2:
+            import proxyd.codec.http2_h2  # noqa: F401 - now, before workers are forked
 
 
 def ngh2_is_installed() -> bool:
@@ -41,4 +42,6 @@ def new_engine(
         from proxyd.codec.http2_ngh2 import Ngh2Engine
 
         return Ngh2Engine(events, options, server, max_bytes, max_count)
+    from proxyd.codec.http2_h2 import H2Engine
+
     return H2Engine(events, options, server, max_bytes, max_count)

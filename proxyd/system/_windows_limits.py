@@ -11,8 +11,6 @@ import math
 import os
 from typing import Final
 
-import psutil
-
 from proxyd.system import _windows_api as api
 
 # Numbers that Windows' sockets have of their own, which strerror() does not know.
@@ -52,6 +50,8 @@ _SYSTEM_ERRORS: Final = {
 
 
 def cpu_count() -> int:
+    import psutil  # takes time, which no worker should
+
     every = os.cpu_count() or 1
     try:
         cpus = len(psutil.Process().cpu_affinity())
