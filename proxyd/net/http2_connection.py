@@ -256,7 +256,11 @@ class Http2Connection(Timed, Http2Events):
             return False
         self._engine.send_data(stream.stream_id, data, end)
         self.request_flush()
-        if end or self._engine.queued(stream.stream_id) <= self._buffer_limit:
+        stream.sent += len(data)
+        # The engine need not be asked of a message that is as small as this in all.
+        if end or stream.sent <= self._buffer_limit:
+            return False
+        if self._engine.queued(stream.stream_id) <= self._buffer_limit:
             return False
         self._waiting.append(stream)
         return True

@@ -13,13 +13,15 @@ class Http2Stream:
     """``left`` and ``done`` are for the direction's own class; nothing is sent once ``done``."""
 
     __slots__ = (
-        "_blocked", "_connection", "_data", "_fields", "_held", "_paused", "done", "left", "stream_id",
+        "_blocked", "_connection", "_data", "_fields", "_held", "_paused", "done", "left", "sent",
+        "stream_id",
     )  # fmt: skip
 
     def __init__(self, connection: "Http2Connection", stream_id: int) -> None:
         self._connection: Final = connection
         self.stream_id: int = stream_id
         self.done: bool = False  # nothing more is to be sent
+        self.sent: int = 0  # bytes of the body, handed to the engine
         self.left: int = -1  # bytes of the peer's body of known length that are still to come
         self._fields: list[tuple[bytes, bytes]] | None = None  # a head held back to go out with what follows
         self._data: bytes = b""  # held back, for it may be the end
