@@ -66,7 +66,7 @@ def _run(environment: env.Environment, step: Step, more: list[str], again: bool)
     program, *arguments = (*step.command, *more)
     env.say(f"\n== {step.name}: {step.purpose} ({' '.join([program, *arguments])})")
     began = time.monotonic()
-    command = [environment.program(program), *arguments]
+    command = [str(environment.program(program)), *arguments]
     variables = environment.variables()
     if again and step.name == "tests":
         code = second_run.run(command, env.ROOT, variables)
