@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "conformance" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(120))
+            item.add_marker(pytest.mark.timeout(300))
             # Some clients offer what nobody should any more.
             item.add_marker(pytest.mark.filterwarnings("ignore:ssl.TLSVersion.:DeprecationWarning"))
             case = _case_of(item)

@@ -20,7 +20,7 @@ _DIRECTORY = os.environ.get("PROXYD_CORPORA")
 pytestmark = [
     pytest.mark.skipif(not _DIRECTORY, reason="PROXYD_CORPORA does not name the corpora's directory"),
     pytest.mark.skipif(sys.platform != "linux", reason="proxyd's processes run on Linux only so far"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 
 _BARE_LF = (
