@@ -78,7 +78,8 @@ class Maglev(HashBalancer):
         taken = [xxh64(text) % size for text in texts]  # the place that each looks at next
         steps = [xxh64(text, 1) % (size - 1) + 1 for text in texts]
         targets = [0.0] * len(hosts)
-        table = [-1] * size
+        table = [0] * size
+        free = bytearray(b"\1") * size
         left = size
         turn = 0
         while left:
@@ -88,10 +89,15 @@ class Maglev(HashBalancer):
                     continue
                 targets[each] += heaviest
                 at = taken[each]
-                while table[at] >= 0:
-                    at = (at + steps[each]) % size
+                step = steps[each]
+                while not free[at]:
+                    at += step
+                    if at >= size:
+                        at -= size
+                free[at] = 0
                 table[at] = place
-                taken[each] = (at + steps[each]) % size
+                at += step
+                taken[each] = at if at < size else at - size
                 left -= 1
                 if not left:
                     break

@@ -623,8 +623,13 @@ class Http2Upstream(Http2Connection, UpstreamConnection):
 
     def _close_failed(self) -> None:
         self._write()
-        if self._transport is not None:
-            self._transport.close()
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            transport.abort()  # a host that does not even read is not waited for
+        else:
+            transport.close()
 
     def _flushed(self) -> bool:
         self.look_at_waiting()
