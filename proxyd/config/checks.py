@@ -209,6 +209,9 @@ def _tcp_proxy(path: str, proxy: TcpProxy) -> Iterator[Finding]:
 
 def _manager(path: str, manager: HttpConnectionManager, clusters: Names, later: bool) -> Iterator[Finding]:
     yield from _http_filters(f"{path}.http_filters", manager.http_filters)
+    for index, upgrade in enumerate(manager.upgrade_configs):
+        if upgrade.filters:
+            yield from _http_filters(f"{path}.upgrade_configs[{index}].filters", upgrade.filters)
     common = manager.common_http_protocol_options
     if common is not None and common.max_response_headers_kb is not None:
         yield Finding(

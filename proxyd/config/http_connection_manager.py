@@ -85,13 +85,17 @@ class InternalAddressConfig(Message, frozen=True, kw_only=True):
 
 
 class UpgradeConfig(Message, frozen=True, kw_only=True):
-    """A protocol that requests may upgrade to, such as websocket, or CONNECT. Default of enabled: true."""
+    """A protocol that requests may upgrade to, such as websocket, or CONNECT. Default of enabled: true.
+
+    Its requests go through ``filters`` where there are any, else through http_filters.
+    """
 
     proto: ClassVar[str] = (
         "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig"
     )
 
     upgrade_type: str = ""
+    filters: tuple[HttpFilter, ...] = ()
     enabled: bool | None = None
 
 

@@ -75,13 +75,10 @@ class FilteredExchange(Exchange, FilteredStream):
             super()._choose_route(route, now)
 
     def _filter_request(self, route: Route | None, now: float) -> None:
-        config = self._manager.config
-        factories = config.filters
+        factories = self._factories(route)
         if route is not None:
             self._route = route
             self.route_name = route.name
-            if route.filters is not None:
-                factories = route.filters
             if route.action == ROUTE:
                 self._heed_route_times(route)
         self._at = now
@@ -96,6 +93,20 @@ class FilteredExchange(Exchange, FilteredStream):
             decoding.headers(False)
         if self._filters_request and self._state == NEW:
             self._arm()  # it waits; so far nothing has been
+
+    def _factories(self, route: Route | None) -> tuple[HttpFilterFactory, ...]:
+        """Whose filters the request goes through: of its protocol, where that has its own, or of all."""
+        config = self._manager.config
+        head = self._request_head
+        if self._tunnel != NO_TUNNEL and config.upgrade_filters and head is not None:
+            protocol = b"connect" if head.method == b"CONNECT" else head.upgrade
+            own = config.upgrade_filters.get(protocol)
+            if own is not None:
+                said = None if route is None else route.upgrade_filters
+                return own if said is None else said.get(protocol, own)
+        if route is not None and route.filters is not None:
+            return route.filters
+        return config.filters
 
     def _heed_route_times(self, route: Route) -> None:
         """What the manager knows of the route's times before the router does."""

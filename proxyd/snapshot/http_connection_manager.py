@@ -21,7 +21,7 @@ from proxyd.snapshot.access_log_filter import LogFilter, compile_filter
 from proxyd.snapshot.formatter import Formatter, compile_format
 from proxyd.snapshot.forwarding import ForwardingSnapshot
 from proxyd.snapshot.http2_options import compile_http2
-from proxyd.snapshot.http_filters import HttpFilters
+from proxyd.snapshot.http_filters import Factories, HttpFilters
 from proxyd.snapshot.local_reply import LocalReply
 from proxyd.snapshot.normalization import (
     ANY_PORT,
@@ -143,9 +143,12 @@ class ConnectionManagerSnapshot:
         self.stats: Final = HttpStats(registry, config.stat_prefix)
         self.listener_stats: Final = ListenerHttpStats(registry, listener_address, config.stat_prefix)
         # With rds what the file says has been put there; an update of the file replaces it.
-        filters = HttpFilters(config.http_filters, registry)
+        filters = HttpFilters(config.http_filters, registry, config.upgrade_configs)
         self.filtered: Final[bool] = filters.any
         self.filters: tuple[HttpFilterFactory, ...] = filters.default  # where a route does not say otherwise
+        self.upgrade_filters: Final[dict[bytes, Factories]] = {  # the same, of protocols with their own
+            protocol: each.default for protocol, each in filters.upgrades.items()
+        }
         table = config.route_config or RouteConfiguration()
         self.router: Router = compile_router(table, runtime, filters if filters.any else None)
         self.connection: Final = _connection_options(config, buffer_limit)

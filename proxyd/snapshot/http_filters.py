@@ -7,6 +7,7 @@ from proxyd.config import route as config
 from proxyd.config.grpc_filters import Config as GrpcHttp1Bridge
 from proxyd.config.grpc_filters import FilterConfig as GrpcStatsConfig
 from proxyd.config.grpc_filters import GrpcWeb
+from proxyd.config.http_connection_manager import UpgradeConfig
 from proxyd.config.http_filters import FilterConfig, HttpFilter, Router
 from proxyd.config.message import Message
 from proxyd.filters.grpc_http1_bridge import GrpcHttp1BridgeFactory
@@ -16,11 +17,20 @@ from proxyd.filters.http_filter import HttpFilterFactory
 from proxyd.stats.grpc_scopes import GrpcStats
 from proxyd.stats.metrics import Registry
 
+Factories = tuple[HttpFilterFactory, ...]
+
 
 class HttpFilters:
-    """The filters in front of the router, in their order."""
+    """The filters in front of the router, in their order; ``upgrades`` has those of some protocols."""
 
-    def __init__(self, filters: Sequence[HttpFilter], registry: Registry) -> None:
+    def __init__(
+        self, filters: Sequence[HttpFilter], registry: Registry, upgrades: Sequence[UpgradeConfig] = ()
+    ) -> None:
+        self.upgrades: Final[dict[bytes, HttpFilters]] = {
+            each.upgrade_type.lower().encode(): HttpFilters(each.filters, registry)
+            for each in upgrades
+            if each.filters
+        }
         self._names: Final[list[str]] = []
         self._disabled: Final[list[bool]] = []
         self._factories: Final[list[HttpFilterFactory]] = []
@@ -29,10 +39,11 @@ class HttpFilters:
                 self._names.append(each.name)
                 self._disabled.append(each.disabled)
                 self._factories.append(compile_http_filter(each.typed_config, registry))
-        self.any: Final[bool] = bool(self._names)  # there are some, if only disabled ones
-        self.default: Final[tuple[HttpFilterFactory, ...]] = self._chosen({})
+        # There are some, if only disabled ones.
+        self.any: Final[bool] = bool(self._names) or any(each.any for each in self.upgrades.values())
+        self.default: Final[Factories] = self._chosen({})
 
-    def of(self, levels: Sequence[Mapping[str, FilterConfig]]) -> tuple[HttpFilterFactory, ...] | None:
+    def of(self, levels: Sequence[Mapping[str, FilterConfig]]) -> Factories | None:
         """Those at work for a route, whose ``levels`` stand here from the farthest to the nearest.
 
         None where they are the default's.
@@ -43,7 +54,16 @@ class HttpFilters:
         chosen = self._chosen(said)
         return None if chosen == self.default else chosen
 
-    def _chosen(self, said: Mapping[str, bool]) -> tuple[HttpFilterFactory, ...]:
+    def of_upgrades(self, levels: Sequence[Mapping[str, FilterConfig]]) -> dict[bytes, Factories] | None:
+        """The same of protocols with their own; None where all are the default's."""
+        found: dict[bytes, Factories] = {}
+        for protocol, filters in self.upgrades.items():
+            chosen = filters.of(levels)
+            if chosen is not None:
+                found[protocol] = chosen
+        return found or None
+
+    def _chosen(self, said: Mapping[str, bool]) -> Factories:
         return tuple(
             [
                 factory
@@ -62,16 +82,23 @@ class RouteFilters:
         self._filters: Final = filters
         self._levels: Final = [table.typed_per_filter_config, host.typed_per_filter_config]
 
-    def of(
-        self, route: config.Route, weight: config.ClusterWeight | None = None
-    ) -> tuple[HttpFilterFactory, ...] | None:
+    def of(self, route: config.Route, weight: config.ClusterWeight | None = None) -> Factories | None:
         """None: the manager's default."""
-        if self._filters is None:
-            return None
-        levels = [*self._levels, route.typed_per_filter_config]
+        return None if self._filters is None else self._filters.of(self._levels_of(route, weight))
+
+    def of_upgrades(
+        self, route: config.Route, weight: config.ClusterWeight | None = None
+    ) -> dict[bytes, Factories] | None:
+        """The same of protocols with filters of their own."""
+        return None if self._filters is None else self._filters.of_upgrades(self._levels_of(route, weight))
+
+    def _levels_of(
+        self, route: config.Route, weight: config.ClusterWeight | None
+    ) -> list[Mapping[str, FilterConfig]]:
+        levels: list[Mapping[str, FilterConfig]] = [*self._levels, route.typed_per_filter_config]
         if weight is not None:
             levels.append(weight.typed_per_filter_config)
-        return self._filters.of(levels)
+        return levels
 
 
 def compile_http_filter(config: Message, registry: Registry) -> HttpFilterFactory:

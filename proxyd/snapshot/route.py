@@ -64,6 +64,7 @@ class Route:
         "response_mutations",
         "status",
         "timeout",
+        "upgrade_filters",
         "upgrades",
         "weight_host_rewrite",
         "weight_mutation",
@@ -77,6 +78,7 @@ class Route:
         self.request_mutations: tuple[HeaderMutation, ...] = ()
         self.response_mutations: tuple[HeaderMutation, ...] = ()
         self.filters: tuple[HttpFilterFactory, ...] | None = None  # at work; None = the connection manager's
+        self.upgrade_filters: dict[bytes, tuple[HttpFilterFactory, ...]] | None = None  # of some protocols
         # ROUTE
         self.cluster: str = ""
         self.cluster_header: bytes = b""  # the request header that names the cluster; empty = ``cluster``

@@ -88,6 +88,7 @@ def compile_route(
     compiled.matched_length = _matched_length(route.match)
     compiled.response_mutations = mutations.response(route)
     compiled.filters = filters.of(route)
+    compiled.upgrade_filters = filters.of_upgrades(route)
     return compiled
 
 
@@ -122,6 +123,7 @@ def _compile_action(
         for weight in weighted.clusters:
             compiled_weight = _compile_weight(route, action, weight, mutations)
             compiled_weight.filters = filters.of(route, weight)
+            compiled_weight.upgrade_filters = filters.of_upgrades(route, weight)
             routes.append(compiled_weight)
             key = f"{weighted.runtime_key_prefix}.{weight.name}"
             configured = weight.weight
