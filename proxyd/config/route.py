@@ -28,6 +28,7 @@ from proxyd.config.message import (
     Seconds,
     UInt32,
 )
+from proxyd.config.proxy_protocol import ProxyProtocolConfig
 
 HeadersToAdd = Annotated[tuple[HeaderValueOption, ...], Meta(max_length=1000)]
 HeadersToRemove = tuple[HeaderName, ...]
@@ -162,6 +163,14 @@ class MaxStreamDuration(Message, frozen=True, kw_only=True):
     grpc_timeout_header_offset: Seconds | None = None
 
 
+class ConnectConfig(Message, frozen=True, kw_only=True):
+    """CONNECT ends here: its bytes go to the host as they are, behind a PROXY header if that is wanted."""
+
+    proto: ClassVar[str] = "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig"
+
+    proxy_protocol_config: ProxyProtocolConfig | None = None
+
+
 class UpgradeConfig(Message, frozen=True, kw_only=True):
     """A protocol that requests of this route may upgrade to, or not. Default of enabled: true."""
 
@@ -169,6 +178,7 @@ class UpgradeConfig(Message, frozen=True, kw_only=True):
 
     upgrade_type: Annotated[HeaderText, Meta(min_length=1)]
     enabled: bool | None = None
+    connect_config: ConnectConfig | None = None
 
 
 _CLUSTER = Oneof("cluster_specifier", required=True)

@@ -82,6 +82,11 @@ def _action(path: str, action: RouteAction, clusters: _Known | None) -> Iterator
     yield from _cluster(f"{path}.cluster", action.cluster or "", clusters)
     if action.prefix_rewrite and action.regex_rewrite is not None:
         yield Finding(f"{path}.regex_rewrite", "only one of prefix_rewrite and regex_rewrite can be set")
+    for index, upgrade in enumerate(action.upgrade_configs):
+        if upgrade.connect_config is not None and upgrade.upgrade_type.upper() != "CONNECT":
+            yield Finding(
+                f"{path}.upgrade_configs[{index}].connect_config", "is for the upgrade_type CONNECT"
+            )
     if action.weighted_clusters is not None:
         yield from _weights(f"{path}.weighted_clusters", action.weighted_clusters, clusters)
 

@@ -47,6 +47,7 @@ from proxyd.filters.stream_info import WireBytes
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.connection_manager import AS_IT_IS, ConnectionManager, describe_body, set_service_time
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory, UpstreamStream
+from proxyd.net.terminated_connect import TerminatedConnect
 from proxyd.net.timers import NEVER
 from proxyd.snapshot.grpc_timeouts import GrpcTimeouts
 from proxyd.snapshot.hash_policy import NO_KEY
@@ -383,9 +384,22 @@ class Exchange(Stream):
         self.upstream_host = host.address
         self.attempt_count += 1
         self._state = WAITING
+        if self._tunnel != NO_TUNNEL and self.method == b"CONNECT" and self._terminate_connect(host, now):
+            return
         connection = host.pool.lease(self, fresh)
         if connection is not None:
             self.on_upstream_ready(connection, True, now)
+
+    def _terminate_connect(self, host: Host, now: float) -> bool:
+        """Whether the route wants the bytes of the tunnel alone to go to the host."""
+        route = self._route
+        cluster = self._cluster
+        if route is None or cluster is None or not route.terminates_connect:
+            return False
+        version = route.connect_proxy_protocol
+        made = self._upstream = TerminatedConnect(cluster, host, self, self.connection, version)
+        made.connect(now)
+        return True
 
     def on_upstream_ready(self, upstream: UpstreamStream, reused: bool, now: float) -> None:
         self._upstream = upstream

@@ -43,6 +43,7 @@ class Route:
         "cluster",
         "cluster_header",
         "connect",
+        "connect_proxy_protocol",
         "expected_timeout",
         "filters",
         "flush_timeout",
@@ -63,6 +64,7 @@ class Route:
         "request_mutations",
         "response_mutations",
         "status",
+        "terminates_connect",
         "timeout",
         "upgrade_filters",
         "upgrades",
@@ -92,6 +94,8 @@ class Route:
         self.expected_timeout: tuple[bytes, bytes] | None = None  # the header that tells it the upstream
         self.hash_policies: HashPolicies | None = None  # of what a host is chosen by
         self.connect: bool = False  # it takes CONNECT requests, and no others
+        self.terminates_connect: bool = False  # what is in its tunnel goes to the host as it is
+        self.connect_proxy_protocol: int = 0  # behind a PROXY header of this version, 0 for none
         self.upgrades: dict[bytes, bool] | None = None  # protocols to upgrade to, or not; None = as for all
         self.not_found_status: int = 503  # the answer when the cluster does not exist
         # Of the cluster weight that this route stands for: done before all others, the host without a trace.

@@ -184,6 +184,11 @@ def _compile_cluster(route: config.Route, action: config.RouteAction, mutations:
         compiled.upgrades = {
             each.upgrade_type.lower().encode(): each.enabled is not False for each in action.upgrade_configs
         }
+    for upgrade in action.upgrade_configs:
+        if upgrade.connect_config is not None:
+            proxied = upgrade.connect_config.proxy_protocol_config
+            compiled.terminates_connect = True
+            compiled.connect_proxy_protocol = 0 if proxied is None else proxied.version.value + 1
     compiled.request_mutations = mutations.request(route)
     compiled.changes_request = bool(
         compiled.request_mutations

@@ -113,6 +113,16 @@ def test_one_rewrite_of_the_path() -> None:
     ]
 
 
+def test_only_connect_can_be_ended() -> None:
+    upgrades = [{"upgrade_type": kind, "connect_config": {}} for kind in ("connect", "CONNECT", "websocket")]
+    assert of_route(route={"cluster": "a", "upgrade_configs": upgrades}) == [
+        (
+            "rc.virtual_hosts[0].routes[0].route.upgrade_configs[2].connect_config: "
+            "is for the upgrade_type CONNECT"
+        )
+    ]
+
+
 @pytest.mark.parametrize(("limit", "length", "mistakes"), [(None, 4097, 1), (5000, 4097, 0), (0, 1, 1)])
 def test_bodies_are_as_long_as_the_table_allows(limit: int | None, length: int, mistakes: int) -> None:
     route = {
