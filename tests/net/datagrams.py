@@ -22,15 +22,17 @@ class DatagramHost:
         self.heard: list[tuple[bytes, tuple[str, int]]] = []
         self._held: list[tuple[str, int]] = []
         self._holds = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
+        self._thread.join(_PATIENCE)  # which has the port as long as it reads there
 
     @property
     def peers(self) -> list[int]:
