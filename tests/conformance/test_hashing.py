@@ -14,6 +14,7 @@ from tests.conformance.proxies import Proxy, envoy_program
 from tests.net.datagrams import DatagramHost
 
 _NETWORK = "type.googleapis.com/envoy.extensions.filters.network"
+_LISTENER = "type.googleapis.com/envoy.extensions.filters.listener"
 _UDP = "type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3"
 _POLICIES = "type.googleapis.com/envoy.extensions.load_balancing_policies"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
@@ -62,6 +63,16 @@ HTTP: dict[str, list[dict[str, Any]]] = {
     "two": [{"header": {"header_name": "x-key"}}, {"query_parameter": {"name": "k"}}],
     "the-same-twice": [{"header": {"header_name": "x-key"}}, {"header": {"header_name": "x-key"}}],
     "terminal": [{"header": {"header_name": "x-key"}, "terminal": True}, {"query_parameter": {"name": "k"}}],
+}
+# Clients whose address a PROXY header tells, of the same two protocols.
+PROXIED = ("proxied-tcp", "proxied-http")
+_PROXIED = {
+    "listener_filters": [
+        {
+            "name": "proxy_protocol",
+            "typed_config": {"@type": f"{_LISTENER}.proxy_protocol.v3.ProxyProtocol"},
+        }
+    ]
 }
 UDP: dict[str, dict[str, Any]] = {"udp-address": {"source_ip": True}, "udp-key": {"key": "k"}}
 
@@ -147,6 +158,9 @@ def _bootstrap(ports: list[int], udp: list[int]) -> str:
             http_filters=[{"name": "router", "typed_config": {"@type": _ROUTER}}],
         )
     )
+    of_ring = {"cluster": "ring", "hash_policy": [{"source_ip": {}}]}
+    listeners.append({**_listener("proxied-tcp", "tcp_proxy.v3.TcpProxy", **of_ring), **_PROXIED})
+    listeners.append({**listeners[len(TCP)], "name": "proxied-http", **_PROXIED})
     listeners += [_udp_listener(name, policy) for name, policy in UDP.items()]
     clusters = [_cluster(name, ports, weights, **fields) for name, (fields, weights) in TCP.items()]
     clusters.append(_cluster("udp", udp, (1,) * _HOSTS, lb_policy="MAGLEV"))
@@ -190,6 +204,10 @@ def _choices(proxy: Proxy, udp: list[DatagramHost]) -> dict[str, list[int]]:
             if each < _CLIENTS or name not in ("header", "rewritten", "the-same-twice")
         ]
         found[name] = [_ask(proxy.ports["http"], client, _request(name, client)) for client in some]
+    for name in PROXIED:
+        heads = {client: b"PROXY TCP4 10.1.2.%d 127.0.0.1 1024 80\r\n" % client for client in clients}
+        text = {client: _request("address", client) if name == "proxied-http" else b"x" for client in clients}
+        found[name] = [_ask(proxy.ports[name], 1, heads[client] + text[client]) for client in clients]
     for name in UDP:
         found[name] = [_ask_by_datagram(proxy.ports[name], client, udp) for client in clients]
     return found
@@ -214,7 +232,7 @@ def choices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict
         yield found
 
 
-@pytest.mark.parametrize("name", [*TCP, *HTTP, *UDP])
+@pytest.mark.parametrize("name", [*TCP, *HTTP, *PROXIED, *UDP])
 def test_chooses_as_envoy_does(name: str, choices: dict[str, dict[str, list[int]]]) -> None:
     of_envoy = choices["envoy"][name]
     assert len(set(of_envoy)) > 1 or name in ("udp-key", "ring-smallest")
