@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from proxyd.codec.proxy_protocol import write_header
 from proxyd.config.core import PIPE
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.system import native
+
+_MAPPED: Final = "::ffff:"  # RFC 4291, section 2.5.5.2
 
 
 def format_address(host: str, port: int) -> str:
@@ -33,10 +35,17 @@ def end_of(transport: asyncio.Transport, which: str) -> tuple[str, int]:
     """IP and port of ``peername`` or ``sockname``; of a Unix domain socket its path, or nothing, and PIPE."""
     name: Any = transport.get_extra_info(which)
     if isinstance(name, tuple):
-        return name[0], name[1]
+        return plain_ip(name[0]), name[1]
     if isinstance(name, bytes):  # in the abstract namespace
         return "@" + name[1:].decode("utf-8", "replace"), PIPE
     return name or "", PIPE
+
+
+def plain_ip(ip: str) -> str:
+    """As in Envoy, an IPv4 address is one also where a socket takes both protocols: ``::ffff:10.0.0.1``."""
+    if ip.startswith(_MAPPED) and "." in ip:
+        return ip[len(_MAPPED) :]
+    return ip
 
 
 async def connect(

@@ -62,13 +62,6 @@ def group(given: Sequence[ActivatedSocket], numbers: "itertools.count[int]") -> 
             sock.close()
             continue
         address = sock.getsockname()[:2]
-        if address[0] == "::" and not _only_ipv6(sock):
-            logger.warning(
-                "socket %r of the service manager takes IPv4 connections as well, and their clients are "
-                "called ::ffff:a.b.c.d; with BindIPv6Only=ipv6-only and ListenStream=0.0.0.0:%d they are not",
-                name,
-                address[1],
-            )
         activated = found.setdefault((name, address), Activated(name, address, []))
         activated.sockets.append(NumberedSocket(next(numbers), sock))
     return list(found.values())

@@ -213,11 +213,14 @@ def knows_original_destinations() -> bool:
 
 
 def original_destination(sock: socket.socket) -> tuple[str, int] | None:
+    family = sock.family
     try:
-        if sock.family == socket.AF_INET:
+        if family == socket.AF_INET6 and sock.getsockname()[0].startswith("::ffff:"):
+            family = socket.AF_INET  # an IPv4 connection to a socket for both protocols
+        if family == socket.AF_INET:
             layout = _SOCKADDR_IN
             answer = sock.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, layout.size)
-        elif sock.family == socket.AF_INET6:
+        elif family == socket.AF_INET6:
             layout = _SOCKADDR_IN6
             answer = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, layout.size)
         else:

@@ -149,6 +149,16 @@ class Sockets:
         host, port = sock.getsockname()
         return f"{host}:{port}"
 
+    def listen_on_both(self) -> int:
+        """One for IPv4 and IPv6, as `ListenStream=80` makes it; its port."""
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        self.all.append(sock)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(("::", 0))
+        sock.listen(128)
+        port: int = sock.getsockname()[1]
+        return port
+
     def given(self, names: str) -> dict[str, tuple[object, ...]]:
         """What an instance is started with, so that it gets them."""
         descriptors = tuple(sock.fileno() for sock in self.all)
@@ -225,6 +235,29 @@ def test_one_socket_is_shared_and_several_are_shared_out(
     with Load(alone, keep_alive=False) as load:
         load.wait_for(100)
     assert load.failures == []
+
+
+def test_clients_of_a_socket_for_both_protocols_have_their_own_addresses(
+    start: StartProxyd, origin: Origin, sockets: Sockets, tmp_path: Path
+) -> None:
+    """As with Envoy's `ipv4_compat`, whose clients of IPv4 are no ::ffff:a.b.c.d either."""
+    try:
+        port = sockets.listen_on_both()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    line = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_LOCAL_ADDRESS%\n"
+    bootstrap = config(origin.address, listeners={"both": ":::1"}, access_log=tmp_path / "log")
+    (listener,) = bootstrap["static_resources"]["listeners"]
+    (log,) = listener["filter_chains"][0]["filters"][0]["typed_config"]["access_log"]
+    log["typed_config"]["log_format"] = {"text_format_source": {"inline_string": line}}
+    instance = start(bootstrap, "--workers", "1", **sockets.given("both"))
+    assert _get(f"127.0.0.1:{port}").endswith(b"origin")
+    assert _get(f"::1:{port}").endswith(b"origin")
+    instance.command("stop")
+    assert (tmp_path / "log").read_text().splitlines() == [
+        f"127.0.0.1 127.0.0.1:{port}",
+        f"::1 [::1]:{port}",
+    ]
 
 
 def test_variables_of_another_process_are_not_ours(

@@ -78,6 +78,22 @@ def test_who_was_not_redirected_meant_to_go_where_it_has_arrived():
     assert native.knows_original_destinations()
 
 
+def test_an_ipv4_client_of_a_socket_for_both_protocols_was_redirected_by_ipv4():
+    """Asked as IPv6, the kernel knows nothing of it, and would say so even where connections are tracked."""
+
+    class Accepted:
+        family = socket.AF_INET6
+
+        def getsockname(self):
+            return ("::ffff:10.0.0.1", 80, 0, 0)
+
+        def getsockopt(self, level, option, size):
+            assert (level, option, size) == (socket.IPPROTO_IP, 80, 16)
+            return bytes.fromhex("0200 1f90 0a000002") + bytes(8)
+
+    assert native.original_destination(Accepted()) == ("10.0.0.2", 8080)
+
+
 def test_probes_of_idle_connections():
     with socket.socket() as sock:
         usual = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
