@@ -18,9 +18,8 @@ def main() -> None:
 
 def _await_signals() -> None:
     """Until the supervisor obeys signals: those that end it do so tidily, the others have no effect."""
-    for name in ("SIGHUP", "SIGUSR1"):
-        number = getattr(signal, name, None)
-        if number is not None:
+    for number in signal.Signals:
+        if number.name in ("SIGHUP", "SIGUSR1"):
             signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

@@ -22,17 +22,22 @@ PACKAGE = ROOT / "proxyd"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built from this checkout without asking any package index."""
     pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is not installed")
-    folder = tmp_path_factory.mktemp("wheel")
+    return zipfile.ZipFile(_built(ROOT, tmp_path_factory.mktemp("wheel"), {}))
+
+
+def _built(sources: Path, folder: Path, more: dict[str, str]) -> Path:
+    """The wheel of these sources, with ``more`` variables."""
     built = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
+        cwd=sources,
         check=False,
         capture_output=True,
         text=True,
+        env={**os.environ, **more},
     )
     assert built.returncode == 0, built.stderr
     (path,) = folder.glob("proxyd-*.whl")
-    return zipfile.ZipFile(path)
+    return path
 
 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
@@ -75,16 +80,14 @@ def test_the_same_sources_make_the_same_wheel(wheel: zipfile.ZipFile, tmp_path: 
     unpacked = archive.with_name(archive.name.removesuffix(".tar.gz"))
     for path in unpacked.rglob("*"):
         os.utime(path, (1e9, 1e9))
-    again = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=unpacked,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert again.returncode == 0, again.stderr
-    (second,) = tmp_path.glob("proxyd-*.whl")
+    second = _built(unpacked, tmp_path, {})
     assert second.read_bytes() == Path(wheel.filename).read_bytes()
+
+
+def test_files_bear_the_date_that_is_asked_for(tmp_path: Path) -> None:
+    path = _built(ROOT, tmp_path, {"SOURCE_DATE_EPOCH": "1577836800"})
+    with zipfile.ZipFile(path) as made:
+        assert {file.date_time for file in made.infolist()} == {(2020, 1, 1, 0, 0, 0)}
 
 
 def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
@@ -110,23 +113,67 @@ def test_the_changelog_has_a_place_for_what_comes_next() -> None:
     assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
+# What tells one system from another, by name or by what only one of them has.
+_QUESTIONS = {
+    *("os.name", "os.uname", "platform.platform", "platform.release", "platform.system", "platform.uname"),
+    *("platform.version", "platform.win32_ver", "sys.getwindowsversion", "sys.platform"),
+}
+_OF_ONE_SYSTEM = {
+    *("_winapi", "fcntl", "grp", "msvcrt", "pwd", "resource", "termios", "uvloop", "winloop", "winreg"),
+    *("win32api", "win32con", "win32event", "win32file", "win32pipe", "win32security"),
+}
+_MODULES_ASKED = {"asyncio", "os", "select", "signal", "socket", "ssl", "sys", "time"}
+
+
 def test_only_the_seam_asks_which_system_it_runs_on() -> None:
-    questions = {"sys.platform", "os.name", "platform.system", "os.uname", "platform.uname"}
     found = [
-        f"{path.relative_to(ROOT)}:{line}: {name}"
+        f"{path.relative_to(ROOT)}:{line}: {question}"
         for path in sorted(PACKAGE.rglob("*.py"))
-        if "system" not in path.relative_to(PACKAGE).parts[:1]
-        for line, name in _attributes(path)
-        if name in questions
+        if path.relative_to(PACKAGE).parts[0] != "system"
+        for line, question in _questions(ast.parse(path.read_text("utf-8")))
     ]
     assert found == []
 
 
-def _attributes(path: Path) -> Iterator[tuple[int, str]]:
-    """Every `module.attribute` of a file, whether written so or as `from module import attribute`."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "import sys\nif sys.platform == 'win32': pass",
+        "from sys import platform",
+        "import os as system\nif system.name == 'nt': pass",
+        "import platform\nplatform.system()",
+        "import os\nif hasattr(os, 'fork'): pass",
+        "import signal\ngetattr(signal, 'SIGHUP', None)",
+        "try:\n    import fcntl\nexcept ImportError: pass",
+        "from pwd import getpwnam",
+    ],
+)
+def test_such_a_question_is_found(condition: str) -> None:
+    assert len(list(_questions(ast.parse(condition)))) == 1
+
+
+def _questions(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Where a file asks which system it runs on: with its line, in words like ``sys.platform``."""
+    modules = {
+        alias.asname or alias.name: alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            yield node.lineno, f"{node.value.id}.{node.attr}"
+            asked = f"{modules.get(node.value.id, node.value.id)}.{node.attr}"
+            if asked in _QUESTIONS:
+                yield node.lineno, asked
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield node.lineno, f"{node.module}.{alias.name}"
+                if node.module in _OF_ONE_SYSTEM or f"{node.module}.{alias.name}" in _QUESTIONS:
+                    yield node.lineno, f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name in _OF_ONE_SYSTEM:
+                    yield node.lineno, alias.name
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("hasattr", "getattr"):
+            asked = modules.get(ast.unparse(node.args[0]), "")
+            if asked in _MODULES_ASKED and not ast.unparse(node.args[1]).startswith("'_"):
+                yield node.lineno, ast.unparse(node)

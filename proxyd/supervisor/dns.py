@@ -22,6 +22,7 @@ from proxyd.config.cluster import Cluster, DiscoveryType, DnsLookupFamily, is_re
 from proxyd.snapshot.clusters import HostEntry, endpoints
 from proxyd.stats.metrics import Registry
 from proxyd.stats.server_scopes import ClusterUpdateStats
+from proxyd.system import native
 from proxyd.workers.control import HostSet
 
 logger = logging.getLogger("dns")
@@ -29,7 +30,6 @@ logger = logging.getLogger("dns")
 FIRST_TIMEOUT: Final = 5.0  # seconds a generation waits for names before it starts without them
 _REFRESH_RATE: Final = 5.0  # seconds; Envoy's default of dns_refresh_rate
 _MAX_FACTOR: Final = 10.0  # max_interval of a failure refresh rate, where it is not said, in base_intervals
-_NO_ADDRESS: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 _THREADS: Final = 16
 # Later sets have higher numbers, also those of a cluster that takes another's place and name.
 _numbers: Final = itertools.count()
@@ -205,7 +205,7 @@ class Names:
         try:
             found = await self._resolve(name, family)
         except socket.gaierror as error:
-            if error.errno in _NO_ADDRESS:
+            if error.errno in native.NO_ADDRESS:
                 return []
             raise
         # Where all are hosts, an answer in another order is no other answer.

@@ -32,7 +32,6 @@ from proxyd.supervisor.upgrade import Upgrade
 from proxyd.system import ActivatedSocket, native
 from proxyd.workers import logs
 from proxyd.workers.control import LogSettings
-from proxyd.workers.log_handler import unread
 
 logger = logging.getLogger("main")
 
@@ -82,7 +81,7 @@ def _configure_logs(log: LogSettings) -> None:
         logs.configure(log)
     except (OSError, ValueError) as error:
         raise StartError(f"the log cannot be written: {error}") from None
-    if log.path is not None and unread(log.path):
+    if log.path is not None and native.lacks_reader(log.path):
         sys.stderr.write(f"proxyd: nobody reads {log.path}; the log waits there for a reader\n")
 
 

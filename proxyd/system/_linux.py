@@ -12,6 +12,7 @@ from proxyd.system._linux_datagrams import serves_datagrams as serves_datagrams
 from proxyd.system._linux_files import adopt_control as adopt_control
 from proxyd.system._linux_files import adopt_private_directory as adopt_private_directory
 from proxyd.system._linux_files import connect_control as connect_control
+from proxyd.system._linux_files import lacks_reader as lacks_reader
 from proxyd.system._linux_files import log_path as log_path
 from proxyd.system._linux_files import look as look
 from proxyd.system._linux_files import open_log as open_log
@@ -61,6 +62,7 @@ from proxyd.system._linux_service import activated_sockets as activated_sockets
 from proxyd.system._linux_service import is_managed as is_managed
 from proxyd.system._linux_service import notifier as notifier
 from proxyd.system._linux_service import notify_by as notify_by
+from proxyd.system._linux_sockets import NO_ADDRESS as NO_ADDRESS
 from proxyd.system._linux_sockets import acceptance as acceptance
 from proxyd.system._linux_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._linux_sockets import bind as bind

@@ -196,6 +196,18 @@ def open_log(path: str) -> int:
     return os.open(path, _LOG_FLAGS, 0o644)
 
 
+def lacks_reader(path: str) -> bool:
+    try:
+        if not stat.S_ISFIFO(os.stat(path).st_mode):
+            return False
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 def look(path: str) -> tuple[str, int, int, int, int, int]:
     real = os.path.realpath(path)
     status = os.stat(real)

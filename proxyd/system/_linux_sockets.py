@@ -128,6 +128,9 @@ def port_remedy() -> str:
     )
 
 
+NO_ADDRESS: Final = frozenset((socket.EAI_NONAME, socket.EAI_NODATA))
+
+
 def default_backlog() -> int:
     try:
         with open("/proc/sys/net/core/somaxconn") as file:
@@ -228,7 +231,7 @@ def original_destination(sock: socket.socket) -> tuple[str, int] | None:
     except OSError:  # nothing here tracks connections, or not this one
         return None
     port, address = layout.unpack(answer)
-    return socket.inet_ntop(sock.family, address), port
+    return socket.inet_ntop(family, address), port
 
 
 def reset_when_closed(sock: socket.socket) -> None:

@@ -10,6 +10,7 @@ from proxyd.system._windows_accept import acceptance as acceptance
 from proxyd.system._windows_certificates import load_system_roots as load_system_roots
 from proxyd.system._windows_control import connect_control as connect_control
 from proxyd.system._windows_control import serve_control as serve_control
+from proxyd.system._windows_files import lacks_reader as lacks_reader
 from proxyd.system._windows_files import log_path as log_path
 from proxyd.system._windows_files import look as look
 from proxyd.system._windows_files import open_log as open_log
@@ -61,6 +62,7 @@ from proxyd.system._windows_service import pass_on as pass_on
 from proxyd.system._windows_service import spawn_successor as spawn_successor
 from proxyd.system._windows_service import stay_for as stay_for
 from proxyd.system._windows_service import take_identity as take_identity
+from proxyd.system._windows_sockets import NO_ADDRESS as NO_ADDRESS
 from proxyd.system._windows_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._windows_sockets import bind as bind
 from proxyd.system._windows_sockets import bind_datagrams as bind_datagrams

@@ -115,6 +115,10 @@ def open_log(path: str) -> int:
     return msvcrt.open_osfhandle(api.open_to_append(path), os.O_WRONLY | os.O_BINARY | os.O_NOINHERIT)
 
 
+def lacks_reader(path: str) -> bool:
+    return False  # pipes are no files there
+
+
 def look(path: str) -> tuple[str, int, int, int, int, int]:
     # By the entry of its directory: a file that is open, if only to be looked at, cannot be replaced.
     real = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(path))), os.path.basename(path))

@@ -18,6 +18,9 @@ from proxyd.system import _windows_api as api
 from proxyd.system._windows_memory import Section, sections
 from proxyd.system.contract import Datagrams
 
+# Windows Sockets: WSAHOST_NOT_FOUND, WSANO_DATA.
+NO_ADDRESS: Final = frozenset((socket.EAI_NONAME, 11004))
+
 _KIND_SOCKET: Final = 1
 _KIND_SECTION: Final = 2
 _KIND_HANDLE: Final = 3

@@ -384,6 +384,8 @@ class System(Protocol):
     def port_remedy(self) -> str:
         """What an operator can do who has no permission for an address."""
 
+    NO_ADDRESS: frozenset[int]  # errors of resolving a name that say that it has no address, and no less
+
     def default_backlog(self) -> int:
         """The longest accept queue the system grants."""
 
@@ -546,6 +548,9 @@ class System(Protocol):
 
         Others may move or remove it meanwhile. Raises OSError with the path.
         """
+
+    def lacks_reader(self, path: str) -> bool:
+        """Whether this is a FIFO that nobody reads: what is written there waits until somebody does."""
 
     def look(self, path: str) -> tuple[str, int, int, int, int, int]:
         """What a file is now, without standing in the way of whoever replaces it. Raises OSError, ValueError.

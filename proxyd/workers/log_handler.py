@@ -6,8 +6,6 @@ full are dropped and counted, and the next line that gets through says how many.
 
 import contextlib
 import logging
-import os
-import stat
 from typing import Final
 
 from proxyd.net.log_writer import CLOSE, REOPEN, SYNC, WRITE, LogWriter, Request
@@ -78,19 +76,6 @@ class LogHandler(logging.Handler):
         request = Request(kind)
         self._writer.put(request)
         return request
-
-
-def unread(path: str) -> bool:
-    """Whether this is a FIFO that nobody reads: its lines wait until somebody does."""
-    try:
-        if not stat.S_ISFIFO(os.stat(path).st_mode):
-            return False
-        os.close(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)))
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _told(dropped: int) -> logging.LogRecord:

@@ -4,9 +4,10 @@ import threading
 
 import pytest
 
+from proxyd.system import native
 from proxyd.workers import logs
 from proxyd.workers.control import LogSettings
-from proxyd.workers.log_handler import QUEUE_BYTES, unread
+from proxyd.workers.log_handler import QUEUE_BYTES
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_full_disk_disturbs_nobody():
 def test_a_stalled_sink_holds_up_nobody_and_drops_are_told(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    assert unread(str(fifo))
+    assert native.lacks_reader(str(fifo))
     logs.configure(settings(fifo))
     handler = logging.getLogger().handlers[0]
     for number in range(QUEUE_BYTES // 1000 + 100):
