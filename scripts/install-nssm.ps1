@@ -34,8 +34,19 @@ function Invoke-Nssm {
 & $Python -m proxyd validate -c $configPath
 if ($LASTEXITCODE -ne 0) { throw "the configuration is not valid; nothing was installed" }
 
-Invoke-Nssm install $service $Python -P -m proxyd start -c "`"$configPath`"" --name $Name `
-    --run-dir "`"$runDirectory`"" --drain-time-s $DrainSeconds @More
+# As the C library takes a command line apart (CommandLineToArgvW).
+function Format-Word([string] $word) {
+    '"' + ($word -replace '(\\*)"', '$1$1\"' -replace '(\\+)$', '$1$1') + '"'
+}
+
+$words = @("-P", "-m", "proxyd", "start", "-c", $configPath, "--name", $Name, "--run-dir", $runDirectory,
+    "--drain-time-s", "$DrainSeconds") + $More
+$parameters = ($words | ForEach-Object { Format-Word $_ }) -join " "
+
+Invoke-Nssm install $service $Python
+# Not by nssm: what quotation marks become between PowerShell and a program depends on PowerShell's version.
+Set-ItemProperty -Path "HKLM:\SYSTEM\CurrentControlSet\Services\$service\Parameters" -Name AppParameters `
+    -Type String -Value $parameters
 Invoke-Nssm set $service DisplayName "proxyd ($Name)"
 Invoke-Nssm set $service Start SERVICE_AUTO_START
 Invoke-Nssm set $service AppStderr (Join-Path $LogDirectory "$service.log")

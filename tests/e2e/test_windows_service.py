@@ -21,10 +21,13 @@ from proxyd.supervisor.instance import InstanceError, find
 from proxyd.system import native
 from tests import windows
 from tests.e2e.conftest import config
+from tests.e2e.nssm_script import NssmScript
 from tests.e2e.origin import Origin
 
 if not windows.HERE:
     pytest.skip(windows.WINDOWS, allow_module_level=True)
+
+import winreg
 
 from proxyd.service import windows as manager
 
@@ -144,6 +147,7 @@ def test_what_there_is_not_on_windows_is_refused_by_name() -> None:
 
 
 def nssm(*arguments: str) -> None:
+    """NSSM's own command."""
     nowhere = subprocess.DEVNULL  # the service would hold a pipe as long as it runs
     command = [os.environ["PROXYD_NSSM"], *arguments]
     done = subprocess.run(
@@ -154,14 +158,22 @@ def nssm(*arguments: str) -> None:
 
 @pytest.mark.skipif("PROXYD_NSSM" not in os.environ, reason="PROXYD_NSSM does not name nssm.exe")
 def test_nssm_drains_on_stop(service: Service, origin: Origin, tmp_path: Path) -> None:
-    """As scripts/install-nssm.ps1 sets it up; there is no PowerShell under Wine."""
-    path = tmp_path / "proxyd.json"
+    """As scripts/install-nssm.ps1 sets it up, which cannot run itself: there is no PowerShell under Wine."""
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    path = folder / "proxyd.json"
     path.write_text(json.dumps(config(origin.address)))
     name = service.name
-    nssm("install", name, sys.executable, "-P", "-m", "proxyd", "start", "-c", str(path), "--workers", "1",
-         "--name", service.instance, "--run-dir", native.run_bases()[-1])  # fmt: skip
-    nssm("set", name, "AppStopMethodConsole", "40000")
-    nssm("set", name, "AppStopMethodSkip", "14")
+    script = NssmScript.read()
+    nssm("install", name, sys.executable)
+    words = script.words(
+        configPath=str(path), Name=service.instance, runDirectory=native.run_bases()[-1], DrainSeconds="30"
+    )
+    quoted = " ".join(f'"{word}"' for word in [*words, "--workers", "1"])
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, script.key(name), access=winreg.KEY_SET_VALUE) as key:
+        winreg.SetValueEx(key, script.value, 0, winreg.REG_SZ, quoted)
+    for setting in script.settings(service=name, DrainSeconds=30):
+        nssm("set", name, *setting)
     nssm("start", name)
     until(lambda: report(service)["state"] == "LIVE", "serves")
     answer = stop_amid_a_request(service, origin, lambda: nssm("stop", name))
