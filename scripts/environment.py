@@ -232,7 +232,8 @@ def _require_venv() -> None:
             raise SetupError(
                 f"this Python ({sys.executable}) comes without the module '{module}', "
                 "which virtual environments are made with.\n"
-                "On Debian and Ubuntu it is a package of its own: apt-get install python3-venv"
+                "On Debian and Ubuntu it is a package of its own: apt-get install python3-venv\n"
+                "On Windows the embeddable Python has none: take the one that python.org's installer installs"
             )
 
 

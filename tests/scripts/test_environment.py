@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import environment
@@ -36,6 +37,22 @@ def test_a_python_without_venv_is_told_which_package_brings_it(monkeypatch: pyte
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(environment.SetupError, match="apt-get install python3-venv"):
         environment._require_venv()
+
+
+def test_programs_of_windows_are_found_where_its_environments_have_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By what sysconfig says there; that scripts/test.py runs on Windows this does not show."""
+    get_path = sysconfig.get_path
+
+    def on_windows(name: str, scheme: str = "", **more: dict[str, str]) -> str:
+        return get_path(name, f"nt_{scheme}", **more) if scheme else get_path(name)
+
+    monkeypatch.setattr(sysconfig, "get_path", on_windows)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"EXE": ".exe"}.get)
+    made = environment.Environment(tmp_path)
+    assert made.python == tmp_path / "Scripts" / "python.exe"
+    assert made.program("lint-imports") == tmp_path / "Scripts" / "lint-imports.exe"
 
 
 def test_no_index_is_told_as_such() -> None:
