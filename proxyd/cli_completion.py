@@ -1,5 +1,6 @@
 """The command `proxyd completion`: what a shell needs to complete the others."""
 
+import importlib.metadata
 from typing import Final
 
 import click
@@ -22,7 +23,6 @@ def completion(context: click.Context, /, shell: str) -> None:
     """
     found = get_completion_class(shell)
     if found is None:
-        raise click.UsageError(
-            f"click {click.__version__} has no completion for {shell}; install a newer one"
-        )
+        installed = importlib.metadata.version("click")
+        raise click.UsageError(f"click {installed} has no completion for {shell}; install a newer one")
     click.echo(found(context.find_root().command, {}, "proxyd", _VARIABLE).source())
