@@ -18,6 +18,7 @@ import pytest
 
 import proxyd
 from proxyd.service.contract import Installation, Service
+from proxyd.service.systemd import definition
 from proxyd.service.systemd_unit import units
 from tests.e2e.conftest import config
 from tests.e2e.systemd_machine import CannotRunError, Machine
@@ -230,6 +231,29 @@ def test_from_253_on_systemd_reloads_by_signal() -> None:
     assert "ExecReload" not in _text(253)
     assert "\nType=notify\n" in _text(252)
     assert "\nExecReload=/opt/proxyd/bin/proxyd reload --name default\n" in _text(252)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [("252 (252.38-1~deb12u1)", "notify"), ("253", "notify-reload"), ("257.9-1", "notify-reload")],
+)
+def test_the_unit_is_for_the_systemd_that_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, kind: str
+) -> None:
+    """A program that only says its version stands for later ones, which read no unit here.
+
+    That a reload by signal is told as they want it is in `test_service_reports`.
+    """
+    program = tmp_path / "systemctl"
+    program.write_text(f"#!/bin/sh\necho 'systemd {version}'\necho '+PAM +AUDIT'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert f"\nType={kind}\n" in definition(Installation(service=Service()))
+
+
+def test_without_systemctl_the_unit_is_for_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "\nType=notify\n" in definition(Installation(service=Service()))
 
 
 def test_a_service_of_a_user_asks_for_nothing_that_only_root_may() -> None:
