@@ -36,7 +36,8 @@ NSSM_SHA256: Final = "eee9c44c29c2be011f1f1e43bb8c3fca888cb81053022ec5a0060035de
 
 # pip evaluates markers for the machine it runs on: what wheels ask for on Windows alone is named here.
 ON_WINDOWS_ALONE: Final = ("colorama", "tzdata")
-TEST_TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")  # of the group "test"
+# Of the group "test"; what needs the others is left out (tests/windows.py).
+TEST_TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "websockets")
 
 _WINDOWS: Final = {
     "os_name": "nt",

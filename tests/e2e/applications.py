@@ -10,7 +10,9 @@ import h2.config
 import h2.connection
 import h2.events
 
-_PATIENCE = 10.0  # seconds
+from tests import windows
+
+_PATIENCE = windows.patience(10.0)  # seconds
 
 
 class Application:

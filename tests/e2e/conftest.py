@@ -211,7 +211,11 @@ class Proxyd:
         if windows.HERE:  # Wine knows no parents
             running = [each for each in candidates(str(self.directory)) if each.pid == root.pid]
             reports = [msgspec.to_builtins(each.call(Status())) for each in running]
-            return [root, *(psutil.Process(w["pid"]) for report in reports for w in report["workers"])]
+            found = [root]
+            for worker in (worker for report in reports for worker in report["workers"]):
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
+                    found.append(psutil.Process(worker["pid"]))
+            return found
         return [root, *root.children(recursive=True)]
 
     def stop(self) -> None:

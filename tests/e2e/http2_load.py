@@ -8,6 +8,7 @@ import h2.config
 import h2.connection
 import h2.events
 
+from tests import windows
 from tests.e2e.load import Load
 from tests.net.http2_client import client_connection
 
@@ -47,7 +48,7 @@ class Http2Load(Load):
                 break
             made.append(connection)
             await connection.leaving.wait()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(windows.patience(20)):
             await asyncio.gather(*(connection.ended.wait() for connection in made))
 
     @property

@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import h2.events
 
+from tests import windows
 from tests.net.http2_client import client_connection
 
-_DEADLINE = 40.0  # seconds
+_DEADLINE = windows.patience(40.0)  # seconds
 
 
 class Asked:

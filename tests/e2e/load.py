@@ -6,10 +6,11 @@ import ssl
 import threading
 from typing import Self
 
+from tests import windows
 from tests.e2e.conftest import Proxyd
 
-_DEADLINE = 30.0
-_REST = 0.03  # seconds
+_DEADLINE = windows.patience(30.0)
+_REST = windows.patience(0.03)  # seconds
 
 
 class Load:

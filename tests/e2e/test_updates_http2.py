@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests import windows
 from tests.e2e.conftest import StartProxyd
 from tests.e2e.http2_load import Http2Load
 from tests.e2e.origin import Origin
@@ -22,7 +23,7 @@ from tests.e2e.resource_files import (
 from tests.net.certificates import Authority
 from tests.net.tls_house import DOWNSTREAM, client, tls_socket
 
-UPDATES = 40
+UPDATES = 16 if windows.HERE else 40
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
@@ -74,7 +75,7 @@ def test_updates_under_streams_fail_no_request(
     if secure:
         tls = client()
         tls.set_alpn_protocols(["h2"])
-    with Http2Load(proxyd.port(), path="/slow?5", tls=tls) as load:
+    with Http2Load(proxyd.port(), path=f"/slow?{windows.patience(5):g}", tls=tls) as load:
         load.wait_for(50)
         for number in range(UPDATES):
             file, text, words = change(number)
