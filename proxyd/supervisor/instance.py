@@ -142,7 +142,12 @@ class Instance:
         every two seconds however long a command takes. Raises NotRunning, InstanceError.
         """
         silence = _SILENCE_TIMEOUT if timeout is None else timeout
-        connection = _connect(self)
+        try:
+            connection = _connect(self)
+        except TimeoutError:
+            raise InstanceError(
+                f"proxyd instance {self.name!r} (pid {self.pid}) is too busy to take a command"
+            ) from None
         try:
             connection.settimeout(silence)
             payload = _encoder.encode(Request(VERSION, command))

@@ -18,6 +18,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -47,23 +48,31 @@ class PipeListener:
 
     def accept(self) -> int:
         """Wait for a client: a handle to its connection. Raises OSError at the end."""
-        pipe = self._next
-        try:
-            _winapi_wait(_winapi.ConnectNamedPipe(pipe, overlapped=True))
-        except OSError as error:
-            if error.winerror != api.ERROR_PIPE_CONNECTED:
-                raise
-        if self._closed:
+        while True:
+            pipe = self._next
+            connected = _wait_for_client(pipe)
+            if self._closed:
+                api.close(pipe)
+                raise ConnectionAbortedError("the listener is closed")
+            self._next = api.create_pipe(self.name, False, self._allowed)
+            if connected:
+                return pipe
             api.close(pipe)
-            raise ConnectionAbortedError("the listener is closed")
-        self._next = api.create_pipe(self.name, False, self._allowed)
-        return pipe
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             with contextlib.suppress(OSError):  # wakes accept(); nobody may be there
                 api.close(_connect(self.name))
+
+
+def _wait_for_client(pipe: int) -> bool:
+    """Whether there is one; it may have left before it was waited for."""
+    try:
+        _winapi_wait(_winapi.ConnectNamedPipe(pipe, overlapped=True))
+    except OSError as error:
+        return error.winerror == api.ERROR_PIPE_CONNECTED
+    return True
 
 
 class PipeServer:
@@ -115,7 +124,7 @@ def connect_control(path: str, timeout: float) -> socket.socket:
         name = file.read()
     if not name.startswith(_PREFIX):
         raise ConnectionRefusedError(f"{path} names no pipe")
-    patience = timeout
+    deadline = time.monotonic() + timeout
     while True:
         try:
             sock = _bridge(_connect(name))
@@ -123,10 +132,9 @@ def connect_control(path: str, timeout: float) -> socket.socket:
         except OSError as error:
             if error.winerror != api.ERROR_PIPE_BUSY:
                 raise
-        patience -= _BUSY_WAIT_MS / 1000
-        if patience < 0:
+        if time.monotonic() > deadline:
             raise TimeoutError(f"{name} is busy")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it may come back at once, and others be quicker then
             _winapi.WaitNamedPipe(name, _BUSY_WAIT_MS)
     sock.settimeout(timeout)
     return sock
