@@ -133,3 +133,23 @@ def test_call_tells_hung_dead_and_foreign_apart(tmp_path):
     claimed.close()
     with pytest.raises(NotRunning):
         instance.call(commands.Status())
+
+
+def test_a_supervisor_that_takes_no_more_commands_is_told(tmp_path):
+    claimed = RunDirectory.claim("one", str(tmp_path))
+    waiting = []
+    with claimed.listen() as listener:
+        listener.listen(0)
+        while True:
+            client = socket.socket(socket.AF_UNIX)
+            client.setblocking(False)
+            waiting.append(client)
+            try:
+                client.connect(os.path.join(claimed.path, "control.sock"))
+            except BlockingIOError:
+                break
+        with pytest.raises(InstanceError, match="is too busy to take a command"):
+            find("one", str(tmp_path)).call(commands.Status())
+    for client in waiting:
+        client.close()
+    claimed.close()
