@@ -9,7 +9,7 @@ import site
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -97,9 +97,9 @@ def start(service: Service) -> list[str]:
         settled = (win32service.SERVICE_RUNNING, win32service.SERVICE_STOPPED)
         _until(lambda: _state(handle) in settled, START_LIMIT, f"service {service.name} does not serve")
         if _state(handle) == win32service.SERVICE_STOPPED:
-            code = _query(handle)["ServiceSpecificExitCode"]
+            found = _query(handle)
             raise ServiceError(
-                f"proxyd: service {service.name} could not start (exit code {code}); why is in the Event Log "
+                f"proxyd: service {service.name} could not start{_exit_code(found)}; why is in the Event Log "
                 f"(source {service.name}) and in its log"
             )
     return [f"service {service.name} serves"]
@@ -294,6 +294,14 @@ def _describe(handle: Any, wanted: Installation) -> None:
 def _query(handle: Any) -> dict[str, int]:
     found: Any = win32service.QueryServiceStatusEx(handle)  # whose types say that it is a tuple
     return dict(found)
+
+
+def _exit_code(found: Mapping[str, int]) -> str:
+    """`` (exit code 1)`` where it is proxyd's, else what Windows itself has to say of it."""
+    code = found["Win32ExitCode"]
+    if code == winerror.ERROR_SERVICE_SPECIFIC_ERROR:
+        return f" (exit code {found['ServiceSpecificExitCode']})"
+    return f" (error {code} of Windows)" if code else ""
 
 
 def _state(handle: Any) -> int:
