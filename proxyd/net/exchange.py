@@ -261,6 +261,7 @@ class Exchange(Stream):
             config.stats.downstream_cx_upgrades_total.value += 1
             config.stats.downstream_cx_upgrades_active.value += 1
             self._tunnel = ASKED
+            self._downstream.allow_tunnel(True)
             self._framed = parse_length(self.request_headers.get(b"content-length") or b"0")
         self._choose_route(route, now)
 
@@ -549,6 +550,8 @@ class Exchange(Stream):
             host.stats.rq_success.value += 1
         if self._retried:
             cluster.stats.upstream_rq_retry_success.value += 1
+        if self._tunnel == ASKED and head.body != TUNNEL:
+            self._downstream.allow_tunnel(False)
         headers = head.headers
         service_time = int((now - self.request_end) * 1000.0) if self._request_done else -1
         route = self._route

@@ -412,7 +412,7 @@ class Http2Downstream(Http2Connection, Connection):
         """A response cannot be completed. What was sent of it goes out first."""
         if not self._reading:
             self._write()
-        self.reset(request.stream_id, INTERNAL_ERROR)
+        self.reset(request.stream_id, request.reset_code(INTERNAL_ERROR))
         self._await_flush(request)
 
     def send_interim(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
@@ -504,8 +504,9 @@ class Http2Downstream(Http2Connection, Connection):
         for stream_id in list(self._resetting):
             if self._engine.queued(stream_id) == 0 and not self._blocked:
                 self._resetting.remove(stream_id)
-                if stream_id in self._streams:
-                    self._engine.reset(stream_id, NO_ERROR)
+                request = self._streams.get(stream_id)
+                if request is not None:
+                    self._engine.reset(stream_id, request.reset_code(NO_ERROR))
                     more = True
         return more
 

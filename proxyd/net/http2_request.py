@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from proxyd.codec.framing import LENGTH, TUNNEL, parse_length
 from proxyd.codec.headers import Headers
+from proxyd.codec.http2 import CONNECT_ERROR
 from proxyd.codec.messages import AUTHORITY_BYTES, RequestHead
 from proxyd.errors import INVALID_AUTHORITY
 from proxyd.filters.connection_info import ConnectionInfo
@@ -30,7 +31,7 @@ class Http2Request(Http2Stream, DownstreamStream):
     """One stream: a request, and the way back to its client."""
 
     __slots__ = (
-        "_client", "_head_sent", "_to_head", "born", "deadline", "flush_timeout",
+        "_client", "_head_sent", "_to_head", "_tunnels", "born", "deadline", "flush_timeout",
         "handler", "head", "request_done",
     )  # fmt: skip
 
@@ -44,6 +45,7 @@ class Http2Request(Http2Stream, DownstreamStream):
         self.deadline: float = NEVER
         self.flush_timeout: float = -1.0  # -1.0: as for all of the connection
         self._to_head: bool = False
+        self._tunnels: bool = False
         self._head_sent: bool = False
 
     # -- the connection's side
@@ -108,6 +110,10 @@ class Http2Request(Http2Stream, DownstreamStream):
         """The client has been sent, or is about to be sent, a part of the response."""
         return self._head_sent or self._fields is not None
 
+    def reset_code(self, usual: int) -> int:
+        """With what code to reset it; RFC 9113 section 8.5 has one for a tunnel whose host is lost."""
+        return CONNECT_ERROR if self._tunnels else usual
+
     # -- Http2Stream
 
     def send_fields(self, fields: list[tuple[bytes, bytes]], end: bool) -> None:
@@ -144,6 +150,9 @@ class Http2Request(Http2Stream, DownstreamStream):
 
     def begin_tunnel(self) -> None:
         self.request_done = False
+
+    def allow_tunnel(self, allowed: bool) -> None:
+        self._tunnels = allowed
 
     def half_close(self) -> None:
         self.submit(True)

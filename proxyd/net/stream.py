@@ -53,6 +53,9 @@ class DownstreamStream:
         """
         raise NotImplementedError
 
+    def allow_tunnel(self, allowed: bool) -> None:
+        """Whether what goes wrong from now on is the tunnel's failing: neither we nor the host refuse it."""
+
     def half_close(self) -> None:
         """Nothing more goes to the client; what comes from it still counts. Of a tunnel."""
         raise NotImplementedError

@@ -111,8 +111,8 @@ def _ask(port: int, name: str) -> bytes:
     return _tidy(heard)
 
 
-def _ask_by_http2(port: int, name: str) -> tuple[list[tuple[str, str]], bytes, bool]:
-    """The same: the head, the data, and whether the stream was reset."""
+def _ask_by_http2(port: int, name: str) -> tuple[list[tuple[str, str]], bytes, int]:
+    """The same: the head, the data, and with what the stream was reset, -1 where it was not."""
     block = hpack.Encoder().encode([(":method", "CONNECT"), (":authority", f"{name}:80")])
     fields: list[tuple[str, str]] = []
     heard = b""
@@ -136,10 +136,10 @@ def _ask_by_http2(port: int, name: str) -> tuple[list[tuple[str, str]], bytes, b
                     if heard.endswith(b"early"):
                         sock.sendall(DataFrame(1, _LAST).serialize())
                 elif isinstance(frame, RstStreamFrame):
-                    return fields, _tidy(heard), True
+                    return fields, _tidy(heard), frame.error_code
                 if heard.endswith(_LAST):
-                    return fields, _tidy(heard), False
-    return fields, _tidy(heard), False
+                    return fields, _tidy(heard), -1
+    return fields, _tidy(heard), -1
 
 
 @pytest.fixture(scope="module")

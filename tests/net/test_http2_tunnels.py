@@ -190,3 +190,25 @@ def test_a_tunnel_s_client_that_takes_nothing_stops_the_host(stage: MakeStage) -
     assert not host.transport.reading
     client.reset(stream)
     assert host.closed
+
+
+@pytest.mark.parametrize(
+    ("fate", "code"),
+    [("refuses", 0), ("answers otherwise", 0), ("is not there", 10), ("breaks off", 10)],
+)
+def test_with_what_code_a_failing_tunnel_is_reset(stage: MakeStage, fate: str, code: int) -> None:
+    """As in Envoy: CONNECT_ERROR (RFC 9113 section 8.5), unless the host has said no."""
+    play = stage(manager=MANAGER, routes=ROUTES)
+    client, stream = asked(play, WEBSOCKET)
+    if fate == "is not there":
+        play.dial().refuse()
+    else:
+        host = play.origin()
+        if fate == "breaks off":
+            host.say(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            host.reset()
+        else:
+            status = b"403 No" if fate == "refuses" else b"200 OK"
+            host.say(b"HTTP/1.1 " + status + b"\r\ncontent-length: 2\r\n\r\nno")
+    client.listen()
+    assert client.resets == {stream: code}
