@@ -116,6 +116,16 @@ def test_hosts_at_unix_sockets(cluster, expected):
     assert mistakes(cluster=cluster) == expected
 
 
+def test_unix_sockets_are_refused_where_there_are_none(monkeypatch):
+    monkeypatch.setattr(native, "unix_sockets", lambda: False)
+    why = "there are no Unix domain sockets on this system"
+    assert mistakes(cluster=HOSTS % "{pipe: {path: /run/app}}") == [f".endpoint.address.pipe: {why}"]
+    listener = f"{{name: l, address: {{pipe: {{path: /run/x}}}}, {filters(ECHO)}}}"
+    with pytest.raises(ConfigErrors) as caught:
+        load_text(Text("t", f"static_resources: {{listeners: [{listener}]}}"))
+    assert [mistake.message for mistake in caught.value.mistakes] == [why]
+
+
 @pytest.mark.skipif(not native.unix_sockets(), reason="a system without Unix domain sockets")
 def test_two_listeners_cannot_have_one_path():
     one, two = (
