@@ -13,7 +13,7 @@ RUN python -m venv /opt/proxyd && /opt/proxyd/bin/pip install --no-cache-dir .
 
 FROM docker.io/library/python:${PYTHON}-slim
 COPY --from=build /opt/proxyd /opt/proxyd
-RUN useradd --system --uid 10001 --user-group --no-create-home proxyd \
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin proxyd \
     && install -d -o proxyd -g proxyd /run/proxyd /etc/proxyd /var/log/proxyd
 ENV PATH=/opt/proxyd/bin:$PATH PROXYD_RUN_DIR=/run/proxyd PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
