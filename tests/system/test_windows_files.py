@@ -1,5 +1,6 @@
-"""Files that other programs have to themselves, as on Windows they may."""
+"""Files that other programs have to themselves, as on Windows they may, and what files are called there."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -69,3 +70,26 @@ def test_a_file_that_is_never_let_go_of_cannot_be_read(
     with pytest.raises(PermissionError):
         open(path, opener=native.open_to_read)  # noqa: SIM115 - it is not opened
     held.let_go()
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "CON", "con", "CONOUT$"])
+def test_standard_output_has_the_names_of_both_systems(name: str) -> None:
+    assert native.standard_streams[native.log_path(name)] == 1
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "NUL", "nul"])
+def test_nothing_has_the_names_of_both_systems(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    descriptor = native.open_log(native.log_path(name))
+    assert os.write(descriptor, b"nowhere\n") == 8
+    os.close(descriptor)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_may_have_slashes_of_either_kind(tmp_path: Path) -> None:
+    path = tmp_path / "a folder" / "file"
+    path.parent.mkdir()
+    path.write_text("content")
+    assert look(path.as_posix()) == look(str(path))
