@@ -111,6 +111,8 @@ class Host(win32serviceutil.ServiceFramework):
             self._ended.set()
         failed = winerror.ERROR_SERVICE_SPECIFIC_ERROR if code else winerror.NO_ERROR
         self.ReportServiceStatus(win32service.SERVICE_STOPPED, win32ExitCode=failed, svcExitCode=code)
+        if code:
+            os._exit(code)  # else pywin32 reports the end once more, without the code
 
     def _serve(self) -> int:
         from proxyd.system import native

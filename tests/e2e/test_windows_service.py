@@ -146,14 +146,14 @@ def test_what_there_is_not_on_windows_is_refused_by_name() -> None:
         manager.install(Installation(service=Service(), sockets=("http=0.0.0.0:80",)))
 
 
-def nssm(*arguments: str) -> None:
+def nssm(*arguments: str, check: bool = True) -> None:
     """NSSM's own command."""
     nowhere = subprocess.DEVNULL  # the service would hold a pipe as long as it runs
     command = [os.environ["PROXYD_NSSM"], *arguments]
     done = subprocess.run(
         command, stdin=nowhere, stdout=nowhere, stderr=nowhere, timeout=DEADLINE, check=False
     )
-    assert done.returncode == 0, arguments
+    assert done.returncode == 0 or not check, arguments
 
 
 @pytest.mark.skipif("PROXYD_NSSM" not in os.environ, reason="PROXYD_NSSM does not name nssm.exe")
@@ -174,7 +174,7 @@ def test_nssm_drains_on_stop(service: Service, origin: Origin, tmp_path: Path) -
         winreg.SetValueEx(key, script.value, 0, winreg.REG_SZ, quoted)
     for setting in script.settings(service=name, DrainSeconds=30):
         nssm("set", name, *setting)
-    nssm("start", name)
+    nssm("start", name, check=False)  # it fails where its service takes more than 2.75 s to come up
     until(lambda: report(service)["state"] == "LIVE", "serves")
     answer = stop_amid_a_request(service, origin, lambda: nssm("stop", name))
     assert answer.endswith(b"held")
