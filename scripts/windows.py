@@ -51,7 +51,7 @@ _WINDOWS: Final = {
     "extra": "windows",
 }
 # A process of pytest that has ended means that something hangs: the next one would wait for it, too.
-_ALL: Final = ("-q", "-n", "2", "--max-worker-restart", "0", "--durations", "10")
+_ALL: Final = ("-q", "-n", "3", "--max-worker-restart", "0", "--durations", "10")
 # A transport of a completion port ends a turn of the loop after it was closed, and tests end loops at once.
 _LENIENT: Final = ("-W", "ignore::ResourceWarning")
 _LAST_WORDS: Final = 2.0  # seconds for what is still in the pipe when a program has ended
