@@ -65,6 +65,7 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/e2e/test_service_reports.py": _SYSTEMD,
     "tests/e2e/test_systemd.py": _SYSTEMD,
     "tests/e2e/test_unix_sockets.py": "CPython has no Unix domain sockets on Windows",
+    "tests/demo/test_edge_clients.py::test_curl_speaks_either_version": "Wine has no curl, which Windows has",
     "tests/e2e/test_grpc.py": _NO_GRPCIO,
     "tests/e2e/test_grpc_filters.py": _NO_GRPCIO,
     "tests/e2e/test_upgrade.py": "there is no upgrade of what runs on Windows",

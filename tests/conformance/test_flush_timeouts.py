@@ -20,7 +20,7 @@ _SOON = "0.3s"
 _PATIENCE = 2.5  # seconds in which a reset that comes at all has come
 
 # Options of the manager and of the route, and whether the client is reset.
-CASES: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+TIMEOUTS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     "none-soon": ({}, {}, False),
     "as-the-stream": ({"stream_idle_timeout": _SOON}, {}, True),
     "not-as-the-route-s-stream": ({}, {"idle_timeout": _SOON}, False),
@@ -38,7 +38,7 @@ def _address(port: int) -> dict[str, Any]:
 
 def _bootstrap(host: int) -> str:
     listeners = []
-    for name, (options, action, _) in CASES.items():
+    for name, (options, action, _) in TIMEOUTS.items():
         route = {"match": {"prefix": "/"}, "route": {"cluster": "host", **action}}
         manager = {
             "@type": _HCM,
@@ -103,7 +103,7 @@ def resets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]
         for kind in found:
             with Proxy(kind, tmp_path_factory.mktemp("flush") / kind, text) as proxy:
                 threads = [
-                    threading.Thread(target=ask, args=(kind, name, proxy.ports[name])) for name in CASES
+                    threading.Thread(target=ask, args=(kind, name, proxy.ports[name])) for name in TIMEOUTS
                 ]
                 for thread in threads:
                     thread.start()
@@ -113,7 +113,7 @@ def resets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]
     return found
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", TIMEOUTS)
 def test_agrees_with_envoy(name: str, resets: dict[str, dict[str, int]]) -> None:
-    assert (resets["envoy"][name] >= 0) == CASES[name][2]
+    assert (resets["envoy"][name] >= 0) == TIMEOUTS[name][2]
     assert resets["proxyd"][name] == resets["envoy"][name]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import StartProxyd, config, rewrite
+from tests.e2e.conftest import HOLDING, StartProxyd, config, rewrite
 from tests.e2e.load import Load, reload_under_load
 from tests.e2e.origin import Origin
 
@@ -53,7 +53,7 @@ def test_reload_adds_and_removes_listeners_and_keeps_the_others(start: StartProx
 
 
 def test_a_request_under_way_is_finished_by_the_old_generation(start: StartProxyd, origin: Origin) -> None:
-    proxyd = start(config(origin.address))
+    proxyd = start(config(origin.address, routes=HOLDING))
     with socket.create_connection(("127.0.0.1", proxyd.port()), 30) as client:
         client.sendall(b"GET /hold HTTP/1.1\r\nhost: x\r\n\r\n")
         assert origin.holding.wait(30)

@@ -2,7 +2,7 @@
 
 import threading
 
-from tests.e2e.conftest import StartProxyd, config
+from tests.e2e.conftest import HOLDING, StartProxyd, config
 from tests.e2e.http2_load import Http2Load
 from tests.e2e.http2_streams import Streams
 from tests.e2e.origin import Origin
@@ -29,7 +29,7 @@ def test_reloads_under_streams_fail_no_request(start: StartProxyd, origin: Origi
 def test_a_stream_under_way_outlives_two_goaways(start: StartProxyd, origin: Origin) -> None:
     """What is asked for between the two is answered as well."""
     drain = f"{patience(0.5):g}s"
-    proxyd = start(config(origin.address, drain_timeout=drain), "--workers", "1")
+    proxyd = start(config(origin.address, drain_timeout=drain, routes=HOLDING), "--workers", "1")
     with Streams(proxyd.port()) as clients:
         kept = clients.connect()
         held = kept.ask(["/hold"])

@@ -20,7 +20,7 @@ from proxyd.supervisor.commands import Status
 from proxyd.supervisor.instance import InstanceError, find
 from proxyd.system import native
 from tests import windows
-from tests.e2e.conftest import config
+from tests.e2e.conftest import HOLDING, config
 from tests.e2e.nssm_script import NssmScript
 from tests.e2e.origin import Origin
 
@@ -109,7 +109,7 @@ def stops_by_command(service: Service) -> None:
 def test_from_install_to_uninstall(
     service: Service, origin: Origin, tmp_path: Path, stop: Callable[[Service], None]
 ) -> None:
-    wanted = installation(service, tmp_path / "proxyd.json", config(origin.address))
+    wanted = installation(service, tmp_path / "proxyd.json", config(origin.address, routes=HOLDING))
     assert manager.install(wanted) == [f"service {service.name} installed"]
     assert manager.status(service)[0] is False
     assert manager.start(service) == [f"service {service.name} serves"]  # not before its workers do
@@ -162,7 +162,7 @@ def test_nssm_drains_on_stop(service: Service, origin: Origin, tmp_path: Path) -
     folder = tmp_path / "a folder"
     folder.mkdir()
     path = folder / "proxyd.json"
-    path.write_text(json.dumps(config(origin.address)))
+    path.write_text(json.dumps(config(origin.address, routes=HOLDING)))
     name = service.name
     script = NssmScript.read()
     nssm("install", name, sys.executable)
