@@ -14,12 +14,11 @@ import pytest
 import proxyd
 from proxyd.supervisor.commands import Refused, Reply, Upgrade, Upgraded
 from proxyd.supervisor.instance import find
-from tests.e2e.conftest import Proxyd, StartProxyd, config, rewrite
+from tests.e2e.conftest import HOLDING, Proxyd, StartProxyd, config, rewrite
 from tests.e2e.load import Load
 from tests.e2e.origin import Origin
 
 PACKAGE = Path(proxyd.__file__).resolve().parent
-PATIENT = [{"match": {"prefix": "/hold"}, "route": {"cluster": "backend", "timeout": "0s"}}]
 
 
 pytestmark = pytest.mark.timeout(300)  # on a machine that is busy with more than this
@@ -104,7 +103,7 @@ def test_a_guardian_ends_as_its_child_ends(start: StartProxyd, origin: Origin) -
 
 
 def test_a_request_under_way_is_answered_by_the_old_process(start: StartProxyd, origin: Origin) -> None:
-    instance = start(config(origin.address, routes=PATIENT), "--workers", "1")
+    instance = start(config(origin.address, routes=HOLDING), "--workers", "1")
     old = instance.status()["pid"]
     with socket.create_connection(("127.0.0.1", instance.port()), 30) as busy:
         busy.sendall(b"GET /hold HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -124,7 +123,7 @@ def test_a_request_under_way_is_answered_by_the_old_process(start: StartProxyd, 
 
 
 def test_a_stop_waits_for_the_old_process(start: StartProxyd, origin: Origin) -> None:
-    instance = start(config(origin.address, routes=PATIENT), "--workers", "1")
+    instance = start(config(origin.address, routes=HOLDING), "--workers", "1")
     with socket.create_connection(("127.0.0.1", instance.port()), 30) as busy:
         busy.sendall(b"GET /hold HTTP/1.1\r\nhost: x\r\n\r\n")
         assert origin.holding.wait(30)
