@@ -17,11 +17,16 @@ class Schedule(LoadScopeScheduling):
         return folder
 
 
-# The files of tests/conformance that need no laboratory.
+# The files of tests/conformance that need no laboratory, or have their own.
 _BY_THEMSELVES = (
     "test_corpus.py",
+    "test_flush_timeouts.py",
+    "test_hashing.py",
     "test_judged.py",
     "test_lists.py",
+    "test_redirected.py",
+    "test_terminated_connect.py",
     "test_third_party.py",
+    "test_udp_proxy.py",
     "test_updates.py",
 )

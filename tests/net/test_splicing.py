@@ -16,7 +16,7 @@ from tests.net.test_tcp_proxy import closed, echo, file_log, play, tcp_chain, un
 from tests.net.tls_house import TlsHouse, certificates, client
 
 MIB = 1 << 20
-SIZE = 12 * MIB
+SIZE = 6 * MIB
 CONTENT = random.Random(7).randbytes(SIZE + 12345)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
