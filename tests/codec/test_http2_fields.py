@@ -24,7 +24,8 @@ def requests() -> RequestFields:
 def said(head: RequestHead | ResponseHead | None) -> dict[str, object]:
     """All that a head says."""
     assert head is not None
-    values = {name: getattr(head, name) for name in type(head).__slots__}
+    names = getattr(type(head), "__mypyc_attrs__", None) or type(head).__slots__  # compiled, or not
+    values = {name: getattr(head, name) for name in names}
     return values | {"headers": list(head.headers)}
 
 
