@@ -13,6 +13,7 @@ ALLOWED_SKIPS = (
     "PROXYD_CORPORA does not name the corpora's directory",  # the corpora are not part of the repository
     "PROXYD_ENVOY_CONFIGS does not name the directory of the configurations",  # nor are other people's files
     "Chromium is not installed",  # a browser is no Python package
+    "curl is not installed",  # nor is this
     "nghttp is not installed",  # Debian's nghttp2-client
     "h2load is not installed",
     "sslyze is not installed",  # a scanner with many dependencies: nox -s scan

@@ -21,12 +21,12 @@ PACKAGE = ROOT / "proxyd"
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built from this checkout without asking any package index."""
-    pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is not installed")
     return zipfile.ZipFile(_built(ROOT, tmp_path_factory.mktemp("wheel"), {}))
 
 
 def _built(sources: Path, folder: Path, more: dict[str, str]) -> Path:
     """The wheel of these sources, with ``more`` variables."""
+    pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is not installed")
     built = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=sources,

@@ -57,6 +57,7 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/test_early_signals.py": _SIGNALS,
     "tests/test_hatch_build.py": "wheels are made on Linux",
     "tests/snapshot/test_time_format.py::test_local_time_has_its_offset": "Windows has no tzset()",
+    "tests/net/test_splicing.py": "Windows has no splice",
     "tests/system/test_linux_limits.py": _LINUX,
     "tests/system/test_linux_memory.py": _LINUX,
     "tests/system/test_linux_privileges.py": _LINUX,

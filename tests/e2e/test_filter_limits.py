@@ -1,13 +1,12 @@
 """Limits of network filters are the instance's, as in Envoy: all its workers have them together."""
 
-import os
-import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from proxyd.system import native
 from tests.e2e.conftest import Proxyd, StartProxyd
 from tests.e2e.test_tcp_proxy import address
 
@@ -73,8 +72,8 @@ def test_connections_of_all_workers_count(start: StartProxyd, gone: list[Clients
     for _ in range(most - 1):
         proxyd.until(clients.is_served, "a connection let through")
     assert not clients.is_served()
-    os.kill(proxyd.workers()[0]["pid"], signal.SIGKILL)
-    os.kill(proxyd.workers()[1]["pid"], signal.SIGKILL)
+    native.kill(proxyd.workers()[0]["pid"])
+    native.kill(proxyd.workers()[1]["pid"])
     proxyd.until(clients.is_served, "a connection let through in place of one that was lost")
 
 
