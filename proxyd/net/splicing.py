@@ -61,15 +61,24 @@ class SplicedConnection:
 
 
 class Flow:
-    """One direction of a connection."""
+    """One direction of a connection, which drops it at its end: they know each other."""
 
     __slots__ = (
-        "_blocked", "_carried", "_connection", "_held", "_loop", "_pipe", "_small", "_source", "_state",
-        "_target", "_upward",
+        "_blocked", "_carried", "_connection", "_from", "_held", "_loop", "_pipe", "_small", "_source",
+        "_state", "_target", "_to", "_upward",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: SplicedConnection, upward: bool) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: SplicedConnection,
+        upward: bool,
+        source: asyncio.Transport,
+        target: asyncio.Transport,
+    ) -> None:
         self._loop: Final = loop
+        self._from: Final = source
+        self._to: Final = target
         self._connection: Final = connection
         self._upward: Final = upward
         self._state: int = _PLAIN
@@ -102,26 +111,26 @@ class Flow:
         """One of the two sides is not a bare socket."""
         self._state = _NEVER
 
-    def prepare(self, source: asyncio.Transport, target: asyncio.Transport) -> None:
+    def prepare(self) -> None:
         """Splice as soon as the target's transport is empty; it says so by ``resume_writing``.
 
         The caller calls ``start`` then.
         """
         self._state = _WAITING
-        source.pause_reading()
-        target.set_write_buffer_limits(0)
-        if not target.get_write_buffer_size():
-            self.start(source, target)
+        self._from.pause_reading()
+        self._to.set_write_buffer_limits(0)
+        if not self._to.get_write_buffer_size():
+            self.start()
 
-    def start(self, source: asyncio.Transport, target: asyncio.Transport) -> None:
+    def start(self) -> None:
         """Splice. Where that cannot be, the connection hears of an end."""
         pipe = native.new_pipe()
         if pipe is None:
             self._end(_PLAIN)  # there may be one later
             return
         try:
-            self._source = os.dup(source.get_extra_info("socket").fileno())
-            self._target = os.dup(target.get_extra_info("socket").fileno())
+            self._source = os.dup(self._from.get_extra_info("socket").fileno())
+            self._target = os.dup(self._to.get_extra_info("socket").fileno())
         except OSError:  # no descriptors are left
             pipe.close()
             self._close_copies()

@@ -177,6 +177,7 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser, SplicedConnection):
         now = time.monotonic()
         rest = self._stop_splicing(True)
         self._stop_splicing(False)
+        self._up = self._down = None
         self._phase = _GONE
         self._for_host.clear()
         self._for_client.clear()
@@ -214,7 +215,7 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser, SplicedConnection):
         self._client_blocked = False
         down = self._down
         if down is not None and down.waiting:
-            self._start_splicing(down, False)
+            down.start()
         elif self._upstream is not None:
             self._upstream.resume()
 
@@ -390,7 +391,7 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser, SplicedConnection):
             self._stats.downstream_flow_control_resumed_reading_total.value += 1
         up = self._up
         if up is not None and up.waiting:
-            self._start_splicing(up, True)
+            up.start()
         else:
             self._resume()
 
@@ -411,33 +412,24 @@ class TcpDownstream(RawDownstream, TcpUpstreamUser, SplicedConnection):
     def _on_large(self, upward: bool, count: int) -> None:
         """Much comes this way: let the kernel carry it, where both sides are bare sockets."""
         flow = self._up if upward else self._down
-        upstream = self._upstream
-        transport = self._transport
-        assert upstream is not None
-        assert transport is not None
         if flow is None:
-            flow = Flow(self._proxy.wheel.loop, self, upward)
-            if upward:
-                self._up = flow
-            else:
-                self._down = flow
-            if self._config.tls or not upstream.is_bare():
-                flow.forbid()
-        if flow.carried(count) and upstream.transport is not None:
-            if upward:
-                flow.prepare(transport, upstream.transport)
-            else:
-                flow.prepare(upstream.transport, transport)
+            flow = self._new_flow(upward)
+        if flow is not None and flow.carried(count):
+            flow.prepare()
 
-    def _start_splicing(self, flow: Flow, upward: bool) -> None:
+    def _new_flow(self, upward: bool) -> Flow | None:
         upstream = self._upstream
-        transport = self._transport
-        if transport is None or upstream is None or upstream.transport is None:
-            return
+        client = self._transport
+        if upstream is None or client is None or upstream.transport is None:
+            return None
+        loop = self._proxy.wheel.loop
         if upward:
-            flow.start(transport, upstream.transport)
+            flow = self._up = Flow(loop, self, True, client, upstream.transport)
         else:
-            flow.start(upstream.transport, transport)
+            flow = self._down = Flow(loop, self, False, upstream.transport, client)
+        if self._config.tls or not upstream.is_bare():
+            flow.forbid()
+        return flow
 
     def _stop_splicing(self, upward: bool) -> bytes:
         """What is still to be written, and counted already."""

@@ -167,3 +167,25 @@ def test_connections_of_tcp(authority: Authority) -> None:
                 await use()
 
     run(main())
+
+
+def test_connections_of_tcp_that_carried_much() -> None:
+    """Where the system splices, each direction has been."""
+    content = bytes(3 << 20)
+
+    async def main() -> None:
+        async with TlsHouse(tcp_chain(), origin=echo) as house:
+
+            async def use() -> None:
+                reader, writer = await house.connect()
+                writer.write(content)
+                assert await reader.readexactly(len(content)) == content
+                writer.close()
+                await until(lambda: house.count("downstream_cx_active") == 0)
+                await until(lambda: house.count("cluster.origin.upstream_cx_active") == 0)
+
+            await use()
+            with nothing_stays():
+                await use()
+
+    run(main())
