@@ -137,12 +137,8 @@ class Http2Connection(Timed, Http2Events):
         if self._wire is not None:
             self._wire.receive(data)
         flood = self._watch.feed(data, now)
-        if flood in _MISTAKES:
-            self._http2_stats.rx_messaging_error.value += 1
-            self._fail(_MISTAKES[flood], CODEC_ERROR)
-        elif flood:
-            self._count_flood(flood)
-            self._fail(ENHANCE_YOUR_CALM, _FLOODS[flood])
+        if flood:
+            self._refuse_frames(flood)
         elif not self._engine.receive(data):
             self._give_up()
         else:
@@ -151,6 +147,15 @@ class Http2Connection(Timed, Http2Events):
             if self._watch.late:
                 self._refuse_late()
         self._write()
+
+    def _refuse_frames(self, flood: int) -> None:
+        """What the watch has found in what was read."""
+        if flood in _MISTAKES:
+            self._http2_stats.rx_messaging_error.value += 1
+            self._fail(_MISTAKES[flood], CODEC_ERROR)
+        else:
+            self._count_flood(flood)
+            self._fail(ENHANCE_YOUR_CALM, _FLOODS[flood])
 
     def _refuse_late(self) -> None:
         """The peer has sent data for streams that it had ended itself."""

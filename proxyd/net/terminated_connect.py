@@ -14,7 +14,7 @@ from proxyd.errors import CONNECT_FAILED, CONNECT_TIMEOUT, UPSTREAM_CLOSED, UPST
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.filters.stream_info import WireBytes
 from proxyd.filters.tls_info import TlsInfo
-from proxyd.net.addresses import end_of, format_address, proxy_header
+from proxyd.net.addresses import proxy_header
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.stream import Stream, UpstreamStream
 from proxyd.net.tcp_upstream import TcpUpstream, TcpUpstreamUser
@@ -150,8 +150,7 @@ class TerminatedConnect(UpstreamStream, TcpUpstreamUser):
         return False
 
     def local_address(self) -> str:
-        transport = self._tcp.transport
-        return "" if transport is None else format_address(*end_of(transport, "sockname"))
+        return self._tcp.local_address()
 
     def tls_info(self) -> TlsInfo | None:
         return self._tcp.tls
