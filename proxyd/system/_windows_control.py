@@ -67,11 +67,14 @@ class PipeListener:
 
 
 def _wait_for_client(pipe: int) -> bool:
-    """Whether there is one; it may have left before it was waited for."""
+    """Whether there is one; it may have left before it was waited for. Raises OSError."""
     try:
         _winapi_wait(_winapi.ConnectNamedPipe(pipe, overlapped=True))
     except OSError as error:
-        return error.winerror == api.ERROR_PIPE_CONNECTED
+        if error.winerror == api.ERROR_NO_DATA:
+            return False
+        if error.winerror != api.ERROR_PIPE_CONNECTED:
+            raise
     return True
 
 
