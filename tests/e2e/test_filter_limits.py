@@ -4,9 +4,9 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
-from proxyd.system import native
 from tests.e2e.conftest import Proxyd, StartProxyd
 from tests.e2e.test_tcp_proxy import address
 
@@ -72,8 +72,8 @@ def test_connections_of_all_workers_count(start: StartProxyd, gone: list[Clients
     for _ in range(most - 1):
         proxyd.until(clients.is_served, "a connection let through")
     assert not clients.is_served()
-    native.kill(proxyd.workers()[0]["pid"])
-    native.kill(proxyd.workers()[1]["pid"])
+    psutil.Process(proxyd.workers()[0]["pid"]).kill()
+    psutil.Process(proxyd.workers()[1]["pid"]).kill()
     proxyd.until(clients.is_served, "a connection let through in place of one that was lost")
 
 
