@@ -21,10 +21,12 @@ from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.http_connection_manager import HttpConnectionOptions
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HttpStats, ListenerStats
+from proxyd.system import Acceptance, native
 
 logger = logging.getLogger("admin")
 
 MAX_BODY: Final = 1024 * 1024
+BACKLOG: Final = 1024
 MAX_CONNECTIONS: Final = 256  # the descriptors of this process are needed for more than answering
 
 _TOO_LARGE: Final = Failure(413, b"Payload Too Large", 0, "request_payload_too_large", True)
@@ -179,6 +181,18 @@ class LocalExchange(Stream):
             access_logger.log(self)
 
 
+class _Connections(Connections):
+    """Those of a service, which may be waited for."""
+
+    def __init__(self, stats: ListenerStats, limit: ConnectionLimit) -> None:
+        super().__init__(stats, limit, [])
+        self.changed: asyncio.Event | None = None  # while somebody waits
+
+    def on_closed(self) -> None:
+        if self.changed is not None:
+            self.changed.set()
+
+
 class HttpService(StreamFactory):
     """One address on which a handler answers."""
 
@@ -196,33 +210,76 @@ class HttpService(StreamFactory):
         self.access_loggers: Final = access_loggers
         self.date: Final = HttpDate()
         self._wheel: Final = TimerWheel(loop)
+        self._connections: Final = _Connections(
+            ListenerStats(registry, stat_prefix, stat_prefix, 0), ConnectionLimit(MAX_CONNECTIONS)
+        )
         self._listener: Final = HttpListener(
             HttpConnectionOptions(),
             self,
-            Connections(
-                ListenerStats(registry, stat_prefix, stat_prefix, 0), ConnectionLimit(MAX_CONNECTIONS), []
-            ),
+            self._connections,
             self.stats,
             self._wheel,
         )
-        self._server: asyncio.AbstractServer | None = None
+        self._acceptance: Acceptance | None = None
+        self._taken: Final[set[asyncio.Task[None]]] = set()  # accepted, and not with their protocols yet
 
     def new_stream(self, downstream: DownstreamStream) -> Stream:
         return LocalExchange(self, downstream)
 
     async def listen(self, sock: socket.socket) -> None:
         """Answer on a bound and listening socket, which from now on belongs to this service."""
-        self._server = await self.loop.create_server(
-            lambda: Http1Downstream(self._listener),  # type: ignore[arg-type,return-value]  # a protocol by shape
-            sock=sock,
-            backlog=1024,
-        )
+        self._acceptance = native.acceptance(sock)
+        await self._acceptance.start(self.loop, BACKLOG, self._new_connection, self._take)  # type: ignore[arg-type]  # a protocol by shape
+
+    def retire(self) -> None:
+        """Leave the address to another process: accept what has come by now and no more.
+
+        Connections close with their next answers.
+        """
+        self._stop_accepting()
+        self._listener.set_drain_close(True)
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until no connection is open; after ``seconds`` at most."""
+        self._connections.changed = changed = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                while self._taken or self._connections.all:
+                    await changed.wait()
+                    changed.clear()
+        except TimeoutError:
+            pass
 
     def close(self) -> None:
         """Stop accepting and close every connection."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for connection in list(self._listener.connections.all):
+        self._stop_accepting()
+        for task in self._taken:
+            task.cancel()
+        for connection in list(self._connections.all):
             connection.abort()
         self._wheel.close()
+
+    def _stop_accepting(self) -> None:
+        acceptance, self._acceptance = self._acceptance, None
+        if acceptance is not None:
+            for connection in acceptance.stop():
+                self._take(connection)
+
+    def _new_connection(self) -> Http1Downstream:
+        return Http1Downstream(self._listener)
+
+    def _take(self, connection: socket.socket) -> None:
+        task = self.loop.create_task(self._serve(connection))
+        self._taken.add(task)
+        task.add_done_callback(self._on_taken)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(self._new_connection, connection)  # type: ignore[type-var]  # a protocol by shape
+        except BaseException:
+            connection.close()
+            raise
+
+    def _on_taken(self, task: "asyncio.Task[None]") -> None:
+        self._taken.discard(task)
+        self._connections.on_closed()

@@ -21,6 +21,7 @@ from proxyd.system import native
 logger = logging.getLogger("admin")
 
 _BACKLOG: Final = 128
+_LAST_ANSWERS: Final = 1.0  # seconds
 
 
 class PreparedAdmin:
@@ -51,16 +52,17 @@ class AdminService:
         self._service: HttpService | None = None
         self._socket: socket.socket | None = None  # one of our own: the service closes its own
         self._inherited: tuple[tuple[str, int], socket.socket] | None = None
+        self._retired = False  # handed over
 
     def inherit(self, configured: tuple[str, int], sock: socket.socket) -> None:
         """Use the socket of another process for this address, if the first configuration wants it."""
         self._inherited = configured, sock
 
-    def hand_over(self) -> socket.socket | None:
-        """Answer no more; the socket, on which another process goes on, belongs to the caller."""
-        sock, self._socket = self._socket, None
-        self.close()
-        return sock
+    def hand_over(self) -> None:
+        """Leave the address to another process; whoever has been accepted by now is still answered."""
+        if self._service is not None:
+            self._service.retire()
+            self._retired = True
 
     @property
     def configured(self) -> tuple[str, int] | None:
@@ -119,6 +121,12 @@ class AdminService:
     def begin_reopen_logs(self, others: list[Request]) -> Reopening:
         """Does not block; see AccessLogs.begin_reopen()."""
         return self._logs.begin_reopen(others)
+
+    async def finish(self) -> None:
+        """Close, where it was handed over with the answers that come soon."""
+        if self._service is not None and self._retired:
+            await self._service.drained(_LAST_ANSWERS)
+        self.close()
 
     def close(self) -> None:
         if self._service is not None:

@@ -111,7 +111,7 @@ class Life:
         if self.failure is not None:
             raise self.failure
         if self.successor and not self.guarded and not native.is_managed():
-            native.stay_for(self.successor, pid_file)
+            return native.stay_for(self.successor, pid_file)
         return 0
 
 
@@ -158,9 +158,9 @@ async def _live(life: Life, supervisor: Supervisor, tasks: anyio.abc.TaskGroup) 
     supervisor.updates.close()
     supervisor.sockets.close()
     if operations.upgrade is not None:
-        operations.upgrade.finish()
+        await operations.upgrade.finish()
     await commands.close()
-    supervisor.admin.close()
+    await supervisor.admin.finish()
     if supervisor.successor:
         native.hold_operator_signals()
     tasks.cancel_scope.cancel()

@@ -138,6 +138,7 @@ class Upgrade:
         self._directory: Final = directory
         self._server: Final = server
         self._ledger: Final = Ledger()
+        self._settled: Final = anyio.Event()  # the successor has said that it is the instance, or never will
 
     async def run(self, command: commands.Upgrade) -> Upgraded:
         """Returns when the new process has taken over. Raises StartError, and then nothing has changed."""
@@ -252,20 +253,20 @@ class Upgrade:
         supervisor.hand_over(pid)
         await supervisor.until(lambda: current.stopped_accepting, TAKE_OVER_LIMIT)
         control = self._server.hand_over()
-        admin = supervisor.admin.hand_over()
+        supervisor.admin.hand_over()
         for message in self._ledger.news(supervisor.totals.estate()):
             successor.send(message)
         supervisor.reports.handed_over(pid)
         successor.send(Inherit(), [*self._directory.estate(), control])
         native.close_descriptor(control)
-        if admin is not None:
-            admin.close()
         self.successor = successor
         supervisor.start_soon(self._tell_numbers)
         try:
             await successor.expect(Taken, TAKE_OVER_LIMIT)
         except StartError as error:
             logger.error("upgrade: %s", error)
+        finally:
+            self._settled.set()
         return current.carried
 
     async def _tell_numbers(self) -> None:
@@ -279,9 +280,10 @@ class Upgrade:
             for message in self._ledger.news(self._supervisor.totals.estate()):
                 self.successor.send(message)
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """Everything has drained: tell the last numbers, and leave the successor to itself."""
         if self.successor is None:
             return
+        await self._settled.wait()  # draining may take less time than being taken over from
         self.tell_numbers()
         self.successor.let_go()

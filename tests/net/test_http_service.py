@@ -1,6 +1,7 @@
 """HTTP answered by a handler of this process."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.http_service import MAX_BODY, MAX_CONNECTIONS, HttpService, LocalReply, LocalRequest
 from proxyd.stats.metrics import Registry
+from proxyd.system import native
 from tests.net.dialogue import request, starts
 from tests.net.playbook import Client, Clock, MemoryTransport, StageLoop
 
@@ -196,3 +198,40 @@ def test_connections_are_limited(desk: Desk) -> None:
     successor = desk.connect()
     desk.loop.turn()
     assert not successor.closed
+
+
+def test_who_was_accepted_before_another_process_has_the_address_is_still_answered() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        asked, held = asyncio.Event(), asyncio.Event()
+
+        async def handle(request: LocalRequest) -> LocalReply:
+            asked.set()
+            await held.wait()
+            return LocalReply(200, [], b"late")
+
+        service = HttpService(loop, handle, Registry(None), "admin", [])
+        with socket.create_server(("127.0.0.1", 0)) as kept:
+            await service.listen(kept.dup())
+            reader, writer = await asyncio.open_connection(*kept.getsockname())
+            writer.write(request("GET", "/"))
+            await asked.wait()
+            service.retire()
+            late = await asyncio.open_connection(*kept.getsockname())  # the other process's
+            waiting = loop.create_task(service.drained(30))
+            held.set()
+            answer = await reader.read()
+            await waiting
+            writer.close()
+            late[1].write(request("GET", "/"))
+            service.close()
+            kept.setblocking(True)
+            with kept.accept()[0] as connection:
+                assert connection.recv(100).startswith(b"GET / ")
+            late[1].close()
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert b"connection: close" in answer
+        assert answer.endswith(b"late")
+
+    with asyncio.Runner(loop_factory=native.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(main(), 60))
