@@ -69,7 +69,6 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/demo/test_edge_clients.py::test_curl_speaks_either_version": "Wine has no curl, which Windows has",
     "tests/e2e/test_grpc.py": _NO_GRPCIO,
     "tests/e2e/test_grpc_filters.py": _NO_GRPCIO,
-    "tests/e2e/test_upgrade.py": "there is no upgrade of what runs on Windows",
     "tests/e2e/test_wheel.py": "wheels are made on Linux",
     "tests/test_container.py": "containers are of Linux",
     "tests/e2e/test_tls_scan.py": "a scanner is asked on Linux",

@@ -34,6 +34,7 @@ _COMMAND_LINE: Final = "proxyd.cli"
 _FAILED: Final = 1
 _START_HINT: Final = 60_000  # milliseconds that the manager waits for the next sign of life
 _STOP_HINT: Final = 10_000
+_TELL_INTERVAL: Final = 2.0  # seconds
 _COMMAND_LIMIT: Final = 60.0  # seconds until an instance that starts can be spoken to
 _RETRY: Final = 0.1  # seconds
 _ACCEPTED: Final = (
@@ -49,10 +50,15 @@ _ENDS: Final = (
 
 
 class Reports:
-    """What the supervisor tells the manager: see ``system.Notifier``."""
+    """What the supervisor tells the manager: see ``system.Notifier``.
 
-    def __init__(self, tell: Callable[[int, int], None]) -> None:
+    When that has been taken over from, the process that the manager knows stays until the instance ends.
+    Nobody tells of its draining then, so this does.
+    """
+
+    def __init__(self, tell: Callable[[int, int], None], ended: threading.Event) -> None:
         self._tell: Final = tell
+        self._ended: Final = ended
         self._stopping = False
 
     @property
@@ -67,6 +73,7 @@ class Reports:
         pass
 
     def stopping(self) -> None:
+        """Also to be called when the manager asks for it."""
         self._stopping = True
         self._tell(win32service.SERVICE_STOP_PENDING, _STOP_HINT)
 
@@ -78,7 +85,11 @@ class Reports:
         pass
 
     def main_process(self, pid: int) -> None:
-        pass
+        threading.Thread(target=self._go_on_telling, daemon=True).start()
+
+    def _go_on_telling(self) -> None:
+        while not self._ended.wait(_TELL_INTERVAL):
+            self.status("")
 
 
 class Host(win32serviceutil.ServiceFramework):
@@ -93,6 +104,8 @@ class Host(win32serviceutil.ServiceFramework):
         super().__init__(arguments)
         self._more: Final = list(arguments[1:])
         self._ended: Final = threading.Event()
+        self._telling: Final = threading.Lock()
+        self._reports: Final = Reports(self._tell, self._ended)
 
     def GetAcceptedControls(self) -> int:  # noqa: N802 - pywin32's name
         return _ACCEPTED
@@ -108,23 +121,29 @@ class Host(win32serviceutil.ServiceFramework):
             servicemanager.LogErrorMsg(f"bug: {type(error).__name__}: {error}")
             raise
         finally:
-            self._ended.set()
+            with self._telling:  # nothing else is told after the end
+                self._ended.set()
         failed = winerror.ERROR_SERVICE_SPECIFIC_ERROR if code else winerror.NO_ERROR
         self.ReportServiceStatus(win32service.SERVICE_STOPPED, win32ExitCode=failed, svcExitCode=code)
         if code:
             os._exit(code)  # else pywin32 reports the end once more, without the code
 
+    def _tell(self, state: int, hint: int) -> None:
+        with self._telling:
+            if not self._ended.is_set():
+                self.ReportServiceStatus(state, waitHint=hint)
+
     def _serve(self) -> int:
         from proxyd.system import native
 
-        native.notify_by(Reports(lambda state, hint: self.ReportServiceStatus(state, waitHint=hint)))
+        native.notify_by(self._reports)
         where = ["--name", self.instance, "--run-dir", self.run_directory]
         return int(importlib.import_module(_COMMAND_LINE).run_start([*self.words, *where, *self._more]))
 
     def ServiceCtrlHandlerEx(self, control: int, event_type: int, data: Any) -> int:  # noqa: N802
         """What the manager wants; answered at once, done on a thread."""
         if control in _ENDS:
-            self.ReportServiceStatus(win32service.SERVICE_STOP_PENDING, waitHint=_STOP_HINT)
+            self._reports.stopping()
         elif control == win32service.SERVICE_CONTROL_INTERROGATE:
             return int(winerror.NO_ERROR)
         elif control not in (win32service.SERVICE_CONTROL_PARAMCHANGE, RELOAD, REOPEN_LOGS):

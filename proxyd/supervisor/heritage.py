@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Sequence
 from typing import Final, TypeVar
@@ -76,7 +75,7 @@ class Heritage:
     def limits(self) -> Limits:
         """The memory of the connection limits: theirs, where it is laid out alike."""
         if self.estate.limits != (ROWS, COLUMNS):
-            os.close(self._limits_descriptor)
+            native.close_descriptor(self._limits_descriptor)
             return Limits()
         limits = Limits(self._limits_descriptor)
         limits.table.inherit(self.estate.limit_rows, self.estate.limit_columns)
@@ -118,7 +117,7 @@ class Heritage:
         *directory, control = self._descriptors
         self.directory = RunDirectory.adopt(self.estate.run_directory, directory)
         assert self._commands is not None
-        await self._commands.listen(native.adopt_control(control))
+        await self._commands.listen(native.adopt_control(control, self.directory.control_path))
         self._channel.send(Taken())
 
     def _refuse_less(self, assembly: Assembly) -> None:

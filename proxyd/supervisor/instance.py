@@ -106,6 +106,10 @@ class RunDirectory:
     def pid_file(self) -> str:
         return os.path.join(self.path, PID_FILE)
 
+    @property
+    def control_path(self) -> str:
+        return os.path.join(self.path, CONTROL_SOCKET)
+
     def estate(self) -> list[int]:
         """Descriptors by which another process takes it over; not copies."""
         return self._directory.estate(self._lock)

@@ -170,7 +170,7 @@ async def serve_control(
     return ControlServer(await asyncio.start_unix_server(serve, sock=listener, **keep), ours)
 
 
-def adopt_control(descriptor: int) -> socket.socket:
+def adopt_control(descriptor: int, path: str) -> socket.socket:
     return socket.socket(fileno=descriptor)
 
 

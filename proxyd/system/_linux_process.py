@@ -131,7 +131,7 @@ def _streams(channel: socket.socket, stderr: contract.Capture | None) -> list[tu
     return [(os.POSIX_SPAWN_DUP2, channel.fileno(), 0), (os.POSIX_SPAWN_DUP2, error, 2)]
 
 
-def stay_for(pid: int, pid_file: str) -> None:
+def stay_for(pid: int, pid_file: str) -> int:
     # The end of the child waits, too, until the guardian is there.
     signal.pthread_sigmask(signal.SIG_BLOCK, [*_OPERATOR_SIGNALS, signal.SIGCHLD])
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:

@@ -8,8 +8,10 @@ assert sys.platform == "win32"
 
 from proxyd.system._windows_accept import acceptance as acceptance
 from proxyd.system._windows_certificates import load_system_roots as load_system_roots
+from proxyd.system._windows_control import adopt_control as adopt_control
 from proxyd.system._windows_control import connect_control as connect_control
 from proxyd.system._windows_control import serve_control as serve_control
+from proxyd.system._windows_files import adopt_private_directory as adopt_private_directory
 from proxyd.system._windows_files import lacks_reader as lacks_reader
 from proxyd.system._windows_files import log_path as log_path
 from proxyd.system._windows_files import look as look
@@ -19,6 +21,9 @@ from proxyd.system._windows_files import open_to_read as open_to_read
 from proxyd.system._windows_files import run_bases as run_bases
 from proxyd.system._windows_files import standard_streams as standard_streams
 from proxyd.system._windows_files import system_config_path as system_config_path
+from proxyd.system._windows_guardian import hold_operator_signals as hold_operator_signals
+from proxyd.system._windows_guardian import pass_on as pass_on
+from proxyd.system._windows_guardian import stay_for as stay_for
 from proxyd.system._windows_limits import cpu_count as cpu_count
 from proxyd.system._windows_limits import openssl_libraries as openssl_libraries
 from proxyd.system._windows_limits import raise_descriptor_limit as raise_descriptor_limit
@@ -37,6 +42,7 @@ from proxyd.system._windows_process import apart as apart
 from proxyd.system._windows_process import become_standard_error as become_standard_error
 from proxyd.system._windows_process import child_exits as child_exits
 from proxyd.system._windows_process import die_with_parent as die_with_parent
+from proxyd.system._windows_process import end_group as end_group
 from proxyd.system._windows_process import forget_child_exits as forget_child_exits
 from proxyd.system._windows_process import fork as fork
 from proxyd.system._windows_process import hear_operator as hear_operator
@@ -47,20 +53,14 @@ from proxyd.system._windows_process import new_capture as new_capture
 from proxyd.system._windows_process import operator_signals as operator_signals
 from proxyd.system._windows_process import reap as reap
 from proxyd.system._windows_process import spawn_python as spawn_python
+from proxyd.system._windows_process import spawn_successor as spawn_successor
 from proxyd.system._windows_process import standard_error as standard_error
 from proxyd.system._windows_process import wait as wait
 from proxyd.system._windows_service import SERVICE_MANAGER as SERVICE_MANAGER
 from proxyd.system._windows_service import activated_sockets as activated_sockets
-from proxyd.system._windows_service import adopt_control as adopt_control
-from proxyd.system._windows_service import adopt_private_directory as adopt_private_directory
-from proxyd.system._windows_service import end_group as end_group
-from proxyd.system._windows_service import hold_operator_signals as hold_operator_signals
 from proxyd.system._windows_service import is_managed as is_managed
 from proxyd.system._windows_service import notifier as notifier
 from proxyd.system._windows_service import notify_by as notify_by
-from proxyd.system._windows_service import pass_on as pass_on
-from proxyd.system._windows_service import spawn_successor as spawn_successor
-from proxyd.system._windows_service import stay_for as stay_for
 from proxyd.system._windows_service import take_identity as take_identity
 from proxyd.system._windows_sockets import NO_ADDRESS as NO_ADDRESS
 from proxyd.system._windows_sockets import adopt_descriptors as adopt_descriptors

@@ -19,6 +19,7 @@ ERROR_ALREADY_EXISTS: Final = 183
 ERROR_PIPE_BUSY: Final = 231
 ERROR_NO_DATA: Final = 232
 ERROR_PIPE_CONNECTED: Final = 535
+ERROR_OPERATION_ABORTED: Final = 995
 ERROR_SHARING_VIOLATION: Final = 32
 
 _kernel32: Final = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -112,6 +113,13 @@ _cancel_io: Final = _function(_kernel32, "CancelIoEx", wintypes.BOOL, _HANDLE, c
 _set_handler: Final = _function(
     _kernel32, "SetConsoleCtrlHandler", wintypes.BOOL, ctypes.c_void_p, wintypes.BOOL
 )
+_create_event: Final = _function(
+    _kernel32, "CreateEventW", _HANDLE, ctypes.c_void_p, wintypes.BOOL, wintypes.BOOL, wintypes.LPCWSTR
+)
+_open_event: Final = _function(
+    _kernel32, "OpenEventW", _HANDLE, wintypes.DWORD, wintypes.BOOL, wintypes.LPCWSTR
+)
+_set_event: Final = _function(_kernel32, "SetEvent", wintypes.BOOL, _HANDLE)
 _local_free: Final = _function(_kernel32, "LocalFree", ctypes.c_void_p, ctypes.c_void_p)
 _close: Final = _function(_kernel32, "CloseHandle", wintypes.BOOL, _HANDLE)
 _current_process: Final = _function(_kernel32, "GetCurrentProcess", _HANDLE)
@@ -155,6 +163,7 @@ _DACL: Final = 0x00000004
 _PROTECTED_DACL: Final = 0x80000000
 _OWNER: Final = 0x00000001
 _FILE_OBJECT: Final = 1
+_EVENT_MODIFY_STATE: Final = 2
 _TOKEN_QUERY: Final = 8
 _TOKEN_USER: Final = 1
 _EXTENDED_LIMITS: Final = 9
@@ -370,6 +379,28 @@ def create_job() -> int:
 def assign_to_job(job: int, process: int) -> None:
     """Put a process, by its handle, into a job."""
     if not _assign_to_job(job, process):
+        raise _error()
+
+
+def create_event(name: str, allowed: OwnerOnly) -> int:
+    """An event that wakes one waiter at a time, of a name that is new. Raises FileExistsError otherwise."""
+    handle = _create_event(ctypes.byref(allowed.attributes), False, False, name)
+    there = ctypes.get_last_error() == ERROR_ALREADY_EXISTS
+    made = _checked_handle(handle)
+    if there:
+        close(made)
+        raise FileExistsError(f"event {name} is there already")
+    return made
+
+
+def open_event(name: str) -> int:
+    """A handle by which to set an event of another process. Raises FileNotFoundError."""
+    return _checked_handle(_open_event(_EVENT_MODIFY_STATE, False, name))
+
+
+def set_event(handle: int) -> None:
+    """Wake who waits for it, or the next one who does."""
+    if not _set_event(handle):
         raise _error()
 
 

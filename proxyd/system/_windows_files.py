@@ -5,7 +5,6 @@ import sys
 assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
-import errno
 import msvcrt
 import os
 import stat
@@ -72,7 +71,7 @@ class PrivateDirectory:
         return PipeListener(os.path.join(self._path, name))
 
     def estate(self, lock: int) -> list[int]:
-        raise OSError(errno.ENOTSUP, "a run directory cannot be handed over on Windows")
+        return [msvcrt.get_osfhandle(lock)]
 
     def remove(self, names: Sequence[str], lock: int | None) -> None:
         if lock is not None:
@@ -105,6 +104,11 @@ def open_private_directory(base: str, name: str) -> PrivateDirectory:
         raise PermissionError(f"{path} belongs to {owner}, not to the user proxyd runs as")
     allowed.restrict(path)
     return PrivateDirectory(path)
+
+
+def adopt_private_directory(path: str, descriptors: Sequence[int]) -> tuple[PrivateDirectory, int]:
+    (lock,) = descriptors
+    return PrivateDirectory(path), msvcrt.open_osfhandle(lock, os.O_RDWR | os.O_BINARY | os.O_NOINHERIT)
 
 
 def log_path(path: str) -> str:

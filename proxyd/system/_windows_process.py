@@ -15,23 +15,23 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import proxyd
 from proxyd.system import _windows_api as api
 from proxyd.system import contract
-from proxyd.system._windows_service import is_managed
+from proxyd.system._windows_guardian import CTRL_C, CTRL_C_NAME, hear_passed_on
+from proxyd.system._windows_service import for_successor, is_service
 from proxyd.system._windows_sockets import hand_over, processes
 from proxyd.system.contract import ChildExit
 
 _OPERATOR_SIGNALS: Final = {signal.SIGINT: "stop", signal.SIGBREAK: "stop"}
 
 # Console events, and for those after which Windows ends the process: when it does (less a moment of our own).
-_CTRL_C: Final = 0
 _CTRL_BREAK: Final = 1
 _EVENTS: Final[dict[int, tuple[str, float | None]]] = {
-    _CTRL_C: ("Ctrl-C", None),
+    CTRL_C: (CTRL_C_NAME, None),
     _CTRL_BREAK: ("Ctrl-Break", None),
     2: ("console closed", 4.0),
     5: ("logoff", 4.0),
@@ -46,6 +46,9 @@ sys.path.insert(at, {root!r})
 import runpy
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
+
+_LAUNCHER: Final = "__PYVENV_LAUNCHER__"  # by which a Python knows whose virtual environment it is to be
+_SUCCEEDED: Final = "PROXYD_SUCCESSOR"  # in the environment of a process that has taken over from another
 
 _children: Final[dict[int, "subprocess.Popen[bytes]"]] = {}
 
@@ -75,15 +78,42 @@ def _job() -> int:
 
 
 def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture | None) -> int:
-    assert stderr is None or isinstance(stderr, Capture)
     root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
-    # In a virtual environment sys.executable is a launcher, whose child would be the process that counts.
-    executable: str = getattr(sys, "_base_executable", sys.executable)
-    environment = dict(os.environ)
-    if executable != sys.executable:
-        environment["__PYVENV_LAUNCHER__"] = sys.executable
+    return _spawn(sys.executable, root, module, (), channel, stderr, dict(os.environ), _job())
+
+
+def spawn_successor(
+    executable: str,
+    root: str,
+    module: str,
+    arguments: Sequence[str],
+    channel: socket.socket,
+    stderr: contract.Capture,
+) -> int:
+    # The job of the process that was started first has all of its successors: it is to end last.
+    job = None if _SUCCEEDED in os.environ else _job()
+    environment = {**os.environ, **for_successor(), _SUCCEEDED: "1"}
+    return _spawn(executable, root, module, arguments, channel, stderr, environment, job)
+
+
+def _spawn(
+    executable: str,
+    root: str,
+    module: str,
+    arguments: Sequence[str],
+    channel: socket.socket,
+    stderr: contract.Capture | None,
+    environment: dict[str, str],
+    job: int | None,
+) -> int:
+    assert stderr is None or isinstance(stderr, Capture)
+    # In a virtual environment an executable is a launcher, whose child would be the process that counts.
+    interpreter = _interpreter(executable)
+    environment.pop(_LAUNCHER, None)
+    if interpreter != executable:
+        environment[_LAUNCHER] = executable
     child = subprocess.Popen(  # noqa: S603 - a command line of our own
-        [executable, "-P", "-c", _BOOT.format(root=root, module=module)],
+        [interpreter, "-P", "-c", _BOOT.format(root=root, module=module), *arguments],
         stdin=subprocess.PIPE,
         stderr=None if stderr is None else stderr.file,
         env=environment,
@@ -93,7 +123,8 @@ def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture |
     _children[child.pid] = child
     processes[child.pid] = handle
     try:
-        api.assign_to_job(_job(), handle)
+        if job is not None:
+            api.assign_to_job(job, handle)
         assert child.stdin is not None
         with (
             contextlib.suppress(OSError),
@@ -105,6 +136,20 @@ def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture |
         wait(child.pid)
         raise
     return child.pid
+
+
+def _interpreter(executable: str) -> str:
+    """The Python behind an executable: that of a virtual environment starts the one that made it."""
+    if executable == sys.executable:
+        return getattr(sys, "_base_executable", executable)
+    folder, name = os.path.split(executable)
+    try:
+        with open(os.path.join(os.path.dirname(folder), "pyvenv.cfg"), encoding="utf-8") as file:
+            written = dict(line.partition("=")[::2] for line in file)
+    except OSError:
+        return executable
+    home = next((value.strip() for key, value in written.items() if key.strip().lower() == "home"), "")
+    return os.path.join(home, name) if home else executable
 
 
 def apart() -> dict[str, Any]:
@@ -181,6 +226,10 @@ def kill(pid: int) -> None:
             child.kill()
 
 
+def end_group(group: int) -> None:
+    kill(group)  # what it has started is in its job
+
+
 def operator_signals() -> Mapping[signal.Signals, str]:
     return _OPERATOR_SIGNALS
 
@@ -189,7 +238,7 @@ def hear_operator(loop: asyncio.AbstractEventLoop, tell: Callable[[str, str, flo
     def handle(event: int) -> bool:
         if event not in _EVENTS:
             return False
-        if is_managed() and event not in (_CTRL_C, _CTRL_BREAK):
+        if is_service() and event not in (CTRL_C, _CTRL_BREAK):
             return True  # others log off; and of a shutdown the service manager tells
         came_as, limit = _EVENTS[event]
         try:
@@ -201,11 +250,12 @@ def hear_operator(loop: asyncio.AbstractEventLoop, tell: Callable[[str, str, flo
         return True
 
     api.handle_console_events(handle)
+    hear_passed_on(lambda: handle(CTRL_C))
 
 
 def ignore_operator_signals() -> None:
     def handle(event: int) -> bool:
-        if event in (_CTRL_C, _CTRL_BREAK):
+        if event in (CTRL_C, _CTRL_BREAK):
             return True
         if event in _EVENTS:
             _wait_for_the_end()  # the supervisor drains; only when Windows' time is over does this end

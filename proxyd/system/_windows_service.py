@@ -1,22 +1,20 @@
-"""The service manager of Windows, seen from a service; and what a process there cannot do for another."""
+"""The service manager of Windows, seen from a service."""
 
 import sys
 
 assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
-import errno
 import os
-import signal
-import socket
 from collections.abc import Sequence
 from typing import Final
 
-from proxyd.system.contract import ActivatedSocket, Capture, ControlListener, Notifier, PrivateDirectory
+from proxyd.system.contract import ActivatedSocket, Notifier
 
 SERVICE_MANAGER: Final = "windows"
 
-_NO_UPGRADE: Final = "proxyd cannot be upgraded while it runs on Windows; stop it and start the new one"
+# In the environment of a process that has taken over from a service: the manager does not know it.
+_SUCCESSOR: Final = "PROXYD_SUCCESSOR_OF_SERVICE"
 
 
 class SilentNotifier:
@@ -57,7 +55,17 @@ def notifier() -> Notifier:
 
 
 def is_managed() -> bool:
-    return bool(_notifiers)
+    return False  # the manager has the process that it has started, and no other
+
+
+def is_service() -> bool:
+    """Whether this process is one of a service."""
+    return bool(_notifiers) or _SUCCESSOR in os.environ
+
+
+def for_successor() -> dict[str, str]:
+    """What the environment of a successor tells it of that."""
+    return {_SUCCESSOR: "1"} if is_service() else {}
 
 
 def activated_sockets() -> list[ActivatedSocket]:
@@ -67,41 +75,3 @@ def activated_sockets() -> list[ActivatedSocket]:
 def take_identity(user: str | None, directories: Sequence[tuple[str, str]]) -> None:
     if user is not None:
         raise PermissionError("on Windows proxyd runs as whom it is started by; a service has an account")
-
-
-def spawn_successor(
-    executable: str,
-    root: str,
-    module: str,
-    arguments: Sequence[str],
-    channel: socket.socket,
-    stderr: Capture,
-) -> int:
-    raise OSError(errno.ENOTSUP, _NO_UPGRADE)
-
-
-def end_group(group: int) -> None:
-    raise OSError(errno.ENOTSUP, _NO_UPGRADE)
-
-
-def stay_for(pid: int, pid_file: str) -> None:
-    raise OSError(errno.ENOTSUP, _NO_UPGRADE)
-
-
-def hold_operator_signals() -> None:
-    pass
-
-
-def pass_on(came_as: str, pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except OSError:
-        pass
-
-
-def adopt_control(descriptor: int) -> ControlListener:
-    raise OSError(errno.ENOTSUP, _NO_UPGRADE)
-
-
-def adopt_private_directory(path: str, descriptors: Sequence[int]) -> tuple[PrivateDirectory, int]:
-    raise OSError(errno.ENOTSUP, _NO_UPGRADE)

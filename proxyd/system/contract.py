@@ -239,9 +239,9 @@ class System(Protocol):
     def end_group(self, group: int) -> None:
         """End a successor, and what it has started, at once; one that is already gone is no error."""
 
-    def stay_for(self, pid: int, pid_file: str) -> None:
+    def stay_for(self, pid: int, pid_file: str) -> int:
         """Become a mere guardian of the child ``pid``, which has taken over: whoever started this process
-        goes on having it. Returns only where that is not needed.
+        goes on having it. Returns, if at all, the exit code with which this process is to end now.
 
         The guardian passes signals on and ends as its child ends; when that has been taken over from in
         turn, the process that ``pid_file`` names is its child from then on.
@@ -298,7 +298,10 @@ class System(Protocol):
         """Let signals wait, for a guardian (see ``stay_for``) that knows whom they are for."""
 
     def pass_on(self, came_as: str, pid: int) -> None:
-        """Send another process of ours what has come to this one; one that has gone is no error."""
+        """Have another process of ours hear what has come to this one, if it has not heard it itself.
+
+        One that has gone is no error.
+        """
 
     def ignore_operator_signals(self) -> None:
         """For workers: Ctrl-C in a terminal reaches the whole group, but only the supervisor decides."""
@@ -456,8 +459,8 @@ class System(Protocol):
     ) -> ControlServer:
         """Call ``serve`` with each connection to ``PrivateDirectory.listen``, until the result is closed."""
 
-    def adopt_control(self, descriptor: int) -> ControlListener:
-        """What another process has handed over."""
+    def adopt_control(self, descriptor: int, path: str) -> ControlListener:
+        """What another process has handed over, which ``PrivateDirectory.listen`` has made at ``path``."""
 
     def connect_control(self, path: str, timeout: float) -> socket.socket:
         """Connect to what ``PrivateDirectory.listen`` has made at ``path``.

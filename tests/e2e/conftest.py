@@ -126,6 +126,7 @@ class Proxyd:
     ) -> None:
         """``launcher`` is a command that becomes proxyd, with the descriptors ``pass_fds``."""
         self.directory = directory
+        self.name = arguments[arguments.index("--name") + 1] if "--name" in arguments else "default"
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
@@ -213,12 +214,13 @@ class Proxyd:
         """The supervisor and everything it started."""
         root = psutil.Process(self.process.pid)
         if windows.HERE:  # Wine knows no parents
-            running = [each for each in candidates(str(self.directory)) if each.pid == root.pid]
-            reports = [msgspec.to_builtins(each.call(Status())) for each in running]
+            reports = [msgspec.to_builtins(each.call(Status())) for each in self._instances()]
+            pids = [worker["pid"] for report in reports for worker in report["workers"]]
+            pids += [report["pid"] for report in reports if report["pid"] != root.pid]
             found = [root]
-            for worker in (worker for report in reports for worker in report["workers"]):
+            for pid in pids:
                 with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
-                    found.append(psutil.Process(worker["pid"]))
+                    found.append(psutil.Process(pid))
             return found
         return [root, *root.children(recursive=True)]
 
@@ -227,9 +229,12 @@ class Proxyd:
         if not windows.HERE:
             self.process.send_signal(signal.SIGTERM)
             return
-        for each in candidates(str(self.directory)):
-            if each.pid == self.process.pid:
-                threading.Thread(target=_stop, args=(each,), daemon=True).start()
+        for each in self._instances():
+            threading.Thread(target=_stop, args=(each,), daemon=True).start()
+
+    def _instances(self) -> list[Instance]:
+        """This one, where it runs: the process that was started, or one that has taken over from it."""
+        return [each for each in candidates(str(self.directory)) if each.name == self.name and each.pid]
 
     def end(self) -> int:
         """Stop, wait, and return the exit code."""

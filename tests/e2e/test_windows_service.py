@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
+import proxyd
 from proxyd.service.contract import Installation, Service, ServiceError
-from proxyd.supervisor.commands import Status
+from proxyd.supervisor.commands import Status, Upgrade, Upgraded
 from proxyd.supervisor.instance import InstanceError, find
 from proxyd.system import native
 from tests import windows
@@ -57,6 +60,14 @@ def report(service: Service) -> Any:
 
 def port(service: Service) -> int:
     return int(report(service)["listeners"][0]["addresses"][0].rpartition(":")[2])
+
+
+def upgrade(service: Service) -> Upgraded:
+    root = str(Path(proxyd.__file__).resolve().parent.parent)
+    command = Upgrade(executable=sys.executable, root=root, wait=True)
+    done = find(service.instance, manager.run_directory()).call(command)
+    assert isinstance(done, Upgraded), done
+    return done
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -126,6 +137,35 @@ def test_from_install_to_uninstall(
     manager.uninstall(service)
     with pytest.raises(ServiceError, match="there is no service"):
         manager.status(service)
+
+
+def test_an_upgraded_service_still_is_the_manager_s(service: Service, origin: Origin, tmp_path: Path) -> None:
+    """The process that the manager knows stays, passes on what that wants, and ends with the instance."""
+    wanted = installation(service, tmp_path / "proxyd.json", config(origin.address, routes=HOLDING))
+    manager.install(wanted)
+    manager.start(service)
+    first = report(service)["pid"]
+    done = upgrade(service)
+    assert done.pid != first
+    until(lambda: report(service)["predecessor"] == 0, "the old process has drained")
+    assert manager.status(service) == (True, [f"service {service.name}: running, pid {first}"])
+    assert "generation 3 has taken over" in manager.reload(service)[0]
+    answer = stop_amid_a_request(service, origin, lambda: stops_by_command(service))
+    assert answer.endswith(b"held")
+    assert manager.status(service) == (False, [f"service {service.name}: stopped"])
+    assert not psutil.pid_exists(done.pid)
+
+
+def test_a_service_whose_new_process_dies_has_failed(
+    service: Service, origin: Origin, tmp_path: Path
+) -> None:
+    manager.install(installation(service, tmp_path / "proxyd.json", config(origin.address)))
+    manager.start(service)
+    done = upgrade(service)
+    until(lambda: report(service)["predecessor"] == 0, "the old process has drained")
+    psutil.Process(done.pid).kill()
+    failed = (False, [f"service {service.name}: stopped, exit code {signal.SIGTERM}"])
+    until(lambda: manager.status(service) == failed, "failed")
 
 
 def test_what_keeps_it_from_starting_is_its_exit_code(service: Service, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,54 @@ def test_a_control_connection_carries_both_ways_until_it_is_closed(tmp_path: Pat
         directory.remove(["control.sock"], None)
 
     play(main)
+
+
+def test_who_asks_while_the_control_listener_changes_hands_is_heard(tmp_path: Path):
+    async def main() -> None:
+        directory = native.open_private_directory(str(tmp_path), "one")
+        path = str(tmp_path / "one" / "control.sock")
+        loop = asyncio.get_running_loop()
+
+        def saying(what: bytes) -> Callable[..., Awaitable[None]]:
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                writer.write(await reader.readexactly(1) + what)
+                writer.close()
+
+            return serve
+
+        old = await native.serve_control(directory.listen("control.sock"), saying(b"old"))
+        assert await loop.run_in_executor(None, _converse, path, b"!") == b"!old"
+        descriptor = old.hand_over()
+        asked = loop.run_in_executor(None, _converse, path, b"?")
+        new = await native.serve_control(native.adopt_control(descriptor, path), saying(b"new"))
+        assert await asked == b"?new"
+        assert await loop.run_in_executor(None, _converse, path, b"!") == b"!new"
+        new.close()
+        directory.remove(["control.sock"], None)
+
+    play(main)
+
+
+def test_a_run_directory_changes_hands_with_its_lock(tmp_path: Path):
+    directory = native.open_private_directory(str(tmp_path), "one")
+    lock = directory.lock("pid")
+    assert lock is not None
+    copies = _copies(directory.estate(lock))
+    again, same_lock = native.adopt_private_directory(str(tmp_path / "one"), copies)
+    os.close(lock)
+    directory.close()
+    os.write(same_lock, b"7")
+    assert native.open_private_directory(str(tmp_path), "one").lock("pid") is None
+    again.remove(["pid"], same_lock)
+    assert not (tmp_path / "one").exists()
+
+
+def _copies(descriptors: Sequence[int]) -> list[int]:
+    """What another process would have of them."""
+    left, right = native.channel_pair()
+    with left, right:
+        packed, copies = native.lend_descriptors(left, descriptors)
+        return native.adopt_descriptors(packed) if packed else copies
 
 
 def _converse(path: str, data: bytes) -> bytes:
