@@ -197,7 +197,8 @@ def nssm(*arguments: str, check: bool = True) -> None:
 
 
 @pytest.mark.skipif("PROXYD_NSSM" not in os.environ, reason="PROXYD_NSSM does not name nssm.exe")
-def test_nssm_drains_on_stop(service: Service, origin: Origin, tmp_path: Path) -> None:
+@pytest.mark.parametrize("upgraded", [False, True], ids=["as started", "upgraded"])
+def test_nssm_drains_on_stop(service: Service, origin: Origin, tmp_path: Path, upgraded: bool) -> None:
     """As scripts/install-nssm.ps1 sets it up, which cannot run itself: there is no PowerShell under Wine."""
     folder = tmp_path / "a folder"
     folder.mkdir()
@@ -216,6 +217,9 @@ def test_nssm_drains_on_stop(service: Service, origin: Origin, tmp_path: Path) -
         nssm("set", name, *setting)
     nssm("start", name, check=False)  # it fails where its service takes more than 2.75 s to come up
     until(lambda: report(service)["state"] == "LIVE", "serves")
+    if upgraded:  # then the Ctrl-C is passed on
+        upgrade(service)
+        until(lambda: report(service)["predecessor"] == 0, "the old process has drained")
     answer = stop_amid_a_request(service, origin, lambda: nssm("stop", name))
     assert answer.endswith(b"held")
     nssm("remove", name, "confirm")
