@@ -187,8 +187,8 @@ class _Story:
         self._play.look(
             (self._curl, "again and again"),
             (str(self._access_log), "the access log"),
-            (f"curl 'http://127.0.0.1:{self._front.port}/stats?filter=ssl'", "the front's counters of TLS"),
-            (f"curl 'http://127.0.0.1:{self._dog.port}/stats?filter=ssl'", "those of the dog's sidecar"),
+            (f'curl "http://127.0.0.1:{self._front.port}/stats?filter=ssl"', "the front's counters of TLS"),
+            (f'curl "http://127.0.0.1:{self._dog.port}/stats?filter=ssl"', "those of the dog's sidecar"),
         )
 
     def _counted(self, whose: str, admin: Admin, name: str) -> None:
