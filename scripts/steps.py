@@ -19,7 +19,7 @@ PYTEST = ("pytest", "-n", "4")
 STEPS = (
     Step("lint", "mistakes and style", ("ruff", "check", ".")),
     Step("format", "layout of the code", ("ruff", "format", "--check", ".")),
-    Step("types", "types, strict, as on Linux", ("mypy",)),
+    Step("types", "types, strict, as on Linux", ("mypy", "--platform", "linux")),
     Step("types-windows", "types, strict, as on Windows", ("mypy", "--platform", "win32", "-p", "proxyd")),
     Step("layers", "imports go downwards only", ("lint-imports",)),
     Step("tests", "unit and end-to-end tests", PYTEST),
