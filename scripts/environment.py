@@ -147,12 +147,7 @@ def _shown(path: Path) -> str:
 
 @contextlib.contextmanager
 def _only_one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let scripts started together make the environment one after the other, where the system has locks."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
+    """Let scripts started together make the environment one after the other (not on Windows)."""
     lock = folder.with_name(folder.name + ".lock")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +155,10 @@ def _only_one_at_a_time(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise SetupError(_unwritable(folder, error)) from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -216,25 +214,31 @@ def _make(environment: Environment) -> None:
         if _works(environment):
             return
         say(f"environment: {_shown(folder)} is broken or of another Python, making it anew")
-    _require_venv()
+    maker = _maker()
     version = sysconfig.get_python_version()
     say(f"environment: making {_shown(folder)} with Python {version} ({sys.executable})")
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(folder)], environment, "venv could not make the environment")
+        command = [sys.executable, "-m", *maker, str(folder)]
+        run(command, environment, f"{maker[0]} could not make the environment")
     except OSError as error:
         raise SetupError(_unwritable(folder, error)) from error
 
 
-def _require_venv() -> None:
-    for module in ("venv", "ensurepip"):
-        if importlib.util.find_spec(module) is None:
-            raise SetupError(
-                f"this Python ({sys.executable}) comes without the module '{module}', "
-                "which virtual environments are made with.\n"
-                "On Debian and Ubuntu it is a package of its own: apt-get install python3-venv\n"
-                "On Windows the embeddable Python has none: take the one that python.org's installer installs"
-            )
+def _maker() -> list[str]:
+    """The module that makes virtual environments, with its options: this Python's own, else virtualenv."""
+    missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
+    if not missing:
+        return ["venv"]
+    if importlib.util.find_spec("virtualenv") is not None:
+        return ["virtualenv", *(["--copies"] if sys.platform == "win32" else [])]  # what venv does there
+    raise SetupError(
+        f"this Python ({sys.executable}) comes without the module '{missing[0]}', "
+        "which virtual environments are made with.\n"
+        "On Debian and Ubuntu it is a package of its own: apt-get install python3-venv\n"
+        "On Windows the embeddable Python has none: take the one that python.org's installer installs, "
+        "or put virtualenv into that one"
+    )
 
 
 def _works(environment: Environment) -> bool:

@@ -9,6 +9,7 @@ What Wine is no judge of (performance, fairness, texts of errors) is in tests/wi
 that do not run here.
 """
 
+import ast
 import hashlib
 import os
 import shutil
@@ -36,6 +37,8 @@ NSSM_SHA256: Final = "eee9c44c29c2be011f1f1e43bb8c3fca888cb81053022ec5a0060035de
 
 # pip evaluates markers for the machine it runs on: what wheels ask for on Windows alone is named here.
 ON_WINDOWS_ALONE: Final = ("colorama", "tzdata")
+# The embeddable Python has no venv, and scripts/environment.py makes do with this.
+FOR_ITS_SCRIPTS: Final = ("virtualenv>=20.26",)
 # Of the group "test"; what needs the others is left out (tests/windows.py).
 TEST_TOOLS: Final = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "websockets")
 
@@ -52,8 +55,16 @@ _WINDOWS: Final = {
 }
 # A process of pytest that has ended means that something hangs: the next one would wait for it, too.
 _ALL: Final = ("-q", "-n", "3", "--max-worker-restart", "0", "--durations", "10")
-# A transport of a completion port ends a turn of the loop after it was closed, and tests end loops at once.
-_LENIENT: Final = ("-W", "ignore::ResourceWarning")
+_PIP_REACHES_BY: Final = (
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "trusted-host",
+    "proxy",
+    "cert",
+    "client-cert",
+)
 _LAST_WORDS: Final = 2.0  # seconds for what is still in the pipe when a program has ended
 _CONTROL: Final = r"HKLM\System\CurrentControlSet\Control"
 _SERVICES: Final = r"HKLM\System\CurrentControlSet\Services"
@@ -69,8 +80,9 @@ class NoWineError(env.SetupError):
 class Windows:
     """The Windows that Wine plays, in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pip: Mapping[str, str] | None = None) -> None:
         self.folder: Final = folder
+        self._pip: Final = pip or {}
 
     @property
     def python(self) -> Path:
@@ -85,7 +97,7 @@ class Windows:
         # Without the last, each of its many processes would compile all of proxyd again.
         dropped = ("DISPLAY", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if name not in dropped}
-        return kept | {
+        return {**self._pip, **kept} | {
             "WINEPREFIX": str(self.folder / "prefix"),
             "WINEDEBUG": "-all",
             "WINEDLLOVERRIDES": "mscoree,mshtml=",  # nothing of .NET or a browser, which it would ask for
@@ -134,7 +146,7 @@ def main(arguments: list[str]) -> int:
     with Server(windows):
         if arguments[:1] == ["--run"]:
             return windows.run(arguments[1:], Path.cwd())
-        command = ["-m", "pytest", "-p", "no:cacheprovider", *_LENIENT, *(arguments or _ALL)]
+        command = ["-m", "pytest", "-p", "no:cacheprovider", *(arguments or _ALL)]
         return windows.run(command, env.ROOT)
 
 
@@ -170,7 +182,8 @@ def prepare() -> Windows:
     windows = Windows(
         tools.folder.with_name(
             ".venv-windows" if tools.folder.name == ".venv" else f"{tools.folder.name}-windows"
-        )
+        ),
+        pip_settings(tools),
     )
     wanted = requirements(env.pyproject())
     stamp = hashlib.sha256(repr((_RECIPE, PYTHON_SHA256, NSSM_SHA256, wanted)).encode()).hexdigest()
@@ -206,7 +219,25 @@ def requirements(pyproject: Mapping[str, Any]) -> list[str]:
         each = Requirement(text)
         if each.marker is None or each.marker.evaluate(_WINDOWS):
             wanted.append(f"{each.name}{each.specifier}")
-    return [*wanted, *ON_WINDOWS_ALONE]
+    return [*wanted, *ON_WINDOWS_ALONE, *FOR_ITS_SCRIPTS]
+
+
+def pip_settings(tools: env.Environment) -> dict[str, str]:
+    """How this machine's pip reaches packages, as variables: pip on Windows reads other files."""
+    listed = subprocess.run(
+        [tools.python, "-m", "pip", "config", "list"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=tools.variables(),
+        check=False,
+    ).stdout
+    settings = dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
+    return {
+        f"PIP_{name.upper().replace('-', '_')}": str(ast.literal_eval(settings[f"global.{name}"]))
+        for name in _PIP_REACHES_BY
+        if f"global.{name}" in settings
+    }
 
 
 def _make_wine(windows: Windows) -> None:

@@ -56,6 +56,9 @@ if windows.HERE:  # asyncio's own loop has no add_reader() there, and hands on b
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if windows.HERE:
+        # A transport of a completion port ends a turn of the loop after it was closed; tests end it at once.
+        config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_Sharing())
 

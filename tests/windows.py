@@ -29,7 +29,8 @@ _NO_GRPCIO = "grpcio ends its own process when Wine sends a part of what it was 
 EXCLUDED: Final[dict[str, str]] = {
     "tests/conformance": "compares with Envoy, which runs on Linux alone",
     "tests/benchmarks": "benchmarks are made on Linux",
-    "tests/scripts": "the scripts that set up a developer's machine are run by those of Linux",
+    "tests/scripts/test_test.py": "plays programs that are scripts, which Windows does not start",
+    "tests/scripts/test_demo.py": "test_commands_of_the_readme.py plays it there",
     "tests/workers/test_zygote.py": "Windows cannot fork; test_spare.py is about what it has instead",
     "tests/supervisor/test_zygote.py": "Windows cannot fork; test_spares.py is about what it has instead",
     "tests/supervisor/test_instance.py": _UNIX_SOCKET,

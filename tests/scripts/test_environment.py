@@ -36,7 +36,17 @@ def test_groups_are_read_with_the_groups_they_include() -> None:
 def test_a_python_without_venv_is_told_which_package_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(environment.SetupError, match="apt-get install python3-venv"):
-        environment._require_venv()
+        environment._maker()
+
+
+@pytest.mark.parametrize("missing", ["venv", "ensurepip"])
+def test_virtualenv_is_made_do_with_where_venv_is_missing(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        environment.importlib.util, "find_spec", lambda name: None if name == missing else name
+    )
+    assert environment._maker()[0] == "virtualenv"
 
 
 def test_programs_of_windows_are_found_where_its_environments_have_them(
@@ -109,7 +119,7 @@ def test_a_broken_environment_is_made_anew(tmp_path: Path, monkeypatch: pytest.M
     folder.mkdir()
     (folder / "pyvenv.cfg").write_text("home = /nowhere\n")
     environment._make(environment.Environment(folder))
-    assert commands == [[sys.executable, "-m", "venv", str(folder)]]
+    assert commands == [[sys.executable, "-m", *environment._maker(), str(folder)]]
     assert not folder.exists()
 
 
