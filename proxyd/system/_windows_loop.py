@@ -7,13 +7,13 @@ assert sys.platform == "win32"
 
 import asyncio
 import asyncio.proactor_events as proactor_events
-import select
 import socket
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVarTuple
 
 from proxyd.system._unread import has_unread as is_in_socket
+from proxyd.system._windows_poll import poll
 
 _Arguments = TypeVarTuple("_Arguments")
 
@@ -47,7 +47,7 @@ class _Transport(proactor_events._ProactorSocketTransport):
 
 
 class Loop(asyncio.ProactorEventLoop):
-    """With ``add_reader`` and ``add_writer``, for the few sockets of the control channels (512 at most)."""
+    """With ``add_reader`` and ``add_writer``, for control channels and datagrams."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def _number(fd: Any) -> int:
 
 
 class _Readiness:
-    """A thread in ``select``; it waits again only when the loop has done what was found."""
+    """A thread that polls; it waits again only when the loop has done what was found."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.readers: Final[dict[int, Callback]] = {}
@@ -135,21 +135,14 @@ class _Readiness:
             self._turn.acquire()
             if self._closed:
                 return
+            # One may be closed meanwhile; the loop has removed it by its next turn.
+            readable, writable = poll([woken, *self.readers], [*self.writers])
             try:
-                readable, writable, failed = select.select(
-                    [woken, *self.readers], list(self.writers), [*self.writers]
-                )
-            except (
-                OSError,
-                ValueError,
-            ):  # one was closed meanwhile; the loop has removed it by its next turn
-                readable, writable, failed = [], [], []
-            try:
-                self._loop.call_soon_threadsafe(self._found, readable, {*writable, *failed})
+                self._loop.call_soon_threadsafe(self._found, readable, writable)
             except RuntimeError:  # the loop has ended
                 return
 
-    def _found(self, readable: list[int], writable: set[int]) -> None:
+    def _found(self, readable: list[int], writable: list[int]) -> None:
         if self._closed:
             return
         for number in readable:
