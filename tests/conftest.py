@@ -25,7 +25,6 @@ ALLOWED_SKIPS = (
     "docker compose is not installed",
     "setpriv is not installed",  # util-linux; it takes a capability away
     "a system without Unix domain sockets",
-    "a system without UDP listeners",
     "a process cannot be halted here",  # there is no SIGSTOP
     "no IPv6 here",
     "iptables cannot be used here",  # it needs root, network namespaces, and Debian's package iptables

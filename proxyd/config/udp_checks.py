@@ -6,7 +6,6 @@ from typing import Final
 from proxyd.config.finding import Finding
 from proxyd.config.listener import Listener
 from proxyd.config.udp_proxy import UdpProxyConfig
-from proxyd.system import native
 
 # What only connections have.
 _OF_CONNECTIONS: Final = (
@@ -24,8 +23,6 @@ _OF_CONNECTIONS: Final = (
 
 def check_udp_listener(path: str, listener: Listener) -> Iterator[Finding]:
     """Everything that is wrong with a listener for datagrams."""
-    if not native.serves_datagrams():
-        yield Finding(f"{path}.address.socket_address.protocol", "UDP is for Linux so far")
     unset = Listener(address=listener.address)
     for name in _OF_CONNECTIONS:
         if getattr(listener, name) != getattr(unset, name):

@@ -25,6 +25,8 @@ from proxyd.system import Datagrams, native
 
 # Datagrams that are read in one turn of the loop before others get theirs.
 _AT_ONCE: Final = 64
+# Bytes, more than any datagram has: for what does not fit Windows has an error, and not its beginning.
+_LONGEST: Final = 65536
 # How long a session that gets nothing more from its client waits for what its host has still to say.
 _DRAIN_IDLE_S: Final = 2.0
 
@@ -200,7 +202,7 @@ class UdpSession(Timed):
             if not self._open:
                 return
             try:
-                data = self._sock.recv(self._most + 1)
+                data = self._sock.recv(_LONGEST)
             except BlockingIOError:
                 return
             except OSError:  # nobody is there, as somebody on the way says

@@ -42,7 +42,7 @@ def explain_address(what: str, host: str, port: int, error: OSError, udp: bool =
     if error.errno == errno.EADDRINUSE:
         return f"{place}the address is already in use{_explain_owner(port_owner(host, port, udp))}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{place}permission denied; {native.port_remedy()}"
+        return f"{place}permission denied; {native.port_remedy(udp)}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{place}no network interface of this machine has that address"
     return place + explain_resources(error)

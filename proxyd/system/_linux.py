@@ -8,7 +8,6 @@ assert sys.platform == "linux"
 
 from proxyd.system._linux_datagrams import bind_datagrams as bind_datagrams
 from proxyd.system._linux_datagrams import datagrams as datagrams
-from proxyd.system._linux_datagrams import serves_datagrams as serves_datagrams
 from proxyd.system._linux_files import adopt_control as adopt_control
 from proxyd.system._linux_files import adopt_private_directory as adopt_private_directory
 from proxyd.system._linux_files import connect_control as connect_control

@@ -17,10 +17,6 @@ _PKTINFO6: Final = struct.Struct("=16sI")  # address, interface
 _SPACE: Final = socket.CMSG_SPACE(_PKTINFO6.size)
 
 
-def serves_datagrams() -> bool:
-    return True
-
-
 def bind_datagrams(host: str, port: int, shared: bool) -> socket.socket:
     sock = open_socket(host, socket.SOCK_DGRAM)
     bind_to(sock, host, port, shared)

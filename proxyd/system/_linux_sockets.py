@@ -120,7 +120,7 @@ def listening_processes(port: int, udp: bool) -> list[tuple[str, int]]:
     ]
 
 
-def port_remedy() -> str:
+def port_remedy(udp: bool) -> str:
     return (
         "ports below 1024 need the capability CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep "
         f"{os.path.realpath(sys.executable)}, or AmbientCapabilities= in a systemd unit), or choose a port "

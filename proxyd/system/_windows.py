@@ -11,6 +11,8 @@ from proxyd.system._windows_certificates import load_system_roots as load_system
 from proxyd.system._windows_control import adopt_control as adopt_control
 from proxyd.system._windows_control import connect_control as connect_control
 from proxyd.system._windows_control import serve_control as serve_control
+from proxyd.system._windows_datagrams import bind_datagrams as bind_datagrams
+from proxyd.system._windows_datagrams import datagrams as datagrams
 from proxyd.system._windows_files import adopt_private_directory as adopt_private_directory
 from proxyd.system._windows_files import lacks_reader as lacks_reader
 from proxyd.system._windows_files import log_path as log_path
@@ -65,14 +67,12 @@ from proxyd.system._windows_service import take_identity as take_identity
 from proxyd.system._windows_sockets import NO_ADDRESS as NO_ADDRESS
 from proxyd.system._windows_sockets import adopt_descriptors as adopt_descriptors
 from proxyd.system._windows_sockets import bind as bind
-from proxyd.system._windows_sockets import bind_datagrams as bind_datagrams
 from proxyd.system._windows_sockets import bind_pipe as bind_pipe
 from proxyd.system._windows_sockets import cannot_splice as cannot_splice
 from proxyd.system._windows_sockets import channel_pair as channel_pair
 from proxyd.system._windows_sockets import claim_port as claim_port
 from proxyd.system._windows_sockets import close_descriptor as close_descriptor
 from proxyd.system._windows_sockets import connect_pipe as connect_pipe
-from proxyd.system._windows_sockets import datagrams as datagrams
 from proxyd.system._windows_sockets import default_backlog as default_backlog
 from proxyd.system._windows_sockets import keep_alive as keep_alive
 from proxyd.system._windows_sockets import (
@@ -85,7 +85,6 @@ from proxyd.system._windows_sockets import port_remedy as port_remedy
 from proxyd.system._windows_sockets import receive_descriptors as receive_descriptors
 from proxyd.system._windows_sockets import reset_when_closed as reset_when_closed
 from proxyd.system._windows_sockets import send_descriptors as send_descriptors
-from proxyd.system._windows_sockets import serves_datagrams as serves_datagrams
 from proxyd.system._windows_sockets import unix_sockets as unix_sockets
 
 forks: Final = False

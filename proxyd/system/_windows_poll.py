@@ -41,7 +41,5 @@ def poll(readers: Sequence[int], writers: Sequence[int]) -> tuple[list[int], lis
     wanted = _READABLE | _FAILED
     readable = [number for number, each in zip(readers, found, strict=False) if each & wanted]
     wanted = _WRITABLE | _FAILED
-    writable = [
-        number for number, each in zip(writers, found[len(readers) :], strict=True) if each & wanted
-    ]
+    writable = [number for number, each in zip(writers, found[len(readers) :], strict=True) if each & wanted]
     return readable, writable

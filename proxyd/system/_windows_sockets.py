@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from proxyd.system import _windows_api as api
 from proxyd.system._windows_memory import Section, sections
-from proxyd.system.contract import Datagrams
 
 # Windows Sockets: WSAHOST_NOT_FOUND, WSANO_DATA.
 NO_ADDRESS: Final = frozenset((socket.EAI_NONAME, 11004))
@@ -143,26 +142,37 @@ def claim_port(host: str, port: int) -> socket.socket:
 
 
 def bind(host: str, port: int, shared: bool) -> socket.socket:
+    # It stays blocking: that is a property of the socket, not of a copy, and accepting waits (see
+    # _windows_accept).
+    sock = open_socket(host, socket.SOCK_STREAM)
+    bind_to(sock, host, port)
+    return sock
+
+
+def open_socket(host: str, kind: socket.SocketKind) -> socket.socket:
+    """A socket for addresses of the family of ``host``, and of no other."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, kind)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
+
+
+def bind_to(sock: socket.socket, host: str, port: int) -> None:
+    """Give a socket its address, for itself alone; where that fails it is closed. Raises OSError."""
     try:
-        # Without it any process could bind the same address and take our connections.
+        # Without it any process could bind the same address and take what comes for us.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # It stays blocking: that is a property of the socket, not of a copy, and accepting waits (see
-        # _windows_accept).
         sock.bind((host, port))
     except OSError:
         sock.close()
         raise
-    return sock
 
 
-def port_remedy() -> str:
+def port_remedy(udp: bool) -> str:
     return (
-        "another program has the address for itself, or Windows keeps the port back "
-        "(netsh interface ipv4 show excludedportrange protocol=tcp); choose another port"
+        "another program has the address for itself, or Windows keeps the port back (netsh interface ipv4 "
+        f"show excludedportrange protocol={'udp' if udp else 'tcp'}); choose another port"
     )
 
 
@@ -191,18 +201,6 @@ def new_pipe() -> None:
 
 def cannot_splice(error: OSError) -> bool:
     return True
-
-
-def serves_datagrams() -> bool:
-    return False
-
-
-def bind_datagrams(host: str, port: int, shared: bool) -> socket.socket:
-    raise OSError(errno.EPROTONOSUPPORT, "no UDP so far")
-
-
-def datagrams(sock: socket.socket) -> Datagrams:
-    raise OSError(errno.EPROTONOSUPPORT, "no UDP so far")
 
 
 def knows_original_destinations() -> bool:

@@ -384,7 +384,7 @@ class System(Protocol):
         Of TCP whoever listens there, of UDP whoever receives. Raises OSError, psutil.Error.
         """
 
-    def port_remedy(self) -> str:
+    def port_remedy(self, udp: bool) -> str:
         """What an operator can do who has no permission for an address."""
 
     NO_ADDRESS: frozenset[int]  # errors of resolving a name that say that it has no address, and no less
@@ -397,9 +397,6 @@ class System(Protocol):
 
         0 leaves the system's default. Raises OSError, where the system does not take such a number.
         """
-
-    def serves_datagrams(self) -> bool:
-        """Whether there can be listeners of UDP."""
 
     def bind_datagrams(self, host: str, port: int, shared: bool) -> socket.socket:
         """A non-blocking socket of UDP; ``shared``: several have the address, and each its share of peers.

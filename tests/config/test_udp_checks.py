@@ -7,7 +7,6 @@ import pytest
 
 from proxyd.config.load import ConfigErrors, load_text
 from proxyd.config.sources import Text
-from proxyd.system import native
 
 UDP = "type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3"
 INSPECTOR = "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
@@ -38,11 +37,6 @@ def mistakes(*listeners: dict[str, Any], **more: Any) -> list[str]:
     except ConfigErrors as errors:
         return [f"{each.path.removeprefix(PLACE)}: {each.message}" for each in errors.mistakes]
     return []
-
-
-@pytest.fixture(autouse=True)
-def can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "serves_datagrams", lambda: True)
 
 
 MATCHER = {
@@ -148,8 +142,3 @@ def test_the_admin_api_speaks_tcp() -> None:
     assert mistakes(admin={"address": address(3)}) == [
         "admin.address.socket_address.protocol: the admin API speaks TCP"
     ]
-
-
-def test_udp_is_refused_where_nothing_serves_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "serves_datagrams", lambda: False)
-    assert mistakes(listener()) == [".address.socket_address.protocol: UDP is for Linux so far"]

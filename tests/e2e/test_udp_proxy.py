@@ -3,16 +3,10 @@
 import contextlib
 from typing import Any
 
-import pytest
-
-from proxyd.system import native
 from tests.e2e.conftest import Proxyd, StartProxyd
 from tests.e2e.test_tcp_proxy import address, bootstrap
 from tests.e2e.test_tcp_proxy import listener as tcp_listener
 from tests.net.datagrams import DatagramClient, DatagramHost
-
-if not native.serves_datagrams():
-    pytest.skip("a system without UDP listeners", allow_module_level=True)
 
 _UDP = "type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig"
 

@@ -49,7 +49,10 @@ class DatagramHost:
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                data, peer = self.sock.recvfrom(65536)
+                try:
+                    data, peer = self.sock.recvfrom(65536)
+                except ConnectionResetError:  # what Windows has to say of an answer that nobody took
+                    continue
                 if not data and not peer:
                     return  # shut down
                 self.heard.append((data, peer))

@@ -19,9 +19,6 @@ from proxyd.system import native
 from tests.net.datagrams import DatagramClient, DatagramHost
 from tests.net.tls_house import run
 
-if not native.serves_datagrams():
-    pytest.skip("a system without UDP listeners", allow_module_level=True)
-
 _UDP = "type.googleapis.com/envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig"
 
 

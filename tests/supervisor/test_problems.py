@@ -74,7 +74,7 @@ def test_a_port_of_another_instance_names_the_instance(tmp_path):
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.EACCES, native.port_remedy()),
+        (errno.EACCES, native.port_remedy(False)),
         (errno.EADDRNOTAVAIL, "no network interface"),
         (errno.EMFILE, "ulimit -n"),
         (errno.ENOBUFS, "No buffer space"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 import stat
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from proxyd.system import native
+from proxyd.system import Datagrams, native
 
 
 def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -324,6 +325,105 @@ def test_the_machine_grants_something():
     assert native.default_backlog() >= 128
     assert os.path.isabs(native.system_config_path())
     assert all(os.path.isabs(base) for base in native.run_bases())
+
+
+# -- datagrams
+
+
+def _received(sock: socket.socket, datagrams: Datagrams, size: int = 100) -> tuple[bytes, Any, bytes]:
+    """The next one, however long it takes."""
+    while True:
+        select.select([sock], [], [], 30)
+        try:
+            return datagrams.receive(size)
+        except BlockingIOError:
+            pass
+
+
+def _bound(host: str) -> socket.socket:
+    try:
+        return native.bind_datagrams(host, 0, shared=False)
+    except OSError:
+        assert ":" in host
+        pytest.skip("no IPv6 here")
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.7"),
+        ("::1", "::1"),
+        ("::", "::1"),
+    ],
+)
+def test_an_answer_comes_from_where_it_was_asked(host: str, asked: str):
+    with _bound(host) as sock, socket.socket(sock.family, socket.SOCK_DGRAM) as client:
+        datagrams = native.datagrams(sock)
+        with pytest.raises(BlockingIOError):
+            datagrams.receive(100)
+        client.settimeout(30)
+        client.connect((asked, sock.getsockname()[1]))  # it hears nobody else
+        for sent in (b"hello", b"", b"x" * 100):
+            client.send(sent)
+            data, peer, sender = _received(sock, datagrams)
+            assert (data, peer) == (sent, client.getsockname())
+            datagrams.send(data[::-1], peer, sender)
+            assert client.recv(200) == sent[::-1]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_rest_of_a_datagram_is_cut_off(host: str):
+    with _bound(host) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        datagrams = native.datagrams(sock)
+        client.bind(("127.0.0.1", 0))
+        for length in (65507, 101, 100):  # the first is the longest there is
+            client.sendto(b"x" * length, ("127.0.0.1", sock.getsockname()[1]))
+        for length in (100, 100, 100):
+            assert _received(sock, datagrams)[:2] == (b"x" * length, client.getsockname())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_client_that_has_gone_is_none_of_the_others_business(host: str):
+    with _bound(host) as sock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        datagrams = native.datagrams(sock)
+        port = sock.getsockname()[1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
+            gone.sendto(b"a", ("127.0.0.1", port))
+            _, peer, sender = _received(sock, datagrams)
+        for _ in range(3):
+            datagrams.send(b"b", peer, sender)
+        client.sendto(b"c", ("127.0.0.1", port))
+        assert _received(sock, datagrams)[0] == b"c"
+
+
+def test_who_has_a_copy_of_a_socket_for_datagrams_hears_and_answers():
+    """As while workers are replaced: the old one still answers by its copy when the new one hears."""
+    ours, theirs = native.channel_pair()
+    with ours, theirs, _bound("127.0.0.1") as sock:
+        packed, copies = native.lend_descriptors(ours, [sock.fileno()])
+        (lent,) = native.adopt_descriptors(packed) if packed else copies
+        with socket.socket(fileno=lent) as copy, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(30)
+            client.connect(sock.getsockname())
+            first, second = native.datagrams(sock), native.datagrams(copy)
+            client.send(b"a")
+            _, peer, sender = _received(copy, second)
+            with pytest.raises(BlockingIOError):
+                first.receive(100)
+            first.send(b"first", peer, sender)
+            assert client.recv(100) == b"first"
+            sock.close()
+            client.send(b"b")
+            assert _received(copy, second)[0] == b"b"
+            second.send(b"second", peer, sender)
+            assert client.recv(100) == b"second"
+
+
+def test_an_address_for_datagrams_is_not_shared_with_strangers():
+    with _bound("127.0.0.1") as ours, pytest.raises(OSError):  # noqa: PT011 - its number differs
+        native.bind_datagrams("127.0.0.1", ours.getsockname()[1], shared=False)
 
 
 # -- Unix domain sockets

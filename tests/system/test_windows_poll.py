@@ -39,11 +39,9 @@ def test_a_loop_watches_as_many_sockets_as_there_are_sessions():
                 await done.wait()
         assert sorted(heard) == [0, 600, _MANY - 1]
         for sock in socks:
-            assert loop.remove_reader(sock)
+            loop.remove_reader(sock)
 
     with contextlib.ExitStack() as stack:
-        socks = [
-            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_MANY)
-        ]
+        socks = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(_MANY)]
         with asyncio.Runner(loop_factory=native.new_event_loop) as runner:
             runner.run(main(socks))
