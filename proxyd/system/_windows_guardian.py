@@ -25,7 +25,7 @@ CTRL_C_NAME: Final = "Ctrl-C"
 _SYNCHRONIZE: Final = 0x00100000
 _QUERY_LIMITED: Final = 0x1000  # its exit code, too
 
-_hearers: Final[list[Callable[[], None]]] = []  # the last counts
+_hearers: Final[list[Callable[[], object]]] = []  # the last counts
 
 # While nobody else deals with it: set where Ctrl-C has come.
 _came: Final[list[int]] = []
@@ -35,7 +35,7 @@ def _name(pid: int) -> str:
     return f"Local\\proxyd-{pid}-ctrl-c"
 
 
-def hear_passed_on(tell: Callable[[], None]) -> None:
+def hear_passed_on(tell: Callable[[], object]) -> None:
     """Call ``tell``, on a thread, whenever another process has passed a Ctrl-C on to this one."""
     _hearers.append(tell)
     if len(_hearers) > 1:
