@@ -118,7 +118,7 @@ def _pytest(environment: env.Environment, folder: Path, arguments: list[str]) ->
         )
     command = [python, "-m", *PYTEST, *(argument for argument in arguments if argument != "--again")]
     if "--again" in arguments:
-        return second_run.run(command, folder, variables)
+        return second_run.run(second_run.of_command(command, folder, variables))
     command += ["-p", "no:cacheprovider"]
     return subprocess.run(
         command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, check=False

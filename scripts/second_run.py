@@ -8,18 +8,21 @@ a failure. More than a few are no accident, and neither is what fails twice.
 import json
 import subprocess
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import environment as env
 
 MOST = 3
 
+Pytest = Callable[[Sequence[str]], int]  # runs it with more arguments; its exit code
 
-def run(command: list[str], folder: Path, variables: dict[str, str]) -> int:
-    """Run pytest by `command` in `folder`; its exit code, that of the second run where there is one."""
+
+def run(pytest: Pytest) -> int:
+    """Run pytest, up to twice; the exit code of the last run."""
     with tempfile.TemporaryDirectory(prefix="proxyd-failed-") as cache:
-        first = [*command, "-o", f"cache_dir={cache}"]
-        code = _code(first, folder, variables)
+        kept = ["-o", f"cache_dir={cache}"]
+        code = pytest(kept)
         if code != 1:
             return code
         failed = _failed(Path(cache))
@@ -27,15 +30,22 @@ def run(command: list[str], folder: Path, variables: dict[str, str]) -> int:
             return code
         names = "".join(f"\n  {name}" for name in failed)
         env.say(f"\n== once more, alone:{names}")
-        code = _code([*first, "-n", "0", "--last-failed"], folder, variables)
+        code = pytest([*kept, "-n", "0", "--last-failed"])
         if code == 0:
             env.say(f"\nUNSTEADY: passed only when run again:{names}")
         return code
 
 
-def _code(command: list[str], folder: Path, variables: dict[str, str]) -> int:
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, env=variables, check=False)
-    return done.returncode
+def of_command(command: Sequence[str], folder: Path, variables: dict[str, str]) -> Pytest:
+    """For `run`: a command of this system, run in a folder with these variables."""
+
+    def pytest(more: Sequence[str]) -> int:
+        whole = [*command, *more]
+        return subprocess.run(
+            whole, cwd=folder, stdin=subprocess.DEVNULL, env=variables, check=False
+        ).returncode
+
+    return pytest
 
 
 def _failed(cache: Path) -> list[str]:

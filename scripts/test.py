@@ -69,7 +69,7 @@ def _run(environment: env.Environment, step: Step, more: list[str], again: bool)
     command = [str(environment.program(program)), *arguments]
     variables = environment.variables()
     if again and step.name == "tests":
-        code = second_run.run(command, env.ROOT, variables)
+        code = second_run.run(second_run.of_command(command, env.ROOT, variables))
     else:
         if again and step.name == "compiled":
             command.append("--again")

@@ -1,5 +1,7 @@
 """Run the tests on a genuine Windows Python under Wine: `python scripts/windows.py`; arguments go to pytest.
 
+With `--again` up to three tests that fail are run once more, alone, and named (second_run.py).
+
 Makes everything it needs from a clean Debian: Wine by apt-get, CPython for Windows from a hash-pinned
 package, proxyd's dependencies as Windows wheels, all kept in `.venv-windows` (with PROXYD_VENV, beside that
 one) and made again when what it was made from changes. `python scripts/windows.py --run ARGUMENTS` runs its
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import environment as env
+import second_run
 from forwarder import forwarder_dll
 
 PYTHON_VERSION: Final = "3.11"
@@ -146,8 +149,11 @@ def main(arguments: list[str]) -> int:
     with Server(windows):
         if arguments[:1] == ["--run"]:
             return windows.run(arguments[1:], Path.cwd())
-        command = ["-m", "pytest", "-p", "no:cacheprovider", *(arguments or _ALL)]
-        return windows.run(command, env.ROOT)
+        again = "--again" in arguments
+        command = ["-m", "pytest", *([each for each in arguments if each != "--again"] or _ALL)]
+        if again:
+            return second_run.run(lambda more: windows.run([*command, *more], env.ROOT))
+        return windows.run([*command, "-p", "no:cacheprovider"], env.ROOT)
 
 
 def missing_tools() -> str:

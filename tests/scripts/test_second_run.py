@@ -26,7 +26,8 @@ def run(tmp_path: Path):
     def run(text: str) -> int:
         (tmp_path / "pytest.ini").write_text("[pytest]\n")
         (tmp_path / "test_it.py").write_text(text)
-        return second_run.run([sys.executable, "-m", "pytest", "-n", "0"], tmp_path, dict(os.environ))
+        command = [sys.executable, "-m", "pytest", "-n", "0"]
+        return second_run.run(second_run.of_command(command, tmp_path, dict(os.environ)))
 
     return run
 
