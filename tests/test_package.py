@@ -8,6 +8,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,10 @@ def test_the_same_sources_make_the_same_wheel(wheel: zipfile.ZipFile, tmp_path: 
     with tarfile.open(archive) as sources:
         sources.extractall(tmp_path, filter="data")
     unpacked = archive.with_name(archive.name.removesuffix(".tar.gz"))
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text("utf-8").splitlines() if line]
+    here = {path.name for path in ROOT.iterdir()} - {".git"}
+    kept = {name for name in here if not any(fnmatch(name, pattern) for pattern in ignored)}
+    assert kept <= {path.name for path in unpacked.iterdir()}
     for path in unpacked.rglob("*"):
         os.utime(path, (1e9, 1e9))
     second = _built(unpacked, tmp_path, {})
