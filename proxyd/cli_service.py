@@ -12,6 +12,9 @@ from proxyd.cli_text import Failure
 if TYPE_CHECKING:
     from proxyd.service.contract import Installation, Service
 
+# The options of `proxyd start` that name files.
+_FILES = (("config_path", "-c"), ("admin_address_path", "--admin-address-path"), ("log_path", "--log-path"))
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -100,24 +103,37 @@ def _installation(context: click.Context, given: dict[str, Any]) -> "Installatio
     from proxyd.service.contract import Installation
 
     start = [*given["start_options"]]
-    if given["workers"] is not None:
-        start = ["--workers", str(given["workers"]), *start]
     told = _parsed(context, start)
-    config = given["config_path"] or told["config_path"]
     if told["name"] is not None or told["run_dir"] is not None:
         raise Failure("proxyd: --name and --run-dir are the service's own; give --name before `--`")
+    if told["user"] is not None:
+        raise Failure("proxyd: --user is for proxyd that root starts; give --run-as before `--`")
+    for name, option in (("config_path", "-c"), ("workers", "--workers")):
+        if told[name] is not None and given[name] is not None:
+            raise Failure(f"proxyd: {option} is given twice, before and behind `--`")
+    service = _service(given["name"], given["per_user"], given["root"])
+    workers = given["workers"] if told["workers"] is None else told["workers"]
+    if given["workers"] is not None:
+        start = ["--workers", str(workers), *start]
+    # A service has a working directory of its own. Of what is given twice the last counts.
+    for name, option in _FILES:
+        if told[name] is not None and not os.path.isabs(told[name]):
+            start += [option, os.path.abspath(told[name])]
+    config = given["config_path"] or told["config_path"]
     if config is None and told["listen"] is None and told["config_yaml"] is None:
         from proxyd.system import native
 
         config = native.system_config_path()
-    if config is not None and told["config_path"] is None:
+    if config is not None:
         path = os.path.abspath(config)
-        start = ["-c", path, *start]
+        if told["config_path"] is None:
+            start = ["-c", path, *start]
         if given["root"] is None and not os.path.exists(path):
             click.echo(f"note: {path} does not exist yet; the service does not start without it", err=True)
     return Installation(
-        service=_service(given["name"], given["per_user"], given["root"]),
+        service=service,
         start=tuple(start),
+        workers=workers,
         drain_time_s=told["drain_time_s"],
         run_as=given["run_as"],
         enable=given["enable"],

@@ -32,6 +32,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
 
     service: Service
     start: tuple[str, ...] = ()  # options of `proxyd start`, paths absolute, without --name and --run-dir
+    workers: int | None = None  # that it has, as ``start`` says; None: one a processor
     drain_time_s: float = 30.0  # how long a stop may take
     run_as: str | None = None  # account; None: the manager's choice
     enable: bool = True  # start with the machine

@@ -1,5 +1,6 @@
 """systemd as the service manager: unit files are written, everything else is left to systemctl(1)."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ def definition(wanted: Installation) -> str:
 def install(wanted: Installation) -> list[str]:
     service = wanted.service
     folder = _folder(service)
+    _refuse_account(wanted)
     if service.root is None and not service.per_user and wanted.run_as is None:
         _refuse_closed()
     made = _units(wanted)
@@ -119,7 +121,7 @@ def status(service: Service) -> tuple[bool, list[str]]:
 
 
 def _units(wanted: Installation) -> list[Unit]:
-    return units(wanted, _version(), _command(), _workers(wanted))
+    return units(wanted, _version(), _command(), wanted.workers or native.cpu_count())
 
 
 def _command() -> list[str]:
@@ -128,13 +130,6 @@ def _command() -> list[str]:
     if os.access(script, os.X_OK):
         return [script]
     return [sys.executable, "-P", "-m", "proxyd"]
-
-
-def _workers(wanted: Installation) -> int:
-    words = [*wanted.start, ""]
-    if "--workers" in words:
-        return int(words[words.index("--workers") + 1])
-    return native.cpu_count()
 
 
 def _folder(service: Service) -> Path:
@@ -161,6 +156,17 @@ def _refuse_foreign(path: Path) -> None:
         raise ServiceError(f"proxyd: {path} was not written by proxyd; move it away first")
 
 
+def _refuse_account(wanted: Installation) -> None:
+    account = wanted.run_as
+    if account is None:
+        return
+    if wanted.service.per_user:
+        raise ServiceError("proxyd: --run-as: a service of a user runs as that user")
+    known = account.isdigit() or os.path.expanduser(f"~{account}") != f"~{account}"
+    if wanted.service.root is None and not known:
+        raise ServiceError(f"proxyd: --run-as: there is no user {account!r} on this machine")
+
+
 def _refuse_closed() -> None:
     """Raise ServiceError where the account that the service gets could not run this proxyd."""
     for path in (sys.executable, os.path.realpath(sys.executable), sys.base_prefix, __file__):
@@ -174,17 +180,21 @@ def _refuse_closed() -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    new = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(path.name + ".new")
         new.write_text(text, "utf-8")
         new.chmod(0o644)
         os.replace(new, path)
     except OSError as error:
-        raise ServiceError(
-            f"proxyd: {path} cannot be written: {error.strerror}; services of the machine are root's, "
-            "`proxyd service install --user` makes one of your own"
-        ) from None
+        with contextlib.suppress(OSError):
+            new.unlink()
+        told = f"proxyd: {path} cannot be written: {error.strerror}"
+        if isinstance(error, PermissionError):
+            told += (
+                "; services of the machine are root's, `proxyd service install --user` makes one of your own"
+            )
+        raise ServiceError(told) from None
 
 
 # -- systemctl

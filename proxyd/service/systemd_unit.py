@@ -1,6 +1,7 @@
 """The unit files of a service: text only, nothing is written here. Fields are those of systemd.service(5),
 systemd.exec(5) and systemd.socket(5)."""
 
+import ipaddress
 import os
 import re
 import sys
@@ -148,7 +149,7 @@ def _machine(wanted: Installation, paths: Iterable[str]) -> list[str]:
 
 def _socket(service: Service, text: str, workers: int) -> Unit:
     listener, equals, address = text.partition("=")
-    if not equals or not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", listener) or not address:
+    if not equals or not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", listener) or not _is_address(address):
         raise ServiceError(f"proxyd: --socket: expected LISTENER=ADDRESS:PORT, got {text!r}")
     lines = [
         MARK,
@@ -167,6 +168,18 @@ def _socket(service: Service, text: str, workers: int) -> Unit:
         "WantedBy=sockets.target",
     ]
     return Unit(f"{service.name}.{listener}.socket", "\n".join(lines) + "\n")
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is one that systemd can bind: it looks up no names."""
+    found = re.fullmatch(r"(?:\[(?P<six>[^]]+)\]|(?P<four>[^:]+)):(?P<port>[0-9]{1,5})", text)
+    if found is None or not 0 < int(found["port"]) < 65536:
+        return False
+    try:
+        ip = ipaddress.ip_address(found["six"] or found["four"])
+    except ValueError:
+        return False
+    return ip.version == (6 if found["six"] else 4)
 
 
 def _refuse_temporary(paths: Iterable[str]) -> None:

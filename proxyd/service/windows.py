@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pywintypes
+import servicemanager
+import win32evtlogutil
 import win32service
 import winerror
 
@@ -33,6 +35,8 @@ _RESTARTS: Final = (
     30_000,
 )  # milliseconds before the first, second, later restart after a crash
 _RESET_PERIOD: Final = 24 * 60 * 60  # seconds without a crash after which it counts as the first again
+
+_EVENT_LOG: Final = "Application"
 
 _STATES: Final = {
     win32service.SERVICE_STOPPED: "stopped",
@@ -72,11 +76,16 @@ def install(wanted: Installation) -> list[str]:
     _refuse_what_is_not_here(wanted)
     service = wanted.service
     for directory in (run_directory(), os.path.dirname(log_path(service))):
-        os.makedirs(directory, exist_ok=True)
+        try:
+            os.makedirs(directory, exist_ok=True)
+        except OSError as error:
+            raise ServiceError(f"proxyd: {directory} cannot be made: {error.strerror}") from None
     with _told(service), _manager(win32service.SC_MANAGER_CREATE_SERVICE) as manager:
         there = _exists(manager, service)
         with _changed(manager, wanted) if there else _created(manager, wanted) as handle:
             _describe(handle, wanted)
+        # Else the Event Log has no text for what it is told; the service itself may not do that.
+        win32evtlogutil.AddSourceToRegistry(service.name, servicemanager.__file__, _EVENT_LOG)
     done = [f"service {service.name} {'changed' if there else 'installed'}"]
     return [*done, *start(service)] if wanted.now else done
 
@@ -86,9 +95,18 @@ def uninstall(service: Service) -> list[str]:
         if _state(handle) != win32service.SERVICE_STOPPED:
             _stop(handle, service)
         win32service.DeleteService(handle)
+        _forget_source(service)
     with _told(service), _manager(win32service.SC_MANAGER_CONNECT) as manager:
         _until(lambda: not _exists(manager, service), GRACE, f"service {service.name} does not go away")
     return [f"service {service.name} uninstalled; configuration and logs stay"]
+
+
+def _forget_source(service: Service) -> None:
+    try:
+        win32evtlogutil.RemoveSourceFromRegistry(service.name, _EVENT_LOG)
+    except pywintypes.error as error:
+        if error.winerror != winerror.ERROR_FILE_NOT_FOUND:
+            raise
 
 
 def start(service: Service) -> list[str]:

@@ -4,7 +4,9 @@ What this cannot show: Type=notify-reload, where the systemd here is older than 
 user (`systemd --user`). In ``test_service_reports`` a stand-in takes the place of systemd.
 """
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,8 +19,9 @@ from typing import Any
 import pytest
 
 import proxyd
-from proxyd.service.contract import Installation, Service
-from proxyd.service.systemd import definition
+from proxyd.service import systemd
+from proxyd.service.contract import Installation, Service, ServiceError
+from proxyd.service.systemd import definition, install
 from proxyd.service.systemd_unit import units
 from tests.e2e.conftest import config
 from tests.e2e.systemd_machine import CannotRunError, Machine
@@ -254,6 +257,48 @@ def test_the_unit_is_for_the_systemd_that_is_here(
 def test_without_systemctl_the_unit_is_for_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "\nType=notify\n" in definition(Installation(service=Service()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http",
+        "http=",
+        "http=8080",
+        "http=localhost:80",
+        "http=0.0.0.0:0",
+        "http=0.0.0.0:65536",
+        "http=::1:80",
+    ],
+)
+def test_what_systemd_could_not_bind_is_no_socket(text: str) -> None:
+    with pytest.raises(ServiceError, match="expected LISTENER=ADDRESS:PORT"):
+        _text(252, sockets=(text,))
+
+
+def test_an_account_that_there_is_not_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(systemd, "_folder", lambda service: tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))  # nor is systemctl asked for anything
+    with pytest.raises(ServiceError, match="there is no user 'nobody-here' on this machine"):
+        install(Installation(service=Service(), run_as="nobody-here"))
+    with pytest.raises(ServiceError, match="--run-as: a service of a user runs as that user"):
+        install(Installation(service=Service(per_user=True), run_as="nobody"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_told_as_such_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str, encoding: str) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ServiceError, match=r"proxyd\.service cannot be written: No space left on device$"):
+        install(Installation(service=Service(root=str(tmp_path))))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_service_of_a_user_asks_for_nothing_that_only_root_may() -> None:

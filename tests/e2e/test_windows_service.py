@@ -168,6 +168,17 @@ def test_a_service_whose_new_process_dies_has_failed(
     until(lambda: manager.status(service) == failed, "failed")
 
 
+def test_the_event_log_has_a_text_for_what_it_says(service: Service, tmp_path: Path) -> None:
+    """That of pywin32, which is all that it is given; Wine shows no Event Log to look into."""
+    manager.install(installation(service, tmp_path / "proxyd.json", config("127.0.0.1:9")))
+    source = rf"SYSTEM\CurrentControlSet\Services\EventLog\Application\{service.name}"
+    with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, source) as key:
+        assert os.path.isfile(winreg.QueryValueEx(key, "EventMessageFile")[0])
+    manager.uninstall(service)
+    with pytest.raises(FileNotFoundError):
+        winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, source)
+
+
 def test_what_keeps_it_from_starting_is_its_exit_code(service: Service, tmp_path: Path) -> None:
     bootstrap = config("127.0.0.1:9")
     bootstrap["static_resources"]["clusters"][0]["nme"] = "x"
