@@ -2,7 +2,9 @@
 and a network of its own.
 
 Nothing of this machine's services is in it, no journal and no D-Bus: systemd as process 1 and what
-`proxyd service` writes. It needs root, and a systemd that is installed here.
+`proxyd service` writes. It needs root, and a systemd that is installed here. Another takes its place where
+the variable PROXYD_SYSTEMD names a folder with Debian's packages systemd and libsystemd-shared, unpacked by
+`dpkg-deb -x`.
 """
 
 import os
@@ -10,17 +12,20 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _DEADLINE = 90.0  # seconds; several processes start, on a machine that does other things as well
 _TARGETS = ("sysinit", "basic", "shutdown", "sockets", "multi-user", "network-online", "nss-lookup", "umount")
 _PROGRAMS = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
+_REPLACED = ("lib/systemd", "lib/x86_64-linux-gnu/systemd", "bin/systemctl")
 _NAMESPACES = ("--pid", "--mount", "--cgroup", "--ipc", "--uts", "--net")
 
 _BOOT = """\
 set -e
 mount --make-rprivate /
 mount -t proc proc /proc
+{replaced}
 mount --bind {etc} /etc
 mount -t tmpfs tmpfs /run
 mkdir /run/opened
@@ -78,7 +83,12 @@ class Machine:
         script = directory / "boot.sh"
         script.write_text(
             _BOOT.format(
-                etc=self.etc, units=units, notify=notify, systemd=systemd, opened="\n".join(_openings())
+                etc=self.etc,
+                units=units,
+                notify=notify,
+                systemd=systemd,
+                replaced="\n".join(_replacements(os.environ.get("PROXYD_SYSTEMD"))),
+                opened="\n".join(_openings()),
             )
         )
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
@@ -122,6 +132,15 @@ class Machine:
         """End everything on it."""
         self._unshare.kill()
         self._unshare.wait(_DEADLINE)
+
+
+def _replacements(unpacked: str | None) -> Iterator[str]:
+    """What puts the programs and libraries of another systemd where this machine has its own."""
+    for name in _REPLACED if unpacked else ():
+        places = (f"{unpacked}/{name}", f"{unpacked}/usr/{name}")
+        found = next((each for each in places if os.path.exists(each)), None)
+        assert found is not None, f"there is no {name} in {unpacked}"
+        yield f"mount --bind {found} /usr/{name}"
 
 
 def _openings() -> list[str]:
