@@ -9,6 +9,7 @@ import functools
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import io
 import math
 import os
 import platform
@@ -467,12 +468,20 @@ def run_start(words: Sequence[str]) -> int:
     return code
 
 
+def _speak_utf8() -> None:
+    """To pipes and files, too: a code page of Windows has no place for most of what can be said."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+
+
 def main() -> None:
     """The entry point of the command."""
     try:
         from proxyd.system import native
     except ImportError as error:  # a system that proxyd does not run on
         sys.exit(f"proxyd: {error}")
+    _speak_utf8()
     try:
         cli(prog_name="proxyd")
     except OSError as error:

@@ -105,6 +105,22 @@ def supervisor(elsewhere: Path) -> Iterator[FakeSupervisor]:
 # -- what needs no instance ----------------------------------------------------------------------------------
 
 
+def test_what_it_prints_is_utf8_whatever_the_code_page(elsewhere: Path) -> None:
+    name = "gr\u00f6\u00dfe \u65e5\u672c.yaml"
+    (elsewhere / name).write_text("node: {id: \u65e5\u672c}\r\n", "utf-8", newline="")
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    for words, said in (
+        (("config", "-c", name), "  id: \u65e5\u672c"),
+        (("validate", "-c", name), f"configuration '{name}' OK"),
+        (("validate", "-c", f"no {name}"), f"no {name}: cannot read it: No such file or directory"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "proxyd", *words], capture_output=True, env=environment, check=False
+        )
+        output = (done.stdout + done.stderr).decode("utf-8")
+        assert said in output.splitlines(), output
+
+
 def test_version_tells_all_that_a_bug_report_needs() -> None:
     said = run("--version").output
     assert said.startswith(f"proxyd {proxyd.__version__} (CPython {sys.version.split()[0]}, ")

@@ -1,5 +1,6 @@
 """Where a configuration comes from: a file, options of the command line, or the one that is built in."""
 
+import codecs
 import importlib.resources
 import os
 import re
@@ -74,13 +75,20 @@ def gather(sources: Sources) -> tuple[Text, Text | None]:
 def read_text(path: str) -> Text:
     """A file that holds text. Raises ConfigErrors with one mistake."""
     try:
-        return Text(path, read_file(path).decode())
+        data = read_file(path)
+    except UnreadableError as error:
+        raise ConfigErrors([Mistake(path, 0, 0, "", str(error))]) from None
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # `>` of Windows PowerShell writes it
+        try:
+            return Text(path, data.decode("utf-16"))
+        except UnicodeDecodeError:
+            raise ConfigErrors([Mistake(path, 0, 0, "", "not UTF-16, as which it begins")]) from None
+    try:
+        return Text(path, data.decode())
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
         raise ConfigErrors([Mistake(path, line, column, "", "not UTF-8")]) from None
-    except UnreadableError as error:
-        raise ConfigErrors([Mistake(path, 0, 0, "", str(error))]) from None
 
 
 def _from_options(sources: Sources) -> Bootstrap:

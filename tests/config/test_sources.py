@@ -54,6 +54,14 @@ def test_byte_order_mark_and_line_ends_of_windows(text, tmp_path):
     assert load(Sources(config_path="file.yaml")).bootstrap.node.id == "a"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_what_windows_powershell_writes_is_read(encoding, tmp_path):
+    (tmp_path / "file.yaml").write_bytes("\ufeffnode: {id: \u00e4}\r\n".encode(encoding))
+    assert load(Sources(config_path="file.yaml")).bootstrap.node.id == "\u00e4"
+    (tmp_path / "half.yaml").write_bytes("\ufeffnode: {}".encode(encoding) + b"\n")
+    assert mistakes(config_path="half.yaml") == ["half.yaml: not UTF-16, as which it begins"]
+
+
 def test_files_that_cannot_be_read(tmp_path):
     assert mistakes(config_path="none.yaml") == ["none.yaml: cannot read it: No such file or directory"]
     assert mistakes(config_path=".") == [".: it is a directory, not a file"]

@@ -1,5 +1,6 @@
 """Files that other programs have to themselves, as on Windows they may, and what files are called there."""
 
+import asyncio
 import os
 import threading
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxyd.config.look import look
+from proxyd.supervisor.watcher import FileWatcher
 from proxyd.system import native
 from tests import windows
 
@@ -93,3 +95,29 @@ def test_a_path_may_have_slashes_of_either_kind(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text("content")
     assert look(path.as_posix()) == look(str(path))
+    extended = f"\\\\?\\{path}"
+    assert look(extended)._replace(path=str(path)) == look(str(path))
+    with open(extended, opener=native.open_to_read) as file:
+        assert file.read() == "content"
+    log = native.open_log(native.log_path(f"\\\\?\\{path.with_name('log')}"))
+    os.write(log, b"line\n")
+    os.close(log)
+    assert path.with_name("log").read_bytes() == b"line\n"
+
+
+def test_a_file_with_an_extended_path_is_watched(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "new").write_text("new one")
+    file = f"\\\\?\\{tmp_path / 'file'}"
+
+    async def watch() -> set[str]:
+        told: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
+        watcher = FileWatcher(asyncio.get_running_loop(), told.set_result, in_place=True)
+        try:
+            watcher.watch([file], {})
+            os.replace(tmp_path / "new", tmp_path / "file")
+            return await asyncio.wait_for(told, 10)
+        finally:
+            watcher.close()
+
+    assert asyncio.run(watch()) == {file}
