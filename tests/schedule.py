@@ -22,6 +22,7 @@ _BY_THEMSELVES = (
     "test_corpus.py",
     "test_flush_timeouts.py",
     "test_hashing.py",
+    "test_ipv4_compat.py",
     "test_judged.py",
     "test_lists.py",
     "test_redirected.py",

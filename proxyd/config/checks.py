@@ -28,7 +28,7 @@ from proxyd.config.network_rbac import RBAC
 from proxyd.config.rbac_permission import Permission
 from proxyd.config.rbac_principal import Principal
 from proxyd.config.route_checks import Names, check_routes
-from proxyd.config.scalars import is_ip
+from proxyd.config.scalars import ipv4_mapped, is_ip
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls_checks import chains, check_block, check_filter_chains, check_tls
 from proxyd.config.udp_checks import check_no_udp, check_udp_listener
@@ -36,6 +36,8 @@ from proxyd.system import native
 
 # The network filters that have a connection to themselves.
 _LAST: Final = (HttpConnectionManager, TcpProxy, Echo, DirectResponse)
+
+_ANYWHERE: Final = ipaddress.IPv6Address("::")
 
 
 def check(bootstrap: Bootstrap) -> Iterator[Finding]:
@@ -90,6 +92,8 @@ def _addresses(bootstrap: Bootstrap) -> Iterator[Finding]:
             yield Finding("admin.address.pipe", NOT_SUPPORTED)
         if bootstrap.admin.address.udp:
             yield Finding("admin.address.socket_address.protocol", "the admin API speaks TCP")
+        if bootstrap.admin.address.ipv4_compat:
+            yield Finding("admin.address.socket_address.ipv4_compat", NOT_SUPPORTED)
         places.append(("admin.address", bootstrap.admin.address))
     for index, listener in enumerate(bootstrap.static_resources.listeners):
         places += addresses(f"static_resources.listeners[{index}].", listener)
@@ -124,7 +128,12 @@ def check_addresses(places: Iterable[tuple[str, Address]]) -> Iterator[Finding]:
                     f"{path}.socket_address.address", f"{quote(socket.address)} is not an IP address"
                 )
             continue
-        key = (ipaddress.ip_address(socket.address), socket.port_value, address.udp)
+        ip = ipaddress.ip_address(socket.address)
+        if socket.ipv4_compat and ip != _ANYWHERE and ipv4_mapped(socket.address) is None:
+            yield Finding(
+                f"{path}.socket_address.ipv4_compat", "only :: and IPv4-mapped IPv6 addresses can set it"
+            )
+        key = (ip, socket.port_value, address.udp)
         if socket.port_value and taken.setdefault(key, path) != path:
             where = f"{socket.address}:{socket.port_value}"
             yield Finding(f"{path}.socket_address", f"{where} is already listened on by {taken[key]}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from proxyd.config.cluster import HTTP_OPTIONS_KEY, Cluster, ClusterLoadAssignment, DiscoveryType
-from proxyd.config.core import Http1ProtocolOptions, HttpProtocolOptions, Pipe
+from proxyd.config.core import Address, Http1ProtocolOptions, HttpProtocolOptions, Pipe
 from proxyd.config.finding import Finding
 from proxyd.config.load_balancing import (
     MAXIMUM_RING,
@@ -18,7 +18,7 @@ from proxyd.config.load_balancing import (
 )
 from proxyd.config.message import Message
 from proxyd.config.mistakes import NOT_SUPPORTED, did_you_mean, quote
-from proxyd.config.scalars import is_ip
+from proxyd.config.scalars import ipv4_mapped, is_ip
 from proxyd.config.tls import UpstreamTlsContext
 from proxyd.system import native
 
@@ -192,12 +192,23 @@ def check_assignment(path: str, assignment: ClusterLoadAssignment) -> Iterator[F
                 where = f"{path}.endpoints[{locality}].lb_endpoints[{index}].endpoint.address.pipe"
                 yield from check_pipe(where, pipe)
                 continue
+            yield from _no_ipv4_compat(
+                f"{path}.endpoints[{locality}].lb_endpoints[{index}].endpoint.address", host.endpoint.address
+            )
             address = host.endpoint.address.host
             if address and not is_ip(address):
                 yield Finding(
                     f"{path}.endpoints[{locality}].lb_endpoints[{index}].endpoint.address.socket_address.address",
                     f"{quote(address)} is not an IP address: STATIC needs one, STRICT_DNS resolves names",
                 )
+
+
+def _no_ipv4_compat(path: str, address: Address) -> Iterator[Finding]:
+    """Of hosts it is for those that have an IPv4-mapped address, which are connected to in any case."""
+    if address.ipv4_compat and ipv4_mapped(address.host) is None:
+        yield Finding(
+            f"{path}.socket_address.ipv4_compat", "of hosts only IPv4-mapped IPv6 addresses can set it"
+        )
 
 
 def _names(path: str, cluster: Cluster) -> Iterator[Finding]:
@@ -219,6 +230,10 @@ def _names(path: str, cluster: Cluster) -> Iterator[Finding]:
                         f"is for STATIC and EDS: {cluster.type.name} resolves names",
                         read,
                     )
+                yield from _no_ipv4_compat(
+                    f"{path}.load_assignment.endpoints[{locality}].lb_endpoints[{index}].endpoint.address",
+                    host.endpoint.address,
+                )
     if cluster.type is DiscoveryType.STATIC and cluster.load_assignment is not None:
         for finding in check_assignment(f"{path}.load_assignment", cluster.load_assignment):
             yield finding._replace(rests_on=read)

@@ -52,13 +52,17 @@ class Protocol(enum.IntEnum):
 
 
 class SocketAddress(Message, frozen=True, kw_only=True):
-    """An IP address (or the hostname of an upstream) and a port; port 0 asks for a free one."""
+    """An IP address (or the hostname of an upstream) and a port; port 0 asks for a free one.
+
+    With ``ipv4_compat`` a listener on ``::`` takes IPv4 as well, and an IPv4-mapped address is the IPv4 one.
+    """
 
     proto: ClassVar[str] = "envoy.config.core.v3.SocketAddress"
 
     protocol: Protocol = Protocol.TCP
     address: NonEmpty
     port_value: Annotated[int, Meta(ge=0, le=65535), UINT32]
+    ipv4_compat: bool = False
 
 
 # The port of what has none.
@@ -99,6 +103,11 @@ class Address(Message, frozen=True, kw_only=True):
     def udp(self) -> bool:
         """Whether datagrams are meant."""
         return self.socket_address is not None and self.socket_address.protocol is Protocol.UDP
+
+    @property
+    def ipv4_compat(self) -> bool:
+        """Whether a socket for IPv6 takes IPv4 as well."""
+        return self.socket_address is not None and self.socket_address.ipv4_compat
 
     @property
     def port(self) -> int:

@@ -131,6 +131,15 @@ def is_ip(text: str) -> bool:
     return True
 
 
+def ipv4_mapped(text: str) -> str | None:
+    """The IPv4 address that an IPv4-mapped IPv6 address stands for; None of any other text."""
+    try:
+        mapped = ipaddress.IPv6Address(text).ipv4_mapped
+    except ValueError:
+        return None
+    return None if mapped is None else str(mapped)
+
+
 def broken_rule(value: Any, rules: tuple[msgspec.Meta, ...], unit: str = "") -> str | None:
     """What the value of a field breaks, or ``None``. ``unit`` follows numbers: ``s`` for durations."""
     for rule in rules:

@@ -49,8 +49,12 @@ class Neighbours:
 
     def replace(self, choosers: Iterable[Chooser]) -> None:
         """These are in force from now on."""
+        present = list(choosers)
         self._choosers = {
-            address: chooser for chooser in choosers for address in chooser.snapshot.addresses if address[1]
+            address: chooser for chooser in present for address in chooser.snapshot.ipv4_addresses
+        }
+        self._choosers |= {
+            address: chooser for chooser in present for address in chooser.snapshot.addresses if address[1]
         }
 
     def find(self, ip: str, port: int) -> Chooser | None:

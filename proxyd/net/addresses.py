@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from proxyd.codec.proxy_protocol import write_header
 from proxyd.config.core import PIPE
+from proxyd.config.scalars import ipv4_mapped
 from proxyd.filters.connection_info import ConnectionInfo
 from proxyd.system import native
 
@@ -48,13 +49,18 @@ def plain_ip(ip: str) -> str:
     return ip
 
 
+def connectable_ip(ip: str) -> str:
+    """Of an IPv4-mapped address the IPv4 one: on Windows a socket for IPv6 does not go there."""
+    return ipv4_mapped(ip) or ip if ":" in ip else ip
+
+
 async def connect(
     loop: asyncio.AbstractEventLoop, protocol: Callable[[], Any], host: str, port: int
 ) -> asyncio.Transport:
     """A connection to an IP address or to a Unix domain socket. Raises OSError."""
     if port == PIPE:
         return await native.connect_pipe(loop, protocol, host)
-    transport: asyncio.Transport = (await loop.create_connection(protocol, host, port))[0]
+    transport: asyncio.Transport = (await loop.create_connection(protocol, connectable_ip(host), port))[0]
     return transport
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from proxyd.codec.headers import NO_HEADERS
 from proxyd.config.core import PIPE
 from proxyd.filters.connection_info import NO_CONNECTION
+from proxyd.net.addresses import connectable_ip, plain_ip
 from proxyd.net.bugs import report_bug
 from proxyd.net.cluster import Cluster, Host
 from proxyd.net.timers import Timed, TimerWheel
@@ -84,7 +85,7 @@ class UdpProxy:
 
     def _choose(self, cluster: Cluster, peer: Any) -> Host | None:
         config = self.config
-        key = ip_key(peer[0]) if cluster.hashes and config.hashes_source else config.key
+        key = ip_key(plain_ip(peer[0])) if cluster.hashes and config.hashes_source else config.key
         return cluster.choose(NO_CONNECTION, NO_HEADERS, key)
 
     def _new_session(self, listening: "UdpSocket", key: _Key, host: Host | None) -> "UdpSession | None":
@@ -314,10 +315,11 @@ def _connect(host: Host) -> socket.socket:
     """A socket whose datagrams go to the host, and come from it alone. Raises OSError."""
     if host.port == PIPE:
         raise OSError("a Unix domain socket takes no datagrams of UDP")
-    sock = socket.socket(socket.AF_INET6 if ":" in host.ip else socket.AF_INET, socket.SOCK_DGRAM)
+    ip = connectable_ip(host.ip)
+    sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.connect((host.ip, host.port))
+        sock.connect((ip, host.port))
     except OSError:
         sock.close()
         raise

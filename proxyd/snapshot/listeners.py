@@ -3,11 +3,12 @@
 import ipaddress
 from typing import Final
 
-from proxyd.config.core import PIPE, Node
+from proxyd.config.core import PIPE, Address, Node
 from proxyd.config.direct_response import Config as DirectResponse
 from proxyd.config.http_connection_manager import HttpConnectionManager
 from proxyd.config.listener import FilterChain, Listener
 from proxyd.config.network_filters import Echo
+from proxyd.config.scalars import ipv4_mapped
 from proxyd.config.tcp_proxy import TcpProxy
 from proxyd.config.tls import DownstreamTlsContext
 from proxyd.config.udp_proxy import UdpProxyConfig
@@ -84,10 +85,15 @@ class ListenerSnapshot:
         self.name: Final = config.name or self.address
         # Those who are redirected are handed over to whose address it is.
         self.hands_over: Final[bool] = config.use_original_dst is True
-        self.addresses: Final[list[tuple[str, int]]] = [
-            (str(ipaddress.ip_address(each.host)), each.port)
+        places = [
+            each
             for each in (config.address, *(more.address for more in config.additional_addresses))
             if each.pipe is None
+        ]
+        self.addresses: Final[list[tuple[str, int]]] = [(_ip(each), each.port) for each in places]
+        # Those that come along unless they are another listener's own.
+        self.ipv4_addresses: Final[list[tuple[str, int]]] = [
+            ("0.0.0.0", each.port) for each in places if each.ipv4_compat and each.port and _ip(each) == "::"
         ]
         stat_address = config.stat_prefix or self.address
         self.stats: Final = ListenerStats(registry, self.address, config.stat_prefix, worker)
@@ -164,6 +170,12 @@ class ListenerSnapshot:
         """The index of the chain for a connection, -1 where none is for it."""
         found = self._index.find(facts)
         return self._default if found < 0 else found
+
+
+def _ip(address: Address) -> str:
+    """In the form in which a connection's addresses are."""
+    mapped = ipv4_mapped(address.host) if address.ipv4_compat else None
+    return mapped or str(ipaddress.ip_address(address.host))
 
 
 def _udp_proxy(config: Listener, stat_address: str, registry: Registry) -> UdpProxySnapshot | None:

@@ -89,7 +89,7 @@ class Heritage:
         sockets = iter(self._sockets)
         supervisor.sockets.inherit(
             Group(
-                Key(each.host, each.port, each.owner, each.udp),
+                Key(each.host, each.port, each.owner, each.udp, each.ipv4_compat),
                 each.shared,
                 each.activated,
                 [next(sockets) for _ in range(each.count)],

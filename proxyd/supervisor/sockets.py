@@ -22,6 +22,7 @@ import msgspec
 
 from proxyd.config.bootstrap import Bootstrap
 from proxyd.config.core import PIPE
+from proxyd.net.addresses import plain_ip
 from proxyd.supervisor.activation import Activated, NumberedSocket, Place, assign, group
 from proxyd.system import ActivatedSocket, native
 
@@ -37,6 +38,7 @@ class Key(NamedTuple):
     port: int
     owner: tuple[str, int]  # listener name and index of the address where port is 0, else ("", 0)
     udp: bool = False
+    ipv4_compat: bool = False
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -73,7 +75,7 @@ class Held:
         if self.key.port == PIPE:
             return self.key.host, PIPE
         host, port = self.sockets[0].getsockname()[:2]
-        return host, port
+        return plain_ip(host), port
 
 
 class Group(NamedTuple):
@@ -107,7 +109,7 @@ def wanted_addresses(bootstrap: Bootstrap, default_backlog: int) -> list[Wanted]
                 Wanted(
                     index,
                     name,
-                    Key(host, port, ("", 0) if port else (name, number), address.udp),
+                    Key(host, port, ("", 0) if port else (name, number), address.udp, address.ipv4_compat),
                     native.shares_ports and listener.enable_reuse_port is not False and address.pipe is None,
                     default_backlog if backlog is None else backlog,
                     0 if address.pipe is None else address.pipe.mode,
@@ -259,7 +261,7 @@ class ListenSockets:
         self._activated.clear()
 
     def _bind(self, wanted: Wanted, missing: int) -> list[NumberedSocket]:
-        host, port, _, udp = wanted.key
+        host, port, _, udp, ipv4_compat = wanted.key
         bind = native.bind_datagrams if udp else native.bind
         held = self._held.get(wanted.key)
         sockets: list[NumberedSocket] = []
@@ -270,9 +272,12 @@ class ListenSockets:
                 port = held.address[1]
             elif port and wanted.shared and not self._ours(port, udp):
                 # SO_REUSEPORT would let us share the port with a stranger's group: ask without it first.
-                (bind(host, port, False) if udp else native.claim_port(host, port)).close()
+                if udp:
+                    native.bind_datagrams(host, port, False, ipv4_compat).close()
+                else:
+                    native.claim_port(host, port, ipv4_compat).close()
             for _ in range(missing):
-                sock = NumberedSocket(next(self._numbers), bind(host, port, wanted.shared))
+                sock = NumberedSocket(next(self._numbers), bind(host, port, wanted.shared, ipv4_compat))
                 sockets.append(sock)
                 if native.lends_listening and not udp:
                     sock.listen(wanted.backlog)

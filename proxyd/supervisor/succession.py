@@ -89,6 +89,7 @@ class SocketGroup(msgspec.Struct, frozen=True):
     count: int
     activated: str | None  # the name that the service manager has for them
     udp: bool = False
+    ipv4_compat: bool = False
 
 
 class Estate(msgspec.Struct, frozen=True, tag=True, kw_only=True):

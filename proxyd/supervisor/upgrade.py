@@ -227,6 +227,7 @@ class Upgrade:
                     len(group.sockets),
                     group.activated,
                     group.key.udp,
+                    group.key.ipv4_compat,
                 )
                 for group in groups
             ),

@@ -14,11 +14,12 @@ from proxyd.system._linux_sockets import bind_to, open_socket
 _IP_PKTINFO: Final = 8  # linux/in.h
 _PKTINFO: Final = struct.Struct("=i4s4s")  # interface, local address, the header's destination
 _PKTINFO6: Final = struct.Struct("=16sI")  # address, interface
+_ANYWHERE: Final = ("0.0.0.0", "::", "::ffff:0.0.0.0")
 _SPACE: Final = socket.CMSG_SPACE(_PKTINFO6.size)
 
 
-def bind_datagrams(host: str, port: int, shared: bool) -> socket.socket:
-    sock = open_socket(host, socket.SOCK_DGRAM)
+def bind_datagrams(host: str, port: int, shared: bool, ipv4_compat: bool = False) -> socket.socket:
+    sock = open_socket(host, socket.SOCK_DGRAM, ipv4_compat)
     bind_to(sock, host, port, shared)
     return sock
 
@@ -28,7 +29,7 @@ class Datagrams:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock: Final = sock
-        self._anywhere: Final = sock.getsockname()[0] in ("0.0.0.0", "::")
+        self._anywhere: Final = sock.getsockname()[0] in _ANYWHERE
         self._level: Final = socket.IPPROTO_IPV6 if sock.family == socket.AF_INET6 else socket.IPPROTO_IP
         self._kind: Final = socket.IPV6_PKTINFO if sock.family == socket.AF_INET6 else _IP_PKTINFO
         if self._anywhere:

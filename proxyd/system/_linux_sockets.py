@@ -67,8 +67,8 @@ def receive_descriptors(channel: socket.socket, size: int) -> tuple[bytes, list[
     return data, descriptors
 
 
-def claim_port(host: str, port: int) -> socket.socket:
-    sock = _stream_socket(host)
+def claim_port(host: str, port: int, ipv4_compat: bool = False) -> socket.socket:
+    sock = _stream_socket(host, ipv4_compat)
     try:
         sock.bind((host, port))
     except OSError:
@@ -77,8 +77,8 @@ def claim_port(host: str, port: int) -> socket.socket:
     return sock
 
 
-def bind(host: str, port: int, shared: bool) -> socket.socket:
-    sock = _stream_socket(host)
+def bind(host: str, port: int, shared: bool, ipv4_compat: bool = False) -> socket.socket:
+    sock = _stream_socket(host, ipv4_compat)
     bind_to(sock, host, port, shared)
     return sock
 
@@ -95,18 +95,18 @@ def bind_to(sock: socket.socket, host: str, port: int, shared: bool) -> None:
         raise
 
 
-def _stream_socket(host: str) -> socket.socket:
-    sock = open_socket(host, socket.SOCK_STREAM)
+def _stream_socket(host: str, ipv4_compat: bool) -> socket.socket:
+    sock = open_socket(host, socket.SOCK_STREAM, ipv4_compat)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT do not matter
     return sock
 
 
-def open_socket(host: str, kind: socket.SocketKind) -> socket.socket:
-    """A socket for addresses of the family of ``host``, and of no other."""
+def open_socket(host: str, kind: socket.SocketKind, ipv4_compat: bool) -> socket.socket:
+    """A socket for addresses of the family of ``host``, and of no other unless that is wanted."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, kind)
     if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # Envoy: ipv4_compat is off by default
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not ipv4_compat)
     return sock
 
 

@@ -27,6 +27,7 @@ _HEAD: Final = struct.Struct("@Nii")  # length of all, level, type
 _INFO: Final = struct.Struct("=4sI")  # address, interface
 _INFO6: Final = struct.Struct("=16sI")
 _HEAD_ALIGNMENT: Final = 8
+_ANYWHERE: Final = ("0.0.0.0", "::", "::ffff:0.0.0.0")
 _SPACE: Final = 128  # bytes; a socket for both protocols may get both
 _NAME: Final = struct.Struct("=H2s4s8x")  # family, port, address
 _NAME6: Final = struct.Struct("=H2s4s16sI")  # family, port, flow, address, scope
@@ -67,8 +68,8 @@ _Receive: Final = ctypes.WINFUNCTYPE(
 )  # fmt: skip
 
 
-def bind_datagrams(host: str, port: int, shared: bool) -> socket.socket:
-    sock = open_socket(host, socket.SOCK_DGRAM)
+def bind_datagrams(host: str, port: int, shared: bool, ipv4_compat: bool = False) -> socket.socket:
+    sock = open_socket(host, socket.SOCK_DGRAM, ipv4_compat)
     bind_to(sock, host, port)
     sock.setblocking(False)
     # Else receiving fails whenever a client that was answered has gone.
@@ -116,9 +117,8 @@ class AnywhereDatagrams:
         self._number: Final = sock.fileno()
         self._family: Final = sock.family
         sock.setblocking(False)
-        sock.setsockopt(
-            socket.IPPROTO_IPV6 if sock.family == socket.AF_INET6 else socket.IPPROTO_IP, _PKTINFO, 1
-        )
+        for level in _levels(sock):
+            sock.setsockopt(level, _PKTINFO, 1)
         pointer = _control(sock, _SIO_GET_EXTENSION_FUNCTION_POINTER, _WSARECVMSG, 8)
         self._receive: Final[Any] = _Receive(int.from_bytes(pointer, "little"))
         self._data: Final = ctypes.create_string_buffer(_LONGEST)
@@ -163,6 +163,15 @@ class AnywhereDatagrams:
             raise ctypes.WinError(ctypes.get_last_error())
 
 
+def _levels(sock: socket.socket) -> list[int]:
+    """The protocols whose datagrams a socket takes."""
+    if sock.family != socket.AF_INET6:
+        return [socket.IPPROTO_IP]
+    if sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        return [socket.IPPROTO_IPV6]
+    return [socket.IPPROTO_IPV6, socket.IPPROTO_IP]
+
+
 def _place(buffer: "ctypes.Array[ctypes.c_char]") -> ctypes.c_char_p:
     return ctypes.cast(buffer, ctypes.c_char_p)
 
@@ -186,19 +195,20 @@ def _name(family: int, peer: Any) -> bytes:
 
 def _sender(beside: bytes) -> bytes:
     """What lets an answer come from where a datagram has arrived, by whatever interface leads to its peer."""
+    found = b""
     position = 0
     while position + _HEAD.size < len(beside):
         length, level, kind = _HEAD.unpack_from(beside, position)
         start = position + _HEAD.size
-        if kind == _PKTINFO and level == socket.IPPROTO_IP:
+        if kind == _PKTINFO and level == socket.IPPROTO_IP:  # of a mapped address, too, the one that counts
             address, _ = _INFO.unpack_from(beside, start)
             return _INFO.pack(address, 0)
         if kind == _PKTINFO and level == socket.IPPROTO_IPV6:
             address, interface = _INFO6.unpack_from(beside, start)
             link_local = address[0] == 0xFE and address[1] & 0xC0 == 0x80  # there is one on each interface
-            return _INFO6.pack(address, interface if link_local else 0)
+            found = _INFO6.pack(address, interface if link_local else 0)
         position += _aligned(length)
-    return b""
+    return found
 
 
 def _beside(sender: bytes) -> bytes:
@@ -213,5 +223,5 @@ def _aligned(length: int) -> int:
 
 
 def datagrams(sock: socket.socket) -> "Datagrams | AnywhereDatagrams":
-    anywhere = sock.getsockname()[0] in ("0.0.0.0", "::")
+    anywhere = sock.getsockname()[0] in _ANYWHERE
     return AnywhereDatagrams(sock) if anywhere else Datagrams(sock)

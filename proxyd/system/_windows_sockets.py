@@ -137,24 +137,24 @@ def receive_descriptors(channel: socket.socket, size: int) -> tuple[bytes, list[
     return channel.recv(size), []
 
 
-def claim_port(host: str, port: int) -> socket.socket:
-    return bind(host, port, False)
+def claim_port(host: str, port: int, ipv4_compat: bool = False) -> socket.socket:
+    return bind(host, port, False, ipv4_compat)
 
 
-def bind(host: str, port: int, shared: bool) -> socket.socket:
+def bind(host: str, port: int, shared: bool, ipv4_compat: bool = False) -> socket.socket:
     # It stays blocking: that is a property of the socket, not of a copy, and accepting waits (see
     # _windows_accept).
-    sock = open_socket(host, socket.SOCK_STREAM)
+    sock = open_socket(host, socket.SOCK_STREAM, ipv4_compat)
     bind_to(sock, host, port)
     return sock
 
 
-def open_socket(host: str, kind: socket.SocketKind) -> socket.socket:
-    """A socket for addresses of the family of ``host``, and of no other."""
+def open_socket(host: str, kind: socket.SocketKind, ipv4_compat: bool) -> socket.socket:
+    """A socket for addresses of the family of ``host``, and of no other unless that is wanted."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, kind)
     if family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not ipv4_compat)
     return sock
 
 

@@ -366,13 +366,14 @@ class System(Protocol):
 
     # -- sockets --------------------------------------------------------------------------------------------
 
-    def claim_port(self, host: str, port: int) -> socket.socket:
+    def claim_port(self, host: str, port: int, ipv4_compat: bool = False) -> socket.socket:
         """Bind without sharing, not listening yet: proof that nobody else listens there.
 
-        ``port`` 0 lets the system choose. Raises OSError: EADDRINUSE, EACCES, EADDRNOTAVAIL.
+        ``port`` 0 lets the system choose. With ``ipv4_compat`` a socket for IPv6 takes IPv4 as well.
+        Raises OSError: EADDRINUSE, EACCES, EADDRNOTAVAIL.
         """
 
-    def bind(self, host: str, port: int, shared: bool) -> socket.socket:
+    def bind(self, host: str, port: int, shared: bool, ipv4_compat: bool = False) -> socket.socket:
         """A non-blocking socket bound, not yet listening; ``shared``: several may have the address.
 
         A socket that does not listen gets no connections: binding can be undone without losing any.
@@ -398,7 +399,7 @@ class System(Protocol):
         0 leaves the system's default. Raises OSError, where the system does not take such a number.
         """
 
-    def bind_datagrams(self, host: str, port: int, shared: bool) -> socket.socket:
+    def bind_datagrams(self, host: str, port: int, shared: bool, ipv4_compat: bool = False) -> socket.socket:
         """A non-blocking socket of UDP; ``shared``: several have the address, and each its share of peers.
 
         What comes waits in it from now on. Raises OSError.

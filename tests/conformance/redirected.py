@@ -28,7 +28,7 @@ _HOME = {"4": "127.0.0.1", "6": "::1"}
 # Hosts greet those who come to them, and tell where that was.
 _PORTS = {"http": 8081, "tcp": 8082, "chosen": 8083}
 # These ports all lead to one listener, which hands connections over to others.
-_HANDED = {"address": 8084, "port": 8085, "nobody": 8086}
+_HANDED = {"address": 8084, "port": 8085, "nobody": 8086, "both": 8087, "each": 8088, "mapped": 8089}
 _PATIENCE = 10.0
 
 
@@ -190,6 +190,19 @@ def _bootstrap(families: list[str], log: Path) -> dict[str, Any]:
                 chain("handed", manager, application_protocols=["http/1.1"]),
             ),
         ]
+    if "6" in families:
+        listeners += [
+            _unbound("both-46", "::", _HANDED["both"], chain("both", answer), ipv4_compat=True),
+            _unbound("each-46", "::", _HANDED["each"], chain("6", answer), ipv4_compat=True),
+            _unbound(
+                "mapped-4",
+                f"::ffff:{_MEANT['4']}",
+                _HANDED["mapped"],
+                chain("mapped", answer),
+                ipv4_compat=True,
+            ),
+            _unbound("each-4", "0.0.0.0", _HANDED["each"], chain("4", manager)),
+        ]
     return {
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {
@@ -199,11 +212,11 @@ def _bootstrap(families: list[str], log: Path) -> dict[str, Any]:
     }
 
 
-def _unbound(name: str, ip: str, port: int, *chains: dict[str, Any]) -> dict[str, Any]:
+def _unbound(name: str, ip: str, port: int, *chains: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "name": name,
         "stat_prefix": f"of-{name}",
-        "address": {"socket_address": {"address": ip, "port_value": port}},
+        "address": {"socket_address": {"address": ip, "port_value": port, **more}},
         "bind_to_port": False,
         "listener_filters": [{"name": "http", "typed_config": {"@type": _HTTP_INSPECTOR}}],
         "filter_chains": chains,

@@ -75,8 +75,10 @@ class DatagramHost:
 class DatagramClient:
     """Sends from one port, and hears answers of one address."""
 
-    def __init__(self, port: int, ip: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, ip: str = "127.0.0.1", source: str = "") -> None:
         self.sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_DGRAM)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect((ip, port))
 
     def __enter__(self) -> Self:

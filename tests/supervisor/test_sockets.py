@@ -96,6 +96,44 @@ def test_a_port_for_datagrams_that_another_has_is_not_shared():
     assert caught.value.error.errno == errno.EADDRINUSE
 
 
+def test_what_takes_ipv4_is_another_address():
+    """Changed by a reload it is like any other address that overlaps the one before."""
+
+    def everywhere(port: int, ipv4_compat: bool) -> Wanted:
+        key = Key("::", port, ("", 0) if port else ("all", 0), ipv4_compat=ipv4_compat)
+        return Wanted(0, "all", key, native.shares_ports, 16)
+
+    sockets = ListenSockets()
+    try:
+        first = everywhere(0, ipv4_compat=False)
+        try:
+            put_in_force(sockets, [first], 2)
+        except BindError:
+            pytest.skip("no IPv6 here")
+        port = sockets.address(first.key)[1]
+        for ipv4_compat in (False, True):
+            each = everywhere(port, ipv4_compat)
+            if not native.shares_ports:
+                with pytest.raises(BindError):
+                    sockets.prepare([each], 2)
+                continue
+            put_in_force(sockets, [each], 2)
+            sockets.retire()
+            assert sockets.address(first.key) is None
+            assert sockets.address(each.key) == ("::", port)
+            assert can_connect("127.0.0.1", port) == ipv4_compat
+    finally:
+        sockets.close()
+
+
+def can_connect(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 5).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_one_worker_has_what_cannot_be_shared():
     sockets = ListenSockets()
     try:

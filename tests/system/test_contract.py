@@ -319,6 +319,25 @@ def test_ports_are_not_shared_with_strangers():
             native.claim_port("127.0.0.1", ours.getsockname()[1])
 
 
+@pytest.mark.parametrize("ipv4_compat", [False, True])
+def test_a_socket_for_ipv6_takes_ipv4_where_that_is_wanted(ipv4_compat: bool):
+    try:
+        sock = native.bind("::", 0, False, ipv4_compat)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with sock:
+        sock.listen(4)
+        port = sock.getsockname()[1]
+        socket.create_connection(("::1", port), 30).close()
+        if ipv4_compat:
+            socket.create_connection(("127.0.0.1", port), 30).close()
+            with pytest.raises(OSError):  # noqa: PT011 - the number differs from system to system
+                native.claim_port("::", port, ipv4_compat=True)
+        else:
+            with pytest.raises(OSError):  # noqa: PT011 - as above
+                socket.create_connection(("127.0.0.1", port), 5)
+
+
 def test_the_machine_grants_something():
     assert native.cpu_count() >= 1
     assert native.raise_descriptor_limit() > 64
@@ -340,9 +359,9 @@ def _received(sock: socket.socket, datagrams: Datagrams, size: int = 100) -> tup
             pass
 
 
-def _bound(host: str) -> socket.socket:
+def _bound(host: str, ipv4_compat: bool = False) -> socket.socket:
     try:
-        return native.bind_datagrams(host, 0, shared=False)
+        return native.bind_datagrams(host, 0, False, ipv4_compat)
     except OSError:
         assert ":" in host
         pytest.skip("no IPv6 here")
@@ -358,7 +377,7 @@ def _bound(host: str) -> socket.socket:
         ("::", "::1"),
     ],
 )
-def test_an_answer_comes_from_where_it_was_asked(host: str, asked: str):
+def test_who_is_asked_answers(host: str, asked: str):
     with _bound(host) as sock, socket.socket(sock.family, socket.SOCK_DGRAM) as client:
         datagrams = native.datagrams(sock)
         with pytest.raises(BlockingIOError):
@@ -371,6 +390,27 @@ def test_an_answer_comes_from_where_it_was_asked(host: str, asked: str):
             assert (data, peer) == (sent, client.getsockname())
             datagrams.send(data[::-1], peer, sender)
             assert client.recv(200) == sent[::-1]
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [("::", "127.0.0.1"), ("::", "127.0.0.7"), ("::", "::1"), ("::ffff:0.0.0.0", "127.0.0.7")],
+)
+def test_who_is_asked_by_ipv4_answers(host: str, asked: str):
+    kind = socket.AF_INET6 if ":" in asked else socket.AF_INET
+    with _bound(host, ipv4_compat=True) as sock, socket.socket(kind, socket.SOCK_DGRAM) as client:
+        datagrams = native.datagrams(sock)
+        client.settimeout(30)
+        client.connect((asked, sock.getsockname()[1]))  # it hears nobody else
+        client.send(b"hello")
+        data, peer, sender = _received(sock, datagrams)
+        assert data == b"hello"
+        assert peer[:2] == (
+            client.getsockname()[0] if ":" in asked else "::ffff:127.0.0.1",
+            client.getsockname()[1],
+        )
+        datagrams.send(b"olleh", peer, sender)
+        assert client.recv(100) == b"olleh"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
