@@ -32,6 +32,8 @@ if not windows.HERE:
 
 import winreg
 
+import win32service
+
 from proxyd.service import windows as manager
 
 pytestmark = pytest.mark.timeout(500)  # each of its processes starts anew
@@ -177,6 +179,44 @@ def test_the_event_log_has_a_text_for_what_it_says(service: Service, tmp_path: P
     manager.uninstall(service)
     with pytest.raises(FileNotFoundError):
         winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, source)
+
+
+def test_the_manager_itself_can_do_all_that(service: Service, origin: Origin, tmp_path: Path) -> None:
+    """As `sc start NAME OPTIONS` and `sc control NAME NUMBER` would."""
+    wanted = installation(service, tmp_path / "proxyd.json", config(origin.address))
+    log = tmp_path / "log"
+    manager.install(msgspec.structs.replace(wanted, start=(*wanted.start, "--log-path", str(log))))
+    scm = win32service.OpenSCManager(None, None, win32service.SC_MANAGER_CONNECT)
+    handle = win32service.OpenService(scm, service.name, win32service.SERVICE_ALL_ACCESS)
+    try:
+        win32service.StartService(handle, ["--workers", "2"])
+        until(lambda: report(service)["state"] == "LIVE", "started")
+        assert len(report(service)["workers"]) == 2
+        for generation, control in ((2, win32service.SERVICE_CONTROL_PARAMCHANGE), (3, 128)):
+            win32service.ControlService(handle, control)
+            until(lambda wanted=generation: report(service)["generation"] == wanted, "reloaded")
+        log.rename(tmp_path / "log.1")
+        win32service.ControlService(handle, 129)
+        until(log.exists, "logs reopened")
+    finally:
+        win32service.CloseServiceHandle(handle)
+        win32service.CloseServiceHandle(scm)
+
+
+def test_the_manager_is_told_how_to_recover_and_how_long_to_wait(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told it is; Wine's heeds neither, and does not say what it has been told."""
+    told: dict[int, Any] = {}
+    monkeypatch.setattr(
+        win32service, "ChangeServiceConfig2", lambda _, level, info: told.update({level: info})
+    )
+    wanted = installation(service, tmp_path / "proxyd.json", config("127.0.0.1:9"))
+    manager.install(msgspec.structs.replace(wanted, drain_time_s=5.0))
+    restart = win32service.SC_ACTION_RESTART
+    actions = [(restart, 1_000), (restart, 5_000), (restart, 30_000)]
+    assert told[win32service.SERVICE_CONFIG_FAILURE_ACTIONS]["Actions"] == actions
+    assert told[win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO] == 20_000
 
 
 def test_what_keeps_it_from_starting_is_its_exit_code(service: Service, tmp_path: Path) -> None:
