@@ -14,7 +14,9 @@ if not windows.HERE:
 
 import _winapi
 
-from proxyd.system import _windows_control
+import win32security
+
+from proxyd.system import _windows_api, _windows_control
 from proxyd.system._windows_control import PipeListener
 
 
@@ -59,3 +61,19 @@ def test_a_pipe_that_is_busy_is_waited_for_as_long_as_was_asked(
         native.connect_control(str(path), 0.5)
     assert time.monotonic() - began >= 0.5
     _winapi.CloseHandle(taken)
+
+
+def test_the_pipe_is_for_its_user_the_system_and_administrators(tmp_path: Path) -> None:
+    listener = PipeListener(str(tmp_path / "control.sock"))
+    client = _windows_control._connect(listener.name)
+    try:
+        found = win32security.GetSecurityInfo(
+            client, win32security.SE_KERNEL_OBJECT, win32security.DACL_SECURITY_INFORMATION
+        )
+        access = found.GetSecurityDescriptorDacl()
+        entries = [access.GetAce(index) for index in range(access.GetAceCount())]
+        allowed = {win32security.ConvertSidToStringSid(sid) for (kind, _), _, sid in entries if kind == 0}
+        assert len(allowed) == len(entries)
+        assert allowed == {_windows_api.OwnerOnly().user, "S-1-5-18", "S-1-5-32-544"}
+    finally:
+        _winapi.CloseHandle(client)
