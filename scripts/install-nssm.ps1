@@ -9,6 +9,7 @@ Installs proxyd as a Windows service by NSSM, so that stopping the service drain
 Needs nssm.exe (https://nssm.cc, 2.24 or later) on the path or by -Nssm, and an administrator.
 Remove it with: nssm stop proxyd; nssm remove proxyd confirm
 #>
+#Requires -RunAsAdministrator
 param(
     [Parameter(Mandatory = $true)] [string] $Config,
     [string] $Name = "default",

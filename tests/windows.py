@@ -32,6 +32,7 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/benchmarks": "benchmarks are made on Linux",
     "tests/scripts/test_test.py": "plays programs that are scripts, which Windows does not start",
     "tests/scripts/test_demo.py": "test_commands_of_the_readme.py plays it there",
+    "tests/scripts/test_install_nssm.py::test_it_is_powershell": "the grammar is installed on Linux alone",
     "tests/workers/test_zygote.py": "Windows cannot fork; test_spare.py is about what it has instead",
     "tests/supervisor/test_zygote.py": "Windows cannot fork; test_spares.py is about what it has instead",
     "tests/supervisor/test_instance.py": _UNIX_SOCKET,

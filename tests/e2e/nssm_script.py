@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import Final, Self
 
-_SCRIPT: Final = Path(__file__).resolve().parents[2] / "scripts" / "install-nssm.ps1"
+SCRIPT: Final = Path(__file__).resolve().parents[2] / "scripts" / "install-nssm.ps1"
 _WORDS: Final = re.compile(r"^\$words = @\((.*?)\) \+ \$More$", re.MULTILINE | re.DOTALL)
 _SETTING: Final = re.compile(r"^Invoke-Nssm set \$service (.*)$", re.MULTILINE)
 _REGISTRY: Final = re.compile(
@@ -28,7 +28,7 @@ class NssmScript:
 
     @classmethod
     def read(cls) -> Self:
-        return cls(_SCRIPT.read_text("utf-8"))
+        return cls(SCRIPT.read_text("utf-8"))
 
     def key(self, service: str) -> str:
         """Where that value is, below HKEY_LOCAL_MACHINE."""

@@ -1,12 +1,36 @@
-"""scripts/install-nssm.ps1, as far as it can be read: nothing here runs PowerShell. What it sets up is
-shown by the test of NSSM in tests/e2e/test_windows_service.py."""
+"""scripts/install-nssm.ps1, as far as it can be read: nothing here runs PowerShell, there is a grammar of it.
+What the script sets up is shown by the test of NSSM in tests/e2e/test_windows_service.py."""
 
 import click
 
 from proxyd.cli import cli
-from tests.e2e.nssm_script import NssmScript
+from tests.e2e.nssm_script import SCRIPT, NssmScript
 
 DRAIN = 25
+
+
+def _mistakes(source: bytes) -> list[str]:
+    """Where the grammar of PowerShell finds something else than it expects."""
+    import tree_sitter
+    import tree_sitter_powershell
+
+    found = []
+    nodes = [
+        tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language())).parse(source).root_node
+    ]
+    while nodes:
+        node = nodes.pop()
+        if node.is_error or node.is_missing:
+            found.append(f"line {node.start_point.row + 1}: {node}")
+        nodes += node.children
+    return found
+
+
+def test_it_is_powershell() -> None:
+    source = SCRIPT.read_bytes()
+    assert _mistakes(source) == []
+    assert _mistakes(source.replace(b'-join " "', b'-join " ', 1)) != []
+    assert _mistakes(source.replace(b"if ($Start) {", b"if ($Start {", 1)) != []
 
 
 def test_what_it_starts_is_a_command_of_proxyd() -> None:
