@@ -5,6 +5,7 @@ This is the only place that ends a process. Commands import what they need when 
 no use for the data plane, and an operator's shell loop feels every import.
 """
 
+import errno
 import functools
 import importlib.machinery
 import importlib.metadata
@@ -485,8 +486,9 @@ def main() -> None:
     try:
         cli(prog_name="proxyd")
     except OSError as error:
-        if not native.reader_has_gone(error):
+        full = error.errno == errno.ENOSPC and error.filename is None
+        if not full and not native.reader_has_gone(error):
             raise
         # What could not be written would be tried again, and complained of, when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(f"proxyd: {error.strerror}" if full else 1)

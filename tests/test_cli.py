@@ -366,6 +366,14 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == b""
 
 
+def test_a_full_disk_is_told_as_such() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxyd", "config"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"proxyd: No space left on device\n")
+
+
 def test_a_quick_command_loads_no_data_plane() -> None:
     code = """
 import sys

@@ -64,6 +64,7 @@ EXCLUDED: Final[dict[str, str]] = {
     "tests/net/test_log_writer.py::test_a_stream_made_non_blocking_by_others_is_waited_for": _LINUX,
     "tests/workers/test_logs.py::test_a_stalled_sink_holds_up_nobody_and_drops_are_told": _FIFO,
     "tests/test_early_signals.py": _SIGNALS,
+    "tests/test_cli.py::test_a_full_disk_is_told_as_such": "Windows has no /dev/full",
     "tests/test_hatch_build.py": "wheels are made on Linux",
     "tests/snapshot/test_time_format.py::test_local_time_has_its_offset": "Windows has no tzset()",
     "tests/net/test_splicing.py": "Windows has no splice",

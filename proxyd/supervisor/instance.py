@@ -67,10 +67,7 @@ class RunDirectory:
         try:
             directory = native.open_private_directory(base, name)
         except OSError as error:
-            raise InstanceError(
-                f"run directory {path} cannot be used: {error.strerror or error}; "
-                f"choose another with --run-dir or ${ENVIRONMENT}"
-            ) from None
+            raise _unusable(path, error) from None
         lock = directory.lock(PID_FILE)
         if lock is None:
             pid = _read_pid(path)
@@ -80,7 +77,11 @@ class RunDirectory:
                 "or start this one with another --name"
             )
         made = cls(path, directory, lock)
-        made.sign()
+        try:
+            made.sign()
+        except OSError as error:  # the disk is full
+            made.close()
+            raise _unusable(path, error) from None
         return made
 
     @classmethod
@@ -125,6 +126,13 @@ class RunDirectory:
 
     def close(self) -> None:
         self._directory.remove([CONTROL_SOCKET, PID_FILE], self._lock)
+
+
+def _unusable(path: str, error: OSError) -> InstanceError:
+    return InstanceError(
+        f"run directory {path} cannot be used: {error.strerror or error}; "
+        f"choose another with --run-dir or ${ENVIRONMENT}"
+    )
 
 
 class Instance:

@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 import struct
@@ -55,6 +56,16 @@ def test_leftovers_of_a_killed_instance_are_taken_over(tmp_path):
     with claimed.listen():
         assert find("one", str(tmp_path)).pid == os.getpid()
     claimed.close()
+
+
+def test_a_full_disk_is_told_as_such_and_nothing_is_left(tmp_path, monkeypatch):
+    def full(descriptor, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(InstanceError, match=r"one cannot be used: No space left on device; choose another"):
+        RunDirectory.claim("one", str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_control_socket_and_directory_are_for_the_owner_only(tmp_path):
