@@ -146,14 +146,22 @@ def main(arguments: list[str]) -> int:
     except env.SetupError as failure:
         env.say(f"\nFAILED: no Windows to test on: {failure}")
         return 2
-    with Server(windows):
-        if arguments[:1] == ["--run"]:
-            return windows.run(arguments[1:], Path.cwd())
-        again = "--again" in arguments
-        command = ["-m", "pytest", *([each for each in arguments if each != "--again"] or _ALL)]
-        if again:
-            return second_run.run(lambda more: windows.run([*command, *more], env.ROOT))
-        return windows.run([*command, "-p", "no:cacheprovider"], env.ROOT)
+    try:
+        with Server(windows):
+            return _carry_out(windows, arguments)
+    except env.SetupError as failure:
+        env.say(f"\nFAILED: {failure}")
+        return 2
+
+
+def _carry_out(windows: Windows, arguments: list[str]) -> int:
+    if arguments[:1] == ["--run"]:
+        return windows.run(arguments[1:], Path.cwd())
+    again = "--again" in arguments
+    command = ["-m", "pytest", *([each for each in arguments if each != "--again"] or _ALL)]
+    if again:
+        return second_run.run(lambda more: windows.run([*command, *more], env.ROOT))
+    return windows.run([*command, "-p", "no:cacheprovider"], env.ROOT)
 
 
 def missing_tools() -> str:
@@ -174,7 +182,7 @@ class Server:
         self._windows: Final = windows
 
     def __enter__(self) -> None:
-        _run(["wineserver", "-p"], self._windows, "Wine's server does not start")
+        _run(["wineserver", "-p"], self._windows, "Wine's server does not start, or another run has it")
         # With null streams, so that Windows' services hold none of ours.
         _run(["wine", "cmd", "/c", "exit"], self._windows, "Wine does not start")
 

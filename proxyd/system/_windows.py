@@ -3,6 +3,14 @@
 import sys
 from typing import Final
 
+# Before what some of the modules below call is not there in an older one.
+_OLDEST: Final = 17763  # the build of Windows Server 2019 and Windows 10 1809
+if sys.getwindowsversion().build < _OLDEST:
+    raise ImportError(
+        "proxyd needs Windows Server 2019, Windows 10 (1809) or a later one; "
+        f"this one is build {sys.getwindowsversion().build}"
+    )
+
 assert sys.platform == "win32"
 # ruff: noqa: E402 - after this line type checkers for other systems read no further
 
