@@ -66,6 +66,13 @@ def windows(session: nox.Session) -> None:
 
 
 @nox.session
+def windows_tools(session: nox.Session) -> None:
+    """The README's two commands on that Python: the second installs every tool there, which takes minutes."""
+    command = ("python", "scripts/windows.py", "-q", "tests/scripts/test_commands_of_the_readme.py")
+    session.run(*command, env={"PROXYD_TOOLS": "1"})
+
+
+@nox.session
 def wheels(session: nox.Session) -> None:
     """The source distribution and both wheels, each made twice and compared; arguments go to the script."""
     session.run("python", "scripts/wheels.py", *session.posargs)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import windows
+from tests import passed, windows
 
 # Whoever adds a reason here says what is missing there, and why the test cannot do without it.
 ALLOWED_SKIPS = (
@@ -42,6 +42,7 @@ ALLOWED_SKIPS = (
     "an interpreted class cannot stand in for a compiled one",  # the run against the compiled wheel
     "compiled in the run on the compiled wheel alone",  # it takes half a minute
     windows.WINDOWS,
+    "nox -s windows_tools alone installs all tools there",  # which takes a minute or two under Wine
     "PROXYD_NSSM does not name nssm.exe",  # scripts/windows.py fetches it
     *windows.EXCLUDED.values(),
 )
@@ -58,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if windows.HERE:
         # A transport of a completion port ends a turn of the loop after it was closed; tests end it at once.
         config.addinivalue_line("filterwarnings", "ignore::ResourceWarning")
+    passed.register(config)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_Sharing())
 

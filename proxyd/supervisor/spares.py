@@ -23,7 +23,8 @@ from proxyd.workers.control import PROTOCOL, Begin, Boot, FromZygote, Hello, Spa
 logger = logging.getLogger("main")
 
 MODULE: Final = "proxyd.workers.spare"
-_SPARE_DELAY: Final = 2.0  # seconds after a worker was made until its spare is replaced
+# Seconds after a worker was made until its spare is replaced: what else starts then is to be over before.
+_SPARE_DELAY: Final = 5.0
 
 
 class Spare:
