@@ -3,6 +3,9 @@
 import sys
 from typing import Final
 
+assert sys.platform == "win32"
+# ruff: noqa: E402 - after this line type checkers for other systems read no further
+
 # Before what some of the modules below call is not there in an older one.
 _OLDEST: Final = 17763  # the build of Windows Server 2019 and Windows 10 1809
 if sys.getwindowsversion().build < _OLDEST:
@@ -10,9 +13,6 @@ if sys.getwindowsversion().build < _OLDEST:
         "proxyd needs Windows Server 2019, Windows 10 (1809) or a later one; "
         f"this one is build {sys.getwindowsversion().build}"
     )
-
-assert sys.platform == "win32"
-# ruff: noqa: E402 - after this line type checkers for other systems read no further
 
 from proxyd.system._windows_accept import acceptance as acceptance
 from proxyd.system._windows_certificates import load_system_roots as load_system_roots
