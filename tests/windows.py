@@ -4,7 +4,10 @@ A key is a folder, a file or a test (also with its parameters left out), as pyte
 """
 
 import asyncio
+import os
 import sys
+import time
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -15,6 +18,8 @@ WINDOWS: Final = "about Windows alone"  # why a test is skipped elsewhere
 
 # How much longer a test may take: each process is started anew, and under Wine that takes a second or more.
 PATIENCE: Final = 5
+
+_BEING_READ: Final = 5.0  # seconds
 
 _SIGNALS = "Windows has no such signals; the commands that take their place are tested"
 _FIFO = "Windows has no FIFOs"
@@ -115,6 +120,19 @@ EXCLUDED: Final[dict[str, str]] = {
 def patience(seconds: float) -> float:
     """How long to wait for what takes so long at most elsewhere, or to rest from it."""
     return seconds * PATIENCE if HERE else seconds
+
+
+def replace(new: str | Path, path: str | Path) -> None:
+    """``os.replace``. What is just being read cannot be replaced there: whoever does it has to try again."""
+    deadline = time.monotonic() + _BEING_READ
+    while True:
+        try:
+            os.replace(new, path)
+            return
+        except PermissionError:
+            if not HERE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def descriptors(process: psutil.Process) -> int:

@@ -191,6 +191,16 @@ def _checked_handle(handle: int | None, path: str = "") -> int:
     return handle
 
 
+def _checked_new(handle: int | None, what: str) -> int:
+    """The same of what was not there before. Raises FileExistsError."""
+    there = ctypes.get_last_error() == ERROR_ALREADY_EXISTS
+    made = _checked_handle(handle)
+    if there:
+        close(made)
+        raise FileExistsError(f"{what} is there already")
+    return made
+
+
 def close(handle: int) -> None:
     """Close a handle that is no socket."""
     if not _close(handle):
@@ -339,12 +349,7 @@ def create_mapping(name: str, size: int, allowed: OwnerOnly) -> int:
         size & 0xFFFFFFFF,
         name,
     )
-    there = ctypes.get_last_error() == ERROR_ALREADY_EXISTS
-    made = _checked_handle(handle)
-    if there:
-        close(made)
-        raise FileExistsError(f"shared memory {name} is there already")
-    return made
+    return _checked_new(handle, f"shared memory {name}")
 
 
 def write_mapping(handle: int, content: bytes) -> None:
@@ -382,15 +387,10 @@ def assign_to_job(job: int, process: int) -> None:
         raise _error()
 
 
-def create_event(name: str, allowed: OwnerOnly) -> int:
-    """An event that wakes one waiter at a time, of a name that is new. Raises FileExistsError otherwise."""
+def create_event(name: str | None, allowed: OwnerOnly) -> int:
+    """An event that wakes one waiter at a time. Raises FileExistsError where there is one of that name."""
     handle = _create_event(ctypes.byref(allowed.attributes), False, False, name)
-    there = ctypes.get_last_error() == ERROR_ALREADY_EXISTS
-    made = _checked_handle(handle)
-    if there:
-        close(made)
-        raise FileExistsError(f"event {name} is there already")
-    return made
+    return _checked_new(handle, f"event {name}")
 
 
 def open_event(name: str) -> int:

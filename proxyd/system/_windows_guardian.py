@@ -42,8 +42,8 @@ def hear_passed_on(tell: Callable[[], object]) -> None:
         return
     try:
         event = api.create_event(_name(os.getpid()), api.OwnerOnly())
-    except FileExistsError:
-        return  # a stranger's: what is set there is not to be obeyed
+    except OSError:
+        return  # a stranger was quicker: what is set there is not to be obeyed
 
     def run() -> None:
         while True:
@@ -68,7 +68,7 @@ def pass_on(came_as: str, pid: int) -> None:
 def hold_operator_signals() -> None:
     if _came:
         return
-    event = api.create_event(f"{_name(os.getpid())}-held", api.OwnerOnly())
+    event = api.create_event(None, api.OwnerOnly())
     _came.append(event)
 
     def handle(number: int) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -300,4 +299,4 @@ def rewrite(proxyd: Proxyd, bootstrap: dict[str, Any]) -> None:
     path = proxyd.directory / "proxyd.json"
     new = path.with_suffix(".new")
     new.write_text(json.dumps(bootstrap))
-    os.replace(new, path)
+    windows.replace(new, path)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tests import windows
 from tests.e2e.conftest import _address, config
 from tests.net.certificates import Authority
 
@@ -85,7 +86,7 @@ class ResourceFile:
         new = elsewhere / self.path.name
         new.write_text(text)
         os.utime(new, (0, 0))  # it has been there for a while
-        os.replace(new, self.path)
+        windows.replace(new, self.path)
 
     def write(self, text: str) -> None:
         """Written over in place, as an editor may do it."""

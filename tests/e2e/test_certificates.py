@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography import x509
 
+from tests import windows
 from tests.e2e.conftest import Proxyd, StartProxyd
 from tests.e2e.origin import Origin
 from tests.e2e.resource_files import ResourceFile, bootstrap, cluster, listener, response, source
@@ -44,7 +45,7 @@ def move(directory: Path, name: str, text: str) -> None:
     new = directory / "new"
     new.write_text(text)
     os.utime(new, (0, 0))
-    os.replace(new, directory / name)
+    windows.replace(new, directory / name)
 
 
 def served(port: int) -> str:

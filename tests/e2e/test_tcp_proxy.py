@@ -1,7 +1,6 @@
 """Connections that carry bytes, over real processes: reloads and updates leave them alone."""
 
 import json
-import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests import windows
 from tests.e2e.applications import Application
 from tests.e2e.conftest import StartProxyd, rewrite
 
@@ -116,7 +116,7 @@ def test_a_listener_that_changes_in_place_keeps_its_connections(
     def write(cluster: str) -> None:
         new = tmp_path / "lds.new"
         new.write_text(json.dumps({"resources": [{"@type": LISTENER, **listener(cluster)}]}))
-        os.replace(new, lds)
+        windows.replace(new, lds)
 
     write("one")
     with Application("one", echoes=True) as one, Application("two") as two:

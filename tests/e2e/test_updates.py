@@ -327,7 +327,7 @@ def test_a_directory_that_is_exchanged_for_another_is_seen(
     proxyd.wait_for_log("add/update listener 'second'")
     assert ask(proxyd.port("second"))[0] == 200
     (old / "lds.json").rename(used / "lds.json.back")
-    os.replace(used / "lds.json.back", used / "lds.json")
+    windows.replace(used / "lds.json.back", used / "lds.json")
     proxyd.wait_for_log("remove listener 'second'")
 
 

@@ -90,6 +90,27 @@ def test_a_successor_hears_ctrl_c_from_its_guardian_and_nothing_twice(handlers: 
     assert asyncio.run(main()) == ["Ctrl-C"]
 
 
+def test_a_stranger_s_event_is_not_obeyed_and_no_reason_not_to_start(
+    handlers: list[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_windows_guardian, "_hearers", [])
+    monkeypatch.setattr(_windows_guardian, "_name", lambda pid: f"Local\\proxyd-test-{pid}")
+    stranger = _windows_api.create_event(f"Local\\proxyd-test-{os.getpid()}", _windows_api.OwnerOnly())
+
+    async def main() -> list[str]:
+        heard: list[str] = []
+        native.hear_operator(asyncio.get_running_loop(), lambda *words: heard.append(words[1]))
+        before = threading.active_count()
+        native.pass_on("Ctrl-C", os.getpid())
+        assert threading.active_count() == before  # nobody waits for it
+        return heard
+
+    try:
+        assert asyncio.run(main()) == []
+    finally:
+        _windows_api.close(stranger)
+
+
 def test_a_guardian_ends_as_the_last_one_ends_and_passes_on_ctrl_c(
     handlers: list[Handler], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
