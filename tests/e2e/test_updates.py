@@ -321,9 +321,9 @@ def test_a_directory_that_is_exchanged_for_another_is_seen(
         ResourceFile(directory / "cds.json", cluster(origin.address))
     os.utime(new / "lds.json", (0, 0))
     proxyd = start(bootstrap(lds=used / "lds.json", cds=used / "cds.json"))
-    used.rename(old)
+    windows.replace(used, old)
     assert ask(proxyd.port("first"))[0] == 200  # without any files
-    new.rename(used)
+    windows.replace(new, used)
     proxyd.wait_for_log("add/update listener 'second'")
     assert ask(proxyd.port("second"))[0] == 200
     (old / "lds.json").rename(used / "lds.json.back")
