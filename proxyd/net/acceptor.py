@@ -5,17 +5,16 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from proxyd.net.listener import Connection
-from proxyd.net.served import ServedListener
+from proxyd.net.listener import Connection, Served
 from proxyd.system import Acceptance, native
 
 
 class Acceptor:
     """Accepts on a socket, from ``start`` to ``stop``; ``listener`` may be replaced meanwhile."""
 
-    def __init__(self, listener: ServedListener, sock: socket.socket) -> None:
+    def __init__(self, listener: Served, sock: socket.socket) -> None:
         """``sock`` belongs to the acceptor from now on."""
-        self.listener: ServedListener = listener
+        self.listener: Served = listener
         self._acceptance: Final[Acceptance] = native.acceptance(sock)
 
     async def start(

@@ -11,22 +11,22 @@ from proxyd.codec.framing import LENGTH, NO_BODY
 from proxyd.codec.headers import Headers
 from proxyd.codec.messages import RequestHead
 from proxyd.errors import INTERNAL_ERROR, MISSING_HOST, Failure
+from proxyd.net.acceptor import Acceptor
 from proxyd.net.access_log import AccessLogger
 from proxyd.net.connection_manager import HttpDate
 from proxyd.net.downstream import Http1Downstream
 from proxyd.net.limits import ConnectionLimit
-from proxyd.net.listener import Connections, HttpListener
+from proxyd.net.listener import Connection, Connections, HttpListener, Served
 from proxyd.net.stream import DownstreamStream, Stream, StreamFactory
 from proxyd.net.timers import TimerWheel
 from proxyd.snapshot.http_connection_manager import HttpConnectionOptions
 from proxyd.stats.metrics import Registry
 from proxyd.stats.scopes import HttpStats, ListenerStats
-from proxyd.system import Acceptance, native
 
 logger = logging.getLogger("admin")
 
 MAX_BODY: Final = 1024 * 1024
-BACKLOG: Final = 1024
+_BACKLOG: Final = 1024
 MAX_CONNECTIONS: Final = 256  # the descriptors of this process are needed for more than answering
 
 _TOO_LARGE: Final = Failure(413, b"Payload Too Large", 0, "request_payload_too_large", True)
@@ -193,7 +193,7 @@ class _Connections(Connections):
             self.changed.set()
 
 
-class HttpService(StreamFactory):
+class HttpService(StreamFactory, Served):
     """One address on which a handler answers."""
 
     def __init__(
@@ -220,23 +220,30 @@ class HttpService(StreamFactory):
             self.stats,
             self._wheel,
         )
-        self._acceptance: Acceptance | None = None
-        self._taken: Final[set[asyncio.Task[None]]] = set()  # accepted, and not with their protocols yet
+        self._acceptor: Acceptor | None = None
+        # Accepted, and not with their protocols yet.
+        self._taken: Final[dict[asyncio.Task[None], socket.socket]] = {}
 
     def new_stream(self, downstream: DownstreamStream) -> Stream:
         return LocalExchange(self, downstream)
 
     async def listen(self, sock: socket.socket) -> None:
         """Answer on a bound and listening socket, which from now on belongs to this service."""
-        self._acceptance = native.acceptance(sock)
-        await self._acceptance.start(self.loop, BACKLOG, self._new_connection, self._take)  # type: ignore[arg-type]  # a protocol by shape
+        self._acceptor = Acceptor(self, sock)
+        await self._acceptor.start(self.loop, _BACKLOG, self._take)
+
+    def protocol(self) -> Connection:
+        return Http1Downstream(self._listener)
 
     def retire(self) -> None:
         """Leave the address to another process: accept what has come by now and no more.
 
         Connections close with their next answers.
         """
-        self._stop_accepting()
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is not None:
+            for connection in acceptor.stop():
+                self._take(acceptor, connection)
         self._listener.set_drain_close(True)
 
     async def drained(self, seconds: float) -> None:
@@ -252,34 +259,23 @@ class HttpService(StreamFactory):
 
     def close(self) -> None:
         """Stop accepting and close every connection."""
-        self._stop_accepting()
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is not None:
+            for queued in acceptor.stop():
+                queued.close()
         for task in self._taken:
             task.cancel()
         for connection in list(self._connections.all):
             connection.abort()
         self._wheel.close()
 
-    def _stop_accepting(self) -> None:
-        acceptance, self._acceptance = self._acceptance, None
-        if acceptance is not None:
-            for connection in acceptance.stop():
-                self._take(connection)
-
-    def _new_connection(self) -> Http1Downstream:
-        return Http1Downstream(self._listener)
-
-    def _take(self, connection: socket.socket) -> None:
-        task = self.loop.create_task(self._serve(connection))
-        self._taken.add(task)
+    def _take(self, acceptor: Acceptor, connection: socket.socket) -> None:
+        task = self.loop.create_task(acceptor.take(self.loop, connection))
+        self._taken[task] = connection
         task.add_done_callback(self._on_taken)
 
-    async def _serve(self, connection: socket.socket) -> None:
-        try:
-            await self.loop.connect_accepted_socket(self._new_connection, connection)  # type: ignore[type-var]  # a protocol by shape
-        except BaseException:
-            connection.close()
-            raise
-
     def _on_taken(self, task: "asyncio.Task[None]") -> None:
-        self._taken.discard(task)
+        connection = self._taken.pop(task)
+        if task.cancelled():  # perhaps before it had begun
+            connection.close()
         self._connections.on_closed()

@@ -79,6 +79,15 @@ class Front:
         raise NotImplementedError
 
 
+@trait
+class Served:
+    """What connections are accepted for."""
+
+    def protocol(self) -> Connection:
+        """Who speaks to the next connection."""
+        raise NotImplementedError
+
+
 class Connections:
     """All connections of one listener, whatever filter chain they go through."""
 

@@ -11,7 +11,7 @@ from proxyd.net.exchange import ExchangeFactory
 from proxyd.net.filtered_exchange import FilteredExchangeFactory
 from proxyd.net.http2_downstream import Http2Downstream
 from proxyd.net.limits import ConnectionLimit
-from proxyd.net.listener import Chain, Connection, Connections, HttpListener
+from proxyd.net.listener import Chain, Connection, Connections, HttpListener, Served
 from proxyd.net.logged_downstream import LoggedDownstream, LoggedHttp2Downstream
 from proxyd.net.network_filters import new_connection
 from proxyd.net.timers import TimerWheel
@@ -75,7 +75,7 @@ class ServedHttp(HttpListener):
         return super().log_paths().union(each.path for each in self.manager.access_loggers)
 
 
-class ServedListener:
+class ServedListener(Served):
     """A listener with its filter chains, in the order of the snapshot's."""
 
     def __init__(

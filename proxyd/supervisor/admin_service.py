@@ -63,6 +63,7 @@ class AdminService:
         if self._service is not None:
             self._service.retire()
             self._retired = True
+        self._close_socket()
 
     @property
     def configured(self) -> tuple[str, int] | None:
@@ -123,7 +124,7 @@ class AdminService:
         return self._logs.begin_reopen(others)
 
     async def finish(self) -> None:
-        """Close, where it was handed over with the answers that come soon."""
+        """Close; where it was handed over, with the answers that come soon."""
         if self._service is not None and self._retired:
             await self._service.drained(_LAST_ANSWERS)
         self.close()
@@ -132,10 +133,13 @@ class AdminService:
         if self._service is not None:
             self._service.close()
             self._service = None
+        self._close_socket()
+        self.bound = None
+
+    def _close_socket(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self.bound = None
 
     def _take_inherited(self, configured: tuple[str, int]) -> socket.socket | None:
         inherited, self._inherited = self._inherited, None

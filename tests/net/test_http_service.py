@@ -1,6 +1,7 @@
 """HTTP answered by a handler of this process."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -232,6 +233,24 @@ def test_who_was_accepted_before_another_process_has_the_address_is_still_answer
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert b"connection: close" in answer
         assert answer.endswith(b"late")
+
+    with asyncio.Runner(loop_factory=native.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(main(), 60))
+
+
+def test_who_is_queued_when_it_closes_is_closed() -> None:
+    async def main() -> None:
+        async def handle(request: LocalRequest) -> LocalReply:
+            raise AssertionError("nobody is answered any more")
+
+        service = HttpService(asyncio.get_running_loop(), handle, Registry(None), "admin", [])
+        with socket.create_server(("127.0.0.1", 0)) as kept:
+            await service.listen(kept.dup())
+            with socket.create_connection(kept.getsockname(), 30) as client:
+                service.close()
+                gc.collect()  # tells of what was forgotten
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(1) == b""
 
     with asyncio.Runner(loop_factory=native.new_event_loop) as runner:
         runner.run(asyncio.wait_for(main(), 60))
