@@ -14,8 +14,8 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import proxyd
 from proxyd.system import contract
+from proxyd.system._boot import ROOT, boot_code
 from proxyd.system._linux_memory import create_memory, read_memory
 from proxyd.system._linux_privileges import lending_capabilities
 from proxyd.system._linux_service import is_managed
@@ -33,17 +33,6 @@ _OPERATOR_SIGNALS = {
 }
 # They stay blocked until a child ignores or obeys them, else a Ctrl-C while it imports would kill it.
 _TERMINAL_SIGNALS = [*_OPERATOR_SIGNALS, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTTIN]
-
-# The directory of the running proxyd goes behind the standard library and before site-packages: the child
-# finds the same copy (also a checkout that is not installed), yet no file there shadows a standard module.
-_BOOT = """\
-import sys
-at = next((i for i, p in enumerate(sys.path) if p.endswith("-packages")), len(sys.path))
-sys.path.insert(at, {root!r})
-import runpy
-runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
-"""
-
 
 _DETACH = """\
 import os
@@ -70,11 +59,10 @@ def new_capture() -> Capture:
 
 
 def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture | None) -> int:
-    root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
     return os.posix_spawn(
         sys.executable,
         # -P keeps the working directory off the module path.
-        [sys.executable, "-P", "-c", _BOOT.format(root=root, module=module)],
+        [sys.executable, "-P", "-c", boot_code(ROOT, module)],
         os.environ,
         file_actions=_streams(channel, stderr),
         setsigmask=_TERMINAL_SIGNALS,
@@ -112,7 +100,7 @@ def spawn_successor(
     stderr: contract.Capture,
 ) -> int:
     # systemd waits for the end of its own children only: there the successor has to be nobody else's.
-    code = (_DETACH if is_managed() else "") + _BOOT.format(root=root, module=module)
+    code = (_DETACH if is_managed() else "") + boot_code(root, module)
     with lending_capabilities():
         return os.posix_spawn(
             executable,

@@ -18,9 +18,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import proxyd
 from proxyd.system import _windows_api as api
 from proxyd.system import contract
+from proxyd.system._boot import ROOT, boot_code
 from proxyd.system._windows_guardian import CTRL_C, CTRL_C_NAME, hear_passed_on
 from proxyd.system._windows_service import for_successor, is_service
 from proxyd.system._windows_sockets import hand_over, processes
@@ -37,15 +37,6 @@ _EVENTS: Final[dict[int, tuple[str, float | None]]] = {
     5: ("logoff", 4.0),
     6: ("shutdown", 4.0),
 }
-
-# As on Linux: behind the standard library, before site-packages.
-_BOOT: Final = """\
-import sys
-at = next((i for i, p in enumerate(sys.path) if p.endswith("-packages")), len(sys.path))
-sys.path.insert(at, {root!r})
-import runpy
-runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
-"""
 
 _LAUNCHER: Final = "__PYVENV_LAUNCHER__"  # by which a Python knows whose virtual environment it is to be
 _SUCCEEDED: Final = "PROXYD_SUCCESSOR"  # in the environment of a process that has taken over from another
@@ -78,8 +69,7 @@ def _job() -> int:
 
 
 def spawn_python(module: str, channel: socket.socket, stderr: contract.Capture | None) -> int:
-    root = os.path.dirname(os.path.dirname(os.path.abspath(proxyd.__file__)))
-    return _spawn(sys.executable, root, module, (), channel, stderr, dict(os.environ), _job())
+    return _spawn(sys.executable, ROOT, module, (), channel, stderr, dict(os.environ), _job())
 
 
 def spawn_successor(
@@ -113,7 +103,7 @@ def _spawn(
     if interpreter != executable:
         environment[_LAUNCHER] = executable
     child = subprocess.Popen(  # noqa: S603 - a command line of our own
-        [interpreter, "-P", "-c", _BOOT.format(root=root, module=module), *arguments],
+        [interpreter, "-P", "-c", boot_code(root, module), *arguments],
         stdin=subprocess.PIPE,
         stderr=None if stderr is None else stderr.file,
         env=environment,
