@@ -117,12 +117,8 @@ def _pytest(environment: env.Environment, folder: Path, arguments: list[str]) ->
             f"what is installed is not compiled: {found.stdout.strip() or found.stderr.strip()}"
         )
     command = [python, "-m", *PYTEST, *(argument for argument in arguments if argument != "--again")]
-    if "--again" in arguments:
-        return second_run.run(second_run.of_command(command, folder, variables))
-    command += ["-p", "no:cacheprovider"]
-    return subprocess.run(
-        command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, check=False
-    ).returncode
+    pytest = second_run.of_command(command, folder, variables)
+    return second_run.run(pytest) if "--again" in arguments else pytest(["-p", "no:cacheprovider"])
 
 
 if __name__ == "__main__":

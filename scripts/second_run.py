@@ -15,10 +15,10 @@ import environment as env
 
 MOST = 3
 
-Pytest = Callable[[Sequence[str]], int]  # runs it with more arguments; its exit code
+Command = Callable[[Sequence[str]], int]  # runs with more arguments; its exit code
 
 
-def run(pytest: Pytest) -> int:
+def run(pytest: Command) -> int:
     """Run pytest, up to twice; the exit code of the last run."""
     with tempfile.TemporaryDirectory(prefix="proxyd-failed-") as cache:
         kept = ["-o", f"cache_dir={cache}"]
@@ -36,16 +36,16 @@ def run(pytest: Pytest) -> int:
         return code
 
 
-def of_command(command: Sequence[str], folder: Path, variables: dict[str, str]) -> Pytest:
-    """For `run`: a command of this system, run in a folder with these variables."""
+def of_command(command: Sequence[str], folder: Path, variables: dict[str, str]) -> Command:
+    """A command of this system, run in a folder with these variables."""
 
-    def pytest(more: Sequence[str]) -> int:
+    def run_it(more: Sequence[str]) -> int:
         whole = [*command, *more]
         return subprocess.run(
             whole, cwd=folder, stdin=subprocess.DEVNULL, env=variables, check=False
         ).returncode
 
-    return pytest
+    return run_it
 
 
 def _failed(cache: Path) -> list[str]:

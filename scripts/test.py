@@ -6,7 +6,6 @@ ends the run with exit code 1. Arguments that this script does not know go to py
 """
 
 import argparse
-import subprocess
 import sys
 import time
 
@@ -67,15 +66,11 @@ def _run(environment: env.Environment, step: Step, more: list[str], again: bool)
     env.say(f"\n== {step.name}: {step.purpose} ({' '.join([program, *arguments])})")
     began = time.monotonic()
     command = [str(environment.program(program)), *arguments]
-    variables = environment.variables()
+    start = second_run.of_command(command, env.ROOT, environment.variables())
     if again and step.name == "tests":
-        code = second_run.run(second_run.of_command(command, env.ROOT, variables))
+        code = second_run.run(start)
     else:
-        if again and step.name == "compiled":
-            command.append("--again")
-        code = subprocess.run(
-            command, cwd=env.ROOT, stdin=subprocess.DEVNULL, env=variables, check=False
-        ).returncode
+        code = start(["--again"] if again and step.name == "compiled" else [])
     if code != 0:
         return None
     env.say(f"== {step.name}: passed in {env.seconds(began)}")

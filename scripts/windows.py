@@ -191,11 +191,12 @@ def _carry_out(windows: Windows, arguments: list[str]) -> int:
     if arguments[:1] == ["--run"]:
         with Server(windows):
             return windows.run(arguments[1:], Path.cwd())
-    again = "--again" in arguments
     command = ["-m", "pytest", *([each for each in arguments if each != "--again"] or _ALL)]
-    if again:
-        return second_run.run(lambda more: _pytest(windows, [*command, *more]))
-    return _pytest(windows, [*command, "-p", "no:cacheprovider"])
+
+    def pytest(more: Sequence[str]) -> int:
+        return _pytest(windows, [*command, *more])
+
+    return second_run.run(pytest) if "--again" in arguments else pytest(["-p", "no:cacheprovider"])
 
 
 def _pytest(windows: Windows, command: Sequence[str]) -> int:
