@@ -5,9 +5,11 @@ With many connections a second that day would come after thousands, each with it
 
 import asyncio
 import gc
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -150,42 +152,28 @@ def test_connections_over_tls(authority: Authority) -> None:
 
 def test_connections_of_tcp(authority: Authority) -> None:
     pair = authority.issue("localhost")
-
-    async def main() -> None:
-        async with TlsHouse(tcp_chain(certificates(pair.config)), origin=echo) as house:
-
-            async def use() -> None:
-                reader, writer = await house.connect(client(authority.certificate))
-                writer.write(b"hello")
-                assert await reader.readexactly(5) == b"hello"
-                writer.close()
-                await until(lambda: house.count("downstream_cx_active") == 0)
-                await until(lambda: house.count("cluster.origin.upstream_cx_active") == 0)
-
-            await use()
-            with nothing_stays():
-                await use()
-
-    run(main())
+    secure = tcp_chain(certificates(pair.config))
+    run(_nothing_stays_of_echoed(secure, b"hello", client(authority.certificate)))
 
 
 def test_connections_of_tcp_that_carried_much() -> None:
     """Where the system splices, each direction has been."""
-    content = bytes(3 << 20)
+    run(_nothing_stays_of_echoed(tcp_chain(), bytes(3 << 20)))
 
-    async def main() -> None:
-        async with TlsHouse(tcp_chain(), origin=echo) as house:
 
-            async def use() -> None:
-                reader, writer = await house.connect()
-                writer.write(content)
-                assert await reader.readexactly(len(content)) == content
-                writer.close()
-                await until(lambda: house.count("downstream_cx_active") == 0)
-                await until(lambda: house.count("cluster.origin.upstream_cx_active") == 0)
+async def _nothing_stays_of_echoed(
+    filter_chain: dict[str, Any], content: bytes, tls: ssl.SSLContext | None = None
+) -> None:
+    async with TlsHouse(filter_chain, origin=echo) as house:
 
+        async def use() -> None:
+            reader, writer = await house.connect(tls)
+            writer.write(content)
+            assert await reader.readexactly(len(content)) == content
+            writer.close()
+            await until(lambda: house.count("downstream_cx_active") == 0)
+            await until(lambda: house.count("cluster.origin.upstream_cx_active") == 0)
+
+        await use()
+        with nothing_stays():
             await use()
-            with nothing_stays():
-                await use()
-
-    run(main())
